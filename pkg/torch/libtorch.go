@@ -1,0 +1,94 @@
+package torch
+
+// The C functions below are compiled into gotch's libtch package, which has no
+// Go function for them or one that leaks its string arguments.
+
+// #cgo LDFLAGS: -ldl
+// #cgo CFLAGS: -D_GNU_SOURCE
+// #include <dlfcn.h>
+// #include <stdint.h>
+// #include <stdlib.h>
+// #include <link.h>
+//
+// extern void at_manual_seed(int64_t seed);
+// extern int at_get_num_threads(void);
+// extern void at_set_num_threads(int n);
+// extern void atg_gelu(void **out, void *self, char *approximate, int len);
+// extern void atg_linalg_qr(void **out, void *a, char *mode, int len);
+//
+// static void load_cuda(void) { dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL); }
+//
+// static void gelu(void **out, void *self, int tanh_approximation) {
+//   if (tanh_approximation) atg_gelu(out, self, "tanh", 4);
+//   else atg_gelu(out, self, "none", 4);
+// }
+// static void reduced_qr(void **out, void *a) { atg_linalg_qr(out, a, "reduced", 7); }
+//
+// static int find_torch(struct dl_phdr_info *info, size_t size, void *found) {
+//   const char *name = info->dlpi_name, *slash = NULL;
+//   for (const char *p = name; p && *p; p++) if (*p == '/') slash = p;
+//   if (!slash || __builtin_strcmp(slash, "/libtorch_cpu.so") != 0) return 0;
+//   *(const char **)found = name;
+//   return 1;
+// }
+// static const char *torch_path(void) {
+//   const char *path = NULL;
+//   dl_iterate_phdr(find_torch, &path);
+//   return path;
+// }
+import "C"
+
+import (
+	"unsafe"
+
+	"github.com/sugarme/gotch/libtch"
+)
+
+// The binary links the CPU half of libtorch only. Loading the CUDA half here,
+// where there is one, registers its kernels: one binary serves both. Where
+// there is none, dlopen fails and CUDA is simply not available.
+func init() { C.load_cuda() }
+
+// Threads is the number of threads libtorch spreads an operation over.
+func Threads() int { return int(C.at_get_num_threads()) }
+
+// SetThreads sets it, for the whole process; n must be at least 1.
+func SetThreads(n int) error {
+	if n < 1 {
+		return Errorf("set_threads", "%d threads: at least 1 is needed", n)
+	}
+	C.at_set_num_threads(C.int(n))
+	return nil
+}
+
+// Seed starts libtorch's default generators, on every device, from seed.
+func Seed(seed uint64) { C.at_manual_seed(C.int64_t(seed)) }
+
+// GELU is the Gaussian error linear unit, exact or in its tanh approximation.
+func (t *Tensor) GELU(tanhApproximation bool) *Tensor {
+	approximate := C.int(0)
+	if tanhApproximation {
+		approximate = 1
+	}
+	C.gelu((*unsafe.Pointer)(unsafe.Pointer(&slots[0])), unsafe.Pointer(t.handle("gelu")), approximate)
+	return result("gelu", t)
+}
+
+// QR is the reduced QR decomposition of a (m, n) matrix: q (m, k), r (k, n)
+// with k = min(m, n).
+func (t *Tensor) QR() (q, r *Tensor) {
+	C.reduced_qr((*unsafe.Pointer)(unsafe.Pointer(&slots[0])), unsafe.Pointer(t.handle("qr")))
+	q = result("qr", t)
+	return q, adopt("qr", slots[1])
+}
+
+// libraryPath is where the loaded libtorch_cpu.so stands.
+func libraryPath() string { return C.GoString(C.torch_path()) }
+
+// CUDADevices is the number of CUDA devices that libtorch can use.
+func CUDADevices() int {
+	if !libtch.AtcCudaIsAvailable() {
+		return 0
+	}
+	return int(libtch.AtcCudaDeviceCount())
+}
