@@ -1,0 +1,123 @@
+package optim_test
+
+import (
+	"math"
+	"testing"
+
+	"github.com/metatt/metatt/pkg/optim"
+	"github.com/metatt/metatt/pkg/torch"
+)
+
+// reference is AdamW in float64, one number, from the equations.
+type reference struct{ p, m, v float64 }
+
+func (r *reference) step(t int, lr, g float64, c optim.AdamWConfig) {
+	r.p *= 1 - lr*c.WeightDecay
+	r.m = c.Beta1*r.m + (1-c.Beta1)*g
+	r.v = c.Beta2*r.v + (1-c.Beta2)*g*g
+	m := r.m / (1 - math.Pow(c.Beta1, float64(t)))
+	v := r.v / (1 - math.Pow(c.Beta2, float64(t)))
+	r.p -= lr * m / (math.Sqrt(v) + c.Eps)
+}
+
+func TestAdamWFollowsItsEquations(t *testing.T) {
+	config := optim.AdamWConfig{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.1}
+	start := []float64{0.3, -1.2, 4}
+	refs := make([]reference, len(start))
+	values := make([]float32, len(start))
+	for i, p := range start {
+		refs[i].p, values[i] = p, float32(p)
+	}
+	if err := torch.Do(func() error {
+		p := torch.FromSlice(values).SetRequiresGrad(true)
+		o := optim.NewAdamW([]*torch.Tensor{p}, config)
+		defer o.Free()
+		for step := 1; step <= 25; step++ {
+			lr := 0.05 / float64(step)
+			g := make([]float32, len(start))
+			for i := range g {
+				g[i] = float32(math.Sin(float64(3*step+i)) * math.Pow(10, float64(-i)))
+				refs[i].step(step, lr, float64(g[i]), config)
+			}
+			o.Step(lr, []*torch.Tensor{torch.FromSlice(g)})
+			if step == 12 { // a restored optimizer goes on with the same numbers
+				m, v := o.Moments(0)
+				other := optim.NewAdamW([]*torch.Tensor{p}, config)
+				if err := other.Restore(o.Steps(), []*torch.Tensor{m}, []*torch.Tensor{v}); err != nil {
+					return err
+				}
+				o.Free()
+				o = other
+			}
+		}
+		for i, got := range torch.ToSlice[float32](p.Detach()) {
+			if math.Abs(float64(got)-refs[i].p) > 1e-6*math.Abs(refs[i].p)+1e-7 {
+				t.Errorf("parameter %d: %v, want %v", i, got, refs[i].p)
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRestoreChecksShapes(t *testing.T) {
+	if err := torch.Do(func() error {
+		o := optim.NewAdamW([]*torch.Tensor{torch.Zeros(torch.Float32, torch.CPU, 2, 3)}, optim.AdamWConfig{})
+		defer o.Free()
+		wrong := []*torch.Tensor{torch.Zeros(torch.Float32, torch.CPU, 3, 2)}
+		if o.Restore(1, wrong, wrong) == nil {
+			t.Error("moments of another shape were taken")
+		}
+		if o.Restore(1, nil, nil) == nil {
+			t.Error("missing moments were taken")
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestClip(t *testing.T) {
+	if err := torch.Do(func() error {
+		g := []*torch.Tensor{torch.FromSlice([]float32{3, 0}), torch.FromSlice([]float32{4}, 1, 1)}
+		if norm := optim.Clip(g, 0); norm != 5 || g[1].Item() != 4 {
+			t.Errorf("no limit: norm %v, gradient %v", norm, g[1].Item())
+		}
+		if norm := optim.Clip(g, 10); norm != 5 || g[1].Item() != 4 {
+			t.Errorf("below the limit: norm %v, gradient %v", norm, g[1].Item())
+		}
+		if norm := optim.Clip(g, 1); norm != 5 || math.Abs(g[1].Item()-0.8) > 1e-6 {
+			t.Errorf("above the limit: norm %v, gradient %v", norm, g[1].Item())
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSchedule(t *testing.T) {
+	s, err := optim.NewSchedule("linear", 2, 0.25, 10) // warmup floors to 2
+	if err != nil {
+		t.Fatal(err)
+	}
+	for step, want := range map[int]float64{0: 0, 1: 1, 2: 2, 3: 1.75, 9: 0.25} {
+		if got := s.LR(step); math.Abs(got-want) > 1e-15 {
+			t.Errorf("linear, step %d: %v, want %v", step, got, want)
+		}
+	}
+	for _, whole := range []float64{0, 1} {
+		s, _ := optim.NewSchedule("linear", 1, whole, 3)
+		for step := range 3 {
+			if lr := s.LR(step); math.IsNaN(lr) || lr < 0 || lr > 1 {
+				t.Errorf("warmup %v, step %d: %v", whole, step, lr)
+			}
+		}
+	}
+	if c, _ := optim.NewSchedule("constant", 2, 0.5, 4); c.LR(3) != 2 || c.LR(1) != 1 {
+		t.Errorf("constant: %v, %v", c.LR(3), c.LR(1))
+	}
+	if _, err := optim.NewSchedule("cosin", 1, 0, 1); err == nil {
+		t.Error("an unknown schedule was taken")
+	}
+}
