@@ -1,0 +1,70 @@
+package adapter
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/metatt/metatt/pkg/torch"
+)
+
+// Spec asks for a fresh adapter.
+type Spec struct {
+	Architecture Architecture
+	Targets      []Kind // in order; not empty
+	Rank         int
+	Alpha        float64
+	Init         string // a method's own notation; empty: its default
+	Seed         uint64 // of the random parts of the start
+	Device       torch.Device
+}
+
+// Method is one way of parameterising weight updates.
+type Method struct {
+	Name    string // as configs name it
+	Summary string // one line: modes, parameter formula, source
+	// PEFTType and Modes are what adapter_config.json says of it.
+	PEFTType string
+	Modes    []string
+	// New makes a fresh adapter: ΔW = 0 at every site. It checks the spec
+	// before it makes a tensor.
+	New func(Spec) (Adapter, error)
+	// Open makes the adapter that was saved.
+	Open func(*Saved, torch.Device) (Adapter, error)
+}
+
+var methods = map[string]Method{}
+
+// Register adds a method. A name that is taken is a mistake in the program.
+func Register(m Method) {
+	if _, taken := methods[m.Name]; taken {
+		panic("adapter: method " + m.Name + " registered twice")
+	}
+	methods[m.Name] = m
+}
+
+// Methods lists what is registered, by name.
+func Methods() []Method {
+	list := make([]Method, 0, len(methods))
+	for _, m := range methods {
+		list = append(list, m)
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].Name < list[j].Name })
+	return list
+}
+
+// ErrMethod: the method is not in this build.
+var ErrMethod = errors.New("unknown adapter method")
+
+// Lookup finds a method by its name.
+func Lookup(name string) (Method, error) {
+	if m, ok := methods[name]; ok {
+		return m, nil
+	}
+	var names []string
+	for _, m := range Methods() {
+		names = append(names, m.Name)
+	}
+	return Method{}, fmt.Errorf("%w %q: this build has %s", ErrMethod, name, strings.Join(names, ", "))
+}

@@ -1,0 +1,195 @@
+package adapter
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/metatt/metatt/pkg/safetensors"
+	"github.com/metatt/metatt/pkg/torch"
+)
+
+// The two files of an adapter folder, as PEFT names them.
+const (
+	ConfigFile  = "adapter_config.json"
+	WeightsFile = "adapter_model.safetensors"
+)
+
+// FormatVersion is the version of Config that this build writes and reads.
+const FormatVersion = 1
+
+// Config is adapter_config.json. Method, modes, ranks, α, init and targets come
+// from the adapter; the rest from the model and the run.
+type Config struct {
+	FormatVersion int      `json:"format_version"`
+	PEFTType      string   `json:"peft_type"`
+	Method        string   `json:"method"`
+	Modes         []string `json:"modes,omitempty"`
+	Ranks         []int64  `json:"ranks,omitempty"`
+	Alpha         float64  `json:"alpha"`
+	Init          string   `json:"init,omitempty"`
+	Targets       []string `json:"target_modules"`
+
+	BaseModel    string `json:"base_model_name_or_path"`
+	ModelType    string `json:"model_type"`
+	Hidden       int64  `json:"hidden_size"`
+	Layers       int    `json:"num_hidden_layers"`
+	Heads        int    `json:"num_attention_heads"`
+	Intermediate int64  `json:"intermediate_size"`
+
+	TaskType string              `json:"task_type,omitempty"`
+	Tasks    []string            `json:"tasks,omitempty"`  // order = task index
+	Labels   map[string][]string `json:"labels,omitempty"` // task → label names in order; regression: none
+}
+
+// Architecture is the part of the config that describes the model.
+func (c Config) Architecture() Architecture {
+	return Architecture{c.ModelType, c.Hidden, c.Layers, c.Heads, c.Intermediate}
+}
+
+// SetArchitecture fills that part in.
+func (c *Config) SetArchitecture(a Architecture) {
+	c.ModelType, c.Hidden, c.Layers, c.Heads, c.Intermediate = a.ModelType, a.Hidden, a.Layers, a.Heads, a.Intermediate
+}
+
+// Saved is an adapter folder that has been read and checked, not yet made into
+// tensors.
+type Saved struct {
+	Dir    string
+	Config Config
+
+	weights *safetensors.File
+}
+
+// Save writes an adapter folder: the configuration, and the adapter's and the
+// head's parameters. The weights are replaced before the configuration, each
+// at once: a failure leaves what was there.
+func Save(dir string, config Config, parameters []Parameter) error {
+	tensors := make([]safetensors.Tensor, 0, len(parameters))
+	err := torch.Do(func() error {
+		for _, p := range parameters {
+			cpu := p.Tensor.Detach().To(torch.CPU).ToDType(torch.Float32).Contiguous()
+			tensors = append(tensors, safetensors.Tensor{
+				Name: p.Name, DType: "F32", Shape: cpu.Shape(), Data: slices.Clone(cpu.Bytes()),
+			})
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("save adapter: %w", err)
+	}
+	text, err := json.MarshalIndent(config, "", "  ")
+	if err != nil {
+		return fmt.Errorf("save adapter: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("save adapter: %w", err)
+	}
+	if err := safetensors.Write(filepath.Join(dir, WeightsFile), tensors, map[string]string{"format": "pt"}); err != nil {
+		return fmt.Errorf("save adapter: %w", err)
+	}
+	if err := renameio.WriteFile(filepath.Join(dir, ConfigFile), append(text, '\n'), 0o644); err != nil {
+		return fmt.Errorf("save adapter: %w", err)
+	}
+	return nil
+}
+
+// Read opens an adapter folder. The caller closes it.
+func Read(dir string) (*Saved, error) {
+	path := filepath.Join(dir, ConfigFile)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%s: no adapter here: %s is missing", dir, ConfigFile)
+		}
+		return nil, err
+	}
+	s := &Saved{Dir: dir}
+	if err := json.Unmarshal(text, &s.Config); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if v := s.Config.FormatVersion; v != FormatVersion {
+		return nil, fmt.Errorf("%s: format_version is %d, this build reads %d", path, v, FormatVersion)
+	}
+	if s.weights, err = safetensors.Open(filepath.Join(dir, WeightsFile)); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close closes the weights.
+func (s *Saved) Close() error { return s.weights.Close() }
+
+// Names lists the tensors in the file.
+func (s *Saved) Names() []string { return s.weights.Names() }
+
+// Open makes the saved adapter, for a model of that architecture.
+func (s *Saved) Open(model Architecture, device torch.Device) (Adapter, error) {
+	path := filepath.Join(s.Dir, ConfigFile)
+	if have := s.Config.Architecture(); have != model {
+		return nil, fmt.Errorf("%s: made for a model of %s, not of %s", path, have, model)
+	}
+	method, err := Lookup(s.Config.Method)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if s.Config.PEFTType != method.PEFTType || !slices.Equal(s.Config.Modes, method.Modes) {
+		return nil, fmt.Errorf("%s: method %s is peft_type %s with modes [%s], the file says %s with [%s]", path, method.Name,
+			method.PEFTType, strings.Join(method.Modes, " "), s.Config.PEFTType, strings.Join(s.Config.Modes, " "))
+	}
+	return method.Open(s, device)
+}
+
+// Tensor reads an F32 tensor of that shape into a new kept tensor on device.
+func (s *Saved) Tensor(name string, device torch.Device, shape ...int64) (*torch.Tensor, error) {
+	path := filepath.Join(s.Dir, WeightsFile)
+	info, ok := s.weights.Info(name)
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("%s: tensor %s is missing", path, name)
+	case info.DType != "F32":
+		return nil, fmt.Errorf("%s: tensor %s is %s, adapters are F32", path, name, info.DType)
+	case !slices.Equal(info.Shape, shape):
+		return nil, fmt.Errorf("%s: tensor %s has shape %v, %v is needed", path, name, info.Shape, shape)
+	}
+	var t *torch.Tensor
+	err := torch.Do(func() error {
+		cpu := torch.Empty(torch.Float32, torch.CPU, shape...)
+		if err := s.weights.ReadInto(name, cpu.Bytes()); err != nil {
+			return err
+		}
+		t = cpu.To(device).Keep()
+		return nil
+	})
+	return t, err
+}
+
+// LoadHead fills the head's tensors from the folder, by their names.
+func (s *Saved) LoadHead(head []Parameter) error {
+	for _, p := range head {
+		t, err := s.Tensor(p.Name, torch.CPU, p.Tensor.Shape()...)
+		if err != nil {
+			return err
+		}
+		err = torch.Do(func() error {
+			torch.NoGrad(func() { p.Tensor.CopyFrom(t) })
+			return nil
+		})
+		t.Free()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a Architecture) String() string {
+	return fmt.Sprintf("type %s, width %d, %d layers, %d heads, feed-forward %d", a.ModelType, a.Hidden, a.Layers, a.Heads, a.Intermediate)
+}

@@ -1,0 +1,157 @@
+package metatt
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/metatt/metatt/pkg/torch"
+)
+
+// DefaultInit zeroes the input core and starts the others as identities: the
+// update is zero and every direction has a gradient.
+const DefaultInit = "ze-id-id-id"
+
+// normalSigma is the standard deviation of a "no" core.
+const normalSigma = 0.2
+
+// start is how one core begins.
+type start string
+
+const (
+	zero       start = "ze" // all zeros; exactly one core of a train
+	identity   start = "id" // every slice the rectangular identity
+	normal     start = "no" // independent N(0, 0.2²)
+	orthogonal start = "or" // a random semi-orthogonal matrix per slice
+)
+
+// parseInit reads one start per core, joined by "-".
+func parseInit(text string, cores int) ([]start, error) {
+	parts := strings.Split(text, "-")
+	if len(parts) != cores {
+		return nil, fmt.Errorf("init %q has %d parts, the train has %d cores: write one of ze, id, no, or for each, as in %s", text, len(parts), cores, DefaultInit)
+	}
+	starts, zeros := make([]start, cores), 0
+	for i, p := range parts {
+		s := start(strings.ToLower(p))
+		switch s {
+		case zero:
+			zeros++
+		case identity, normal, orthogonal:
+		default:
+			return nil, fmt.Errorf("init %q: %q is none of ze, id, no, or", text, p)
+		}
+		starts[i] = s
+	}
+	switch {
+	case zeros == 0:
+		return nil, fmt.Errorf("init %q has no ze: the update would not be zero at the start", text)
+	case zeros > 1:
+		return nil, fmt.Errorf("init %q has %d ze: no core would ever get a gradient; exactly one core is zero", text, zeros)
+	}
+	return starts, nil
+}
+
+// checkReachable fails when a component of a bond can never get a gradient.
+//
+// An entry (i, j) of a core has a gradient iff component i is reached from the
+// left end and component j from the right end through non-zero entries; it is
+// non-zero from then on. Iterating that from the start's pattern tells which
+// components ever take part: with rectangular identities, those beyond a
+// narrower bond do not.
+func checkReachable(starts []start, ranks []int64) error {
+	d := len(starts)
+	bound := append(append([]int64{1}, ranks...), 1) // bound[b]: components left of core b
+	// left[b] (right[b]) says how many leading components of bond b are reached
+	// from that end. Identities connect i to i and the dense starts connect all
+	// to all, so what is reached is always a leading range.
+	left, right := make([]int64, d+1), make([]int64, d+1)
+	left[0], right[d] = 1, 1
+	through := func(c int, reached, size int64) int64 {
+		switch {
+		case reached == 0 || starts[c] == zero:
+			return 0
+		case starts[c] == identity && c > 0 && c < d-1:
+			return min(reached, size)
+		}
+		return size // dense, or an outer identity: its mode is wider than any bond
+	}
+	for changed := true; changed; {
+		changed = false
+		grow := func(reached *int64, to int64) {
+			if to > *reached {
+				*reached, changed = to, true
+			}
+		}
+		for c := range d {
+			grow(&left[c+1], through(c, left[c], bound[c+1]))
+			k := d - 1 - c
+			grow(&right[k], through(k, right[k+1], bound[k]))
+		}
+		for c := range d {
+			// The block that is reached from both sides has a gradient, fills,
+			// and then connects its sides.
+			if left[c] > 0 && right[c+1] > 0 {
+				grow(&left[c+1], right[c+1])
+				grow(&right[c], left[c])
+			}
+		}
+	}
+	for b := 1; b < d; b++ {
+		if reached := min(left[b], right[b]); reached < bound[b] {
+			return fmt.Errorf("init %s with ranks %v: only %d of the %d components of bond %d can ever get a gradient; use no or or instead of id next to the narrower bond",
+				joinStarts(starts), ranks, reached, bound[b], b)
+		}
+	}
+	return nil
+}
+
+func joinStarts(starts []start) string {
+	parts := make([]string, len(starts))
+	for i, s := range starts {
+		parts[i] = string(s)
+	}
+	return strings.Join(parts, "-")
+}
+
+// makeCore is a core (left, n, right) in fp32 on the CPU, drawn from
+// libtorch's default generator. The outer cores are one matrix (n·left, right)
+// or (left, n·right); an inner core is n slices (left, right).
+func makeCore(s start, left, n, right int64) *torch.Tensor {
+	f32, cpu := torch.Float32, torch.CPU
+	if left == 1 || right == 1 {
+		rows, columns := left*n, right
+		if right == 1 {
+			rows, columns = left, n
+		}
+		return makeMatrix(s, rows, columns).Reshape(left, n, right)
+	}
+	if s == zero {
+		return torch.Zeros(f32, cpu, left, n, right)
+	}
+	slices := make([]*torch.Tensor, n)
+	for i := range slices {
+		slices[i] = makeMatrix(s, left, right)
+	}
+	return torch.Stack(1, slices...)
+}
+
+func makeMatrix(s start, rows, columns int64) *torch.Tensor {
+	f32, cpu := torch.Float32, torch.CPU
+	switch s {
+	case zero:
+		return torch.Zeros(f32, cpu, rows, columns)
+	case identity:
+		return torch.Eye(f32, cpu, rows, columns)
+	case normal:
+		return torch.Randn(f32, cpu, rows, columns).MulScalar(normalSigma)
+	}
+	// The Q of a Gaussian matrix, with the signs of R's diagonal, is uniformly
+	// distributed (Mezzadri 2007).
+	tall := torch.Randn(f32, cpu, max(rows, columns), min(rows, columns))
+	q, r := tall.QR()
+	q = q.Mul(r.Diagonal().Sign())
+	if rows < columns {
+		q = q.T().Contiguous()
+	}
+	return q
+}

@@ -1,0 +1,321 @@
+package metatt_test
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/metatt/metatt/pkg/adapter"
+	_ "github.com/metatt/metatt/pkg/metatt"
+	"github.com/metatt/metatt/pkg/torch"
+)
+
+// odd is a model with sizes that no transpose can hide behind: width 6, 3
+// layers, feed-forward of 4 blocks.
+var odd = adapter.Architecture{ModelType: "bert", Hidden: 6, Layers: 3, Heads: 2, Intermediate: 24}
+
+func fresh(t *testing.T, spec adapter.Spec) adapter.Adapter {
+	t.Helper()
+	spec.Device = torch.CPU
+	method, err := adapter.Lookup("metatt4d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := method.New(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(a.Free)
+	return a
+}
+
+func compute(t *testing.T, f func()) {
+	t.Helper()
+	if err := torch.Do(func() error { f(); return nil }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// randomize gives every core values, so that no product vanishes.
+func randomize(a adapter.Adapter) {
+	torch.NoGrad(func() {
+		for _, p := range a.Parameters() {
+			p.Tensor.CopyFrom(torch.Randn(torch.Float32, torch.CPU, p.Tensor.Shape()...).MulScalar(0.5))
+		}
+	})
+}
+
+func values(t *torch.Tensor) []float64 {
+	return torch.ToSlice[float64](t.Detach().ToDType(torch.Float64).Contiguous())
+}
+
+func close(t *testing.T, what string, got, want []float64) {
+	t.Helper()
+	var scale, worst float64
+	for i := range want {
+		scale = max(scale, math.Abs(want[i]))
+		worst = max(worst, math.Abs(got[i]-want[i]))
+	}
+	if len(got) != len(want) || worst > 1e-5*scale {
+		t.Errorf("%s: differs by %.2g of a scale of %.2g", what, worst, scale)
+	}
+}
+
+// The counts that the paper reports, D 768, L 12 and D 1024, L 24, query and
+// value.
+func TestParameterCounts(t *testing.T) {
+	base := adapter.Architecture{ModelType: "roberta", Hidden: 768, Layers: 12, Heads: 12, Intermediate: 3072}
+	large := adapter.Architecture{ModelType: "roberta", Hidden: 1024, Layers: 24, Heads: 16, Intermediate: 4096}
+	for _, c := range []struct {
+		model adapter.Architecture
+		rank  int
+		want  int64
+	}{{base, 8, 13184}, {base, 24, 44928}, {base, 64, 155648}, {large, 16, 39424}, {large, 32, 92160}} {
+		a := fresh(t, adapter.Spec{Architecture: c.model, Targets: []adapter.Kind{adapter.Query, adapter.Value}, Rank: c.rank, Alpha: 1})
+		if got := adapter.Count(a.Parameters()); got != c.want {
+			t.Errorf("width %d, rank %d: %d parameters, want %d", c.model.Hidden, c.rank, got, c.want)
+		}
+	}
+}
+
+// every subset of the six matrices
+func targetSets() [][]adapter.Kind {
+	var sets [][]adapter.Kind
+	for bits := 1; bits < 64; bits++ {
+		var set []adapter.Kind
+		for i, k := range adapter.Kinds() {
+			if bits>>i&1 == 1 {
+				set = append(set, k)
+			}
+		}
+		sets = append(sets, set)
+	}
+	return sets
+}
+
+// Apply must be x·Delta added to the frozen output, for values and for the
+// gradients of x and of every core; Delta must be the equation, summed by hand.
+func TestApplyDeltaAndEquationAgree(t *testing.T) {
+	for _, targets := range targetSets() {
+		t.Run(fmt.Sprint(targets), func(t *testing.T) {
+			a := fresh(t, adapter.Spec{Architecture: odd, Targets: targets, Rank: 4, Alpha: 0.7})
+			compute(t, func() {
+				torch.Seed(11)
+				randomize(a)
+				for layer := range odd.Layers {
+					checkGroup(t, a, targets, layer, adapter.Query, adapter.Key, adapter.Value)
+					for _, k := range []adapter.Kind{adapter.Output, adapter.FFNUp, adapter.FFNDown} {
+						checkGroup(t, a, targets, layer, k)
+					}
+				}
+			})
+		})
+	}
+}
+
+func checkGroup(t *testing.T, a adapter.Adapter, targets []adapter.Kind, layer int, kinds ...adapter.Kind) {
+	t.Helper()
+	const tokens = 5
+	sites := make([]adapter.Site, len(kinds))
+	for i, k := range kinds {
+		sites[i] = odd.Site(layer, k)
+	}
+	x := torch.Randn(torch.Float32, torch.CPU, tokens, sites[0].In).SetRequiresGrad(true)
+	var applied, explicit []*torch.Tensor
+	frozen := make([]*torch.Tensor, len(sites))
+	for i, s := range sites {
+		w := torch.Randn(torch.Float32, torch.CPU, s.Out, s.In)
+		frozen[i] = x.Linear(w, nil)
+		want := x.Linear(w, nil)
+		if delta := a.Delta(s); delta != nil {
+			want = want.Add(x.MatMul(delta))
+			close(t, fmt.Sprintf("delta of %s", s), values(delta), equation(a, targets, s))
+		}
+		explicit = append(explicit, want)
+	}
+	applied = a.Begin(adapter.Step{DType: torch.Float32}).Apply(sites, x, frozen)
+	leaves := []*torch.Tensor{x}
+	for _, p := range a.Parameters() {
+		leaves = append(leaves, p.Tensor)
+	}
+	objective := func(outputs []*torch.Tensor) *torch.Tensor {
+		total := torch.Zeros(torch.Float32, torch.CPU)
+		for i, y := range outputs {
+			total = total.Add(y.Square().Sum().MulScalar(float64(i + 1)))
+		}
+		return total
+	}
+	for i := range sites {
+		close(t, sites[i].String(), values(applied[i]), values(explicit[i]))
+	}
+	got, want := torch.Gradients(objective(applied), leaves), torch.Gradients(objective(explicit), leaves)
+	for i := range leaves {
+		close(t, fmt.Sprintf("gradient %d of %v", i, sites), values(got[i]), values(want[i]))
+	}
+}
+
+// equation is ΔW of a site in plain sums over the cores' entries.
+func equation(a adapter.Adapter, targets []adapter.Kind, s adapter.Site) []float64 {
+	type core struct {
+		v       []float64
+		l, n, r int
+	}
+	var cores []core
+	for _, p := range a.Parameters() {
+		shape := p.Tensor.Shape()
+		cores = append(cores, core{values(p.Tensor), int(shape[0]), int(shape[1]), int(shape[2])})
+	}
+	at := func(c core, i, n, j int) float64 { return c.v[(i*c.n+n)*c.r+j] }
+	d := int(odd.Hidden)
+	first := 0 // matrix index of the site's first block
+	for _, k := range targets {
+		if k == s.Kind {
+			break
+		}
+		first++
+		if k == adapter.FFNUp || k == adapter.FFNDown {
+			first += int(odd.Intermediate)/d - 1
+		}
+	}
+	delta := make([]float64, s.In*s.Out)
+	for row := range int(s.In) {
+		for column := range int(s.Out) {
+			m := first + row/d + column/d // one of the two is 0 for every kind
+			var sum float64
+			for i := range cores[0].r {
+				for j := range cores[1].r {
+					for k := range cores[2].r {
+						sum += at(cores[0], 0, row%d, i) * at(cores[1], i, s.Layer, j) * at(cores[2], j, m, k) * at(cores[3], k, column%d, 0)
+					}
+				}
+			}
+			delta[row*int(s.Out)+column] = 0.7 * sum
+		}
+	}
+	return delta
+}
+
+// Whatever the start, ΔW is zero, and after some steps every component of every
+// bond has a gradient.
+func TestStarts(t *testing.T) {
+	inits := []string{"ze-id-id-id", "id-id-id-ze", "id-ze-id-id", "id-id-ze-id"}
+	for zero := range 4 {
+		for _, other := range []string{"no", "or"} {
+			parts := []string{other, other, other, other}
+			parts[zero] = "ze"
+			inits = append(inits, strings.Join(parts, "-"))
+		}
+	}
+	for _, init := range inits {
+		t.Run(init, func(t *testing.T) {
+			targets := []adapter.Kind{adapter.Query, adapter.Value}
+			a := fresh(t, adapter.Spec{Architecture: odd, Targets: targets, Rank: 4, Alpha: 1, Init: init, Seed: 5})
+			compute(t, func() {
+				if delta := a.Delta(odd.Site(1, adapter.Value)); delta.Norm().Item() != 0 {
+					t.Error("ΔW is not zero at the start")
+				}
+				var leaves []*torch.Tensor
+				for _, p := range a.Parameters() {
+					leaves = append(leaves, p.Tensor)
+				}
+				goal := map[adapter.Site]*torch.Tensor{}
+				for l := range odd.Layers {
+					for _, k := range targets {
+						goal[odd.Site(l, k)] = torch.Randn(torch.Float32, torch.CPU, odd.Hidden, odd.Hidden)
+					}
+				}
+				gradients := func() []*torch.Tensor {
+					loss := torch.Zeros(torch.Float32, torch.CPU)
+					for l := range odd.Layers {
+						for _, k := range targets {
+							s := odd.Site(l, k)
+							loss = loss.Add(a.Delta(s).Sub(goal[s]).Square().Mean())
+						}
+					}
+					return torch.Gradients(loss, leaves)
+				}
+				for range 20 {
+					g := gradients()
+					torch.NoGrad(func() {
+						for i, p := range leaves {
+							p.AddInPlace(g[i].MulScalar(-0.1))
+						}
+					})
+				}
+				for i, g := range gradients()[:3] { // bond i+1 is the last index of core i
+					r := g.Size(-1)
+					for component, size := range values(g.Reshape(-1, r).Square().SumDim(0)) {
+						if size == 0 {
+							t.Errorf("component %d of bond %d has no gradient", component, i+1)
+						}
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestBadSpecs(t *testing.T) {
+	method, _ := adapter.Lookup("metatt4d")
+	good := adapter.Spec{Architecture: odd, Targets: []adapter.Kind{adapter.Query}, Rank: 2, Alpha: 1, Device: torch.CPU}
+	for name, c := range map[string]struct {
+		change func(*adapter.Spec)
+		want   string
+	}{
+		"rank above the bond":    {func(s *adapter.Spec) { s.Rank = 7 }, "rank 7 of bond 1 is not between 1 and 6"},
+		"no zero core":           {func(s *adapter.Spec) { s.Init = "id-id-id-id" }, "has no ze"},
+		"two zero cores":         {func(s *adapter.Spec) { s.Init = "ze-id-id-ze" }, "has 2 ze"},
+		"too few parts":          {func(s *adapter.Spec) { s.Init = "ze-id" }, "2 parts"},
+		"unknown start":          {func(s *adapter.Spec) { s.Init = "ze-id-xx-id" }, `"xx" is none of`},
+		"no targets":             {func(s *adapter.Spec) { s.Targets = nil }, "no targets"},
+		"feed-forward no blocks": {func(s *adapter.Spec) { s.Targets = []adapter.Kind{adapter.FFNUp}; s.Architecture.Intermediate = 25 }, "25 is not a multiple of the width 6"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			spec := good
+			c.change(&spec)
+			a, err := method.New(spec)
+			if err == nil {
+				a.Free()
+				t.Fatal("no error")
+			}
+			if !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %q does not say %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestSaveAndOpen(t *testing.T) {
+	targets := []adapter.Kind{adapter.Value, adapter.FFNDown}
+	a := fresh(t, adapter.Spec{Architecture: odd, Targets: targets, Rank: 3, Alpha: 2.5})
+	compute(t, func() { torch.Seed(9); randomize(a) })
+	dir := t.TempDir()
+	if err := adapter.Save(dir, a.Config(), a.Parameters()); err != nil {
+		t.Fatal(err)
+	}
+	saved, err := adapter.Read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer saved.Close()
+	b, err := saved.Open(odd, torch.CPU)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Free()
+	compute(t, func() {
+		for l := range odd.Layers {
+			for _, k := range targets {
+				if !a.Delta(odd.Site(l, k)).Equal(b.Delta(odd.Site(l, k))) {
+					t.Errorf("layer %d %s differs after reloading", l, k)
+				}
+			}
+		}
+	})
+	other := odd
+	other.Layers = 4
+	if _, err := saved.Open(other, torch.CPU); err == nil || !strings.Contains(err.Error(), "3 layers") || !strings.Contains(err.Error(), "4 layers") {
+		t.Errorf("onto another architecture: %v; both should be named", err)
+	}
+}
