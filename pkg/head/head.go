@@ -29,10 +29,10 @@ func (n none) Config() adapter.Config {
 	c.SetArchitecture(n.model)
 	return c
 }
-func (none) Parameters() []adapter.Parameter  { return nil }
+func (none) Parameters() []adapter.Parameter   { return nil }
 func (n none) Begin(adapter.Step) adapter.Pass { return n }
-func (none) Delta(adapter.Site) *torch.Tensor { return nil }
-func (none) Free()                            {}
+func (none) Delta(adapter.Site) *torch.Tensor  { return nil }
+func (none) Free()                             {}
 
 func (none) Apply(_ []adapter.Site, _ *torch.Tensor, frozen []*torch.Tensor) []*torch.Tensor {
 	return frozen

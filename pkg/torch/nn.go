@@ -34,7 +34,11 @@ func (t *Tensor) Rows(index *Tensor) *Tensor {
 // length), or nil.
 func Attention(q, k, v, mask *Tensor) *Tensor {
 	const op = "scaled_dot_product_attention"
-	libtch.AtgScaledDotProductAttention(&slots[0], q.handle(op), k.handle(op), v.handle(op), mask.optional(op), 0, 0, 0, 1)
+	if mask == nil {
+		// gotch cannot pass "no mask": it would be an undefined tensor.
+		mask = Zeros(q.DType(), q.Device(), 1, 1, 1, k.Size(-2))
+	}
+	libtch.AtgScaledDotProductAttention(&slots[0], q.handle(op), k.handle(op), v.handle(op), mask.handle(op), 0, 0, 0, 1)
 	return result(op, q, k, v, mask)
 }
 

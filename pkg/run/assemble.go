@@ -1,0 +1,265 @@
+package run
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/config"
+	"github.com/metatt/metatt/pkg/data"
+	"github.com/metatt/metatt/pkg/glue"
+	"github.com/metatt/metatt/pkg/hf"
+	"github.com/metatt/metatt/pkg/models/bert"
+	"github.com/metatt/metatt/pkg/optim"
+	"github.com/metatt/metatt/pkg/tokenizer"
+	"github.com/metatt/metatt/pkg/torch"
+	"github.com/metatt/metatt/pkg/train"
+)
+
+// assembly is a run that is ready to train: every file read and checked.
+type assembly struct {
+	config   *config.Config // with what adapter.init_from decides filled in
+	observer Observer
+
+	task     glue.Task
+	modelDir string
+	device   torch.Device
+	dtype    torch.DType
+	model    *bert.Model
+	adapter  adapter.Adapter
+	trainSet *data.Set
+	devSet   *data.Set
+	options  train.Options
+}
+
+var dtypes = map[string]torch.DType{"fp32": torch.Float32, "bf16": torch.BFloat16}
+
+// standardGLUE is the GLUE folder where none is named.
+const standardGLUE = "data/glue"
+
+// assemble reads everything a run needs. With a checkpoint, adapter and head
+// are the checkpoint's.
+func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *assembly, err error) {
+	resolved := *o.Config
+	a = &assembly{config: &resolved, observer: o.Observer, dtype: dtypes[o.Config.Model.DType]}
+	defer func() {
+		if err != nil {
+			a.free()
+			a = nil
+		}
+	}()
+	c := a.config
+	if a.task, err = glue.Lookup(c.Task); err != nil {
+		return a, err
+	}
+	if a.device, err = torch.ParseDevice(c.Device); err != nil {
+		return a, invalid("device", err)
+	}
+	if c.Threads > 0 {
+		if err = torch.SetThreads(c.Threads); err != nil {
+			return a, invalid("threads", err)
+		}
+	}
+	// The adapter first: its errors are the user's to mend, and cheap to find.
+	start := c.Adapter.InitFrom
+	if checkpoint != nil {
+		start = checkpoint.Dir
+	}
+	var saved *adapter.Saved
+	if start != "" {
+		if saved, err = adapter.Read(start); err != nil {
+			return a, err
+		}
+		defer saved.Close()
+		if err = adopt(c, saved.Config); err != nil {
+			return a, err
+		}
+	}
+	if a.modelDir, err = hf.Resolve(c.Model.Path); err != nil {
+		return a, err
+	}
+	if err = a.loadModel(); err != nil {
+		return a, err
+	}
+	if err = a.loadAdapter(saved); err != nil {
+		return a, err
+	}
+	if err = a.loadData(ctx, o.GLUEDir); err != nil {
+		return a, err
+	}
+	return a, a.plan()
+}
+
+// invalid is an error of one key's value.
+func invalid(key string, err error) error {
+	return &config.Error{Problems: []config.Problem{{Where: "config", Key: key, Message: err.Error()}}}
+}
+
+// adopt puts what a saved adapter decides into the configuration. A value that
+// the command line gave must agree; a file's is replaced.
+func adopt(c *config.Config, saved adapter.Config) error {
+	var problems []config.Problem
+	check := func(key string, differs bool, theirs any) {
+		if differs && c.FromCommandLine(key) {
+			problems = append(problems, config.Problem{
+				Where: "command line", Key: key, Message: fmt.Sprintf("the adapter in %s has %v: leave the key out", c.Adapter.InitFrom, theirs),
+			})
+		}
+	}
+	rank := c.Adapter.Rank
+	if len(saved.Ranks) > 0 {
+		rank = int(slices.Max(saved.Ranks))
+	}
+	check("adapter.method", c.Adapter.Method != saved.Method, saved.Method)
+	check("adapter.rank", c.Adapter.Rank != rank, rank)
+	check("adapter.alpha", c.Adapter.Alpha != saved.Alpha, saved.Alpha)
+	check("adapter.targets", !slices.Equal(c.Adapter.Targets, saved.Targets), saved.Targets)
+	check("adapter.init", c.Adapter.Init != saved.Init, saved.Init)
+	if len(problems) > 0 {
+		return &config.Error{Problems: problems}
+	}
+	c.Adapter.Method, c.Adapter.Rank, c.Adapter.Init = saved.Method, rank, saved.Init
+	if saved.Method != headOnly { // which says nothing of these
+		c.Adapter.Alpha, c.Adapter.Targets = saved.Alpha, saved.Targets
+	}
+	return nil
+}
+
+func (a *assembly) loadModel() (err error) {
+	c := a.config
+	a.model, err = bert.Load(a.modelDir, bert.Options{
+		Labels: max(1, len(a.task.Labels)), DType: a.dtype, Device: a.device,
+		Dropout: c.Model.Dropout, Seed: uint64(c.Train.Seed),
+	})
+	if err != nil {
+		return err
+	}
+	report := a.model.Report()
+	if len(report.New) > 0 {
+		a.observer.Note(fmt.Sprintf("newly initialised, not in the checkpoint: %s", list(report.New)))
+	}
+	if len(report.Unexpected) > 0 {
+		a.observer.Note(fmt.Sprintf("in the checkpoint, not used: %s", list(report.Unexpected)))
+	}
+	return nil
+}
+
+// list names the first few of many.
+func list(names []string) string {
+	const shown = 4
+	if len(names) <= shown {
+		return fmt.Sprintf("%v", names)
+	}
+	return fmt.Sprintf("%v and %d more", names[:shown], len(names)-shown)
+}
+
+// loadAdapter opens the saved adapter and its head, or makes a fresh one.
+func (a *assembly) loadAdapter(saved *adapter.Saved) (err error) {
+	c := a.config
+	if saved != nil {
+		if a.adapter, err = saved.Open(a.model.Architecture(), a.device); err != nil {
+			return err
+		}
+		return saved.LoadHead(a.model.Head())
+	}
+	method, err := adapter.Lookup(c.Adapter.Method)
+	if err != nil {
+		return invalid("adapter.method", err)
+	}
+	targets, err := adapter.ParseKinds(c.Adapter.Targets)
+	if err != nil {
+		return invalid("adapter.targets", err)
+	}
+	a.adapter, err = method.New(adapter.Spec{
+		Architecture: a.model.Architecture(), Targets: targets, Rank: c.Adapter.Rank,
+		Alpha: c.Adapter.Alpha, Init: c.Adapter.Init, Seed: uint64(c.Train.Seed), Device: a.device,
+	})
+	if err != nil {
+		return invalid("adapter", err)
+	}
+	return nil
+}
+
+func (a *assembly) loadData(ctx context.Context, glueDir string) error {
+	c := a.config
+	tokens, err := tokenizer.Load(a.modelDir)
+	if err != nil {
+		return err
+	}
+	if have, most := tokens.VocabSize(), a.model.Config().VocabSize; have > most {
+		return fmt.Errorf("%s: the tokenizer makes ids up to %d, the model's vocabulary has %d", a.modelDir, have-1, most)
+	}
+	if most := a.model.MaxLength(); c.Data.MaxLength > most {
+		return invalid("data.max_length", fmt.Errorf("%d: the model has %d positions", c.Data.MaxLength, most))
+	}
+	var folder string
+	if a.task.Folder != "" {
+		if folder, err = glue.Find(c.Data.GLUE, glueDir, standardGLUE); err != nil {
+			return err
+		}
+	}
+	for split, set := range map[glue.Split]**data.Set{glue.Train: &a.trainSet, glue.Dev: &a.devSet} {
+		examples, err := a.task.Read(folder, split)
+		if err != nil {
+			return err
+		}
+		if *set, err = data.Encode(ctx, tokens, a.task, examples, c.Data.MaxLength); err != nil {
+			if ctx.Err() != nil {
+				return train.ErrInterrupted // nothing has begun: nothing to save
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// plan turns the train section into the loop's constants.
+func (a *assembly) plan() error {
+	c := a.config.Train
+	perEpoch := train.StepsPerEpoch(a.trainSet.Len(), c.BatchSize)
+	steps := c.MaxSteps
+	if steps == 0 {
+		steps = c.Epochs * perEpoch
+	}
+	schedule, err := optim.NewSchedule(c.Schedule, c.LR, c.Warmup, steps)
+	if err != nil {
+		return invalid("train.schedule", err)
+	}
+	every := c.CheckpointEvery.Steps
+	if c.CheckpointEvery.Epoch {
+		every = perEpoch
+	}
+	best := c.BestMetric
+	if best == "" {
+		best = a.task.Best
+	} else if !slices.Contains(a.task.Metrics, best) {
+		return invalid("train.best_metric", fmt.Errorf("%s has the metrics %v, not %s", a.task.Name, a.task.Metrics, best))
+	}
+	a.options = train.Options{
+		Steps: steps, BatchSize: c.BatchSize, EvalBatchSize: c.EvalBatchSize, Shuffle: a.config.Data.Shuffle,
+		Seed: uint64(c.Seed), Schedule: schedule,
+		AdamW:    optim.AdamWConfig{Beta1: c.Beta1, Beta2: c.Beta2, Eps: c.Eps, WeightDecay: c.WeightDecay},
+		ClipNorm: c.ClipNorm, CheckpointEvery: every, KeepCheckpoints: c.KeepCheckpoints, BestMetric: best,
+	}
+	return nil
+}
+
+// saveAdapter writes adapter and head, as they are, into a folder.
+func (a *assembly) saveAdapter(dir string) error {
+	config := a.adapter.Config()
+	config.BaseModel = a.config.Model.Path
+	config.TaskType = "SEQ_CLS"
+	config.Tasks = []string{a.task.Name}
+	config.Labels = map[string][]string{a.task.Name: a.task.Labels}
+	return adapter.Save(dir, config, slices.Concat(a.adapter.Parameters(), a.model.Head()))
+}
+
+func (a *assembly) free() {
+	if a.adapter != nil {
+		a.adapter.Free()
+	}
+	if a.model != nil {
+		a.model.Free()
+	}
+}

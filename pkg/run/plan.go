@@ -1,0 +1,73 @@
+package run
+
+import (
+	"context"
+
+	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/train"
+)
+
+// Mode is one mode of the adapter's tensor.
+type Mode struct {
+	Name string
+	Size int64
+}
+
+// Plan is what a run would do.
+type Plan struct {
+	Task, Method, Model, ModelType            string
+	Hidden                                    int64
+	Layers, Heads                             int
+	Device, DType                             string
+	Sites                                     int
+	Targets                                   []string
+	Modes                                     []Mode
+	Ranks                                     []int64
+	AdapterParams, HeadParams, BackboneParams int64
+	TrainExamples, DevExamples                int
+	Steps, StepsPerEpoch, Epochs, BatchSize   int
+	MemoryBytes                               int64 // estimate for the largest batch
+}
+
+// Describe reads and checks everything that training would, and says what it
+// would do. Nothing is written.
+func Describe(ctx context.Context, o Options) (*Plan, error) {
+	a, err := assemble(ctx, o, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer a.free()
+	model, saved := a.model.Architecture(), a.adapter.Config()
+	perEpoch := train.StepsPerEpoch(a.trainSet.Len(), a.options.BatchSize)
+	p := &Plan{
+		Task: a.task.Name, Method: saved.Method, Model: a.modelDir, ModelType: model.ModelType,
+		Hidden: model.Hidden, Layers: model.Layers, Heads: model.Heads,
+		Device: a.device.String(), DType: a.config.Model.DType,
+		Sites: model.Layers * len(saved.Targets), Targets: saved.Targets, Ranks: saved.Ranks,
+		AdapterParams: adapter.Count(a.adapter.Parameters()), HeadParams: adapter.Count(a.model.Head()), BackboneParams: a.model.Parameters(),
+		TrainExamples: a.trainSet.Len(), DevExamples: a.devSet.Len(),
+		Steps: a.options.Steps, StepsPerEpoch: perEpoch, Epochs: (a.options.Steps + perEpoch - 1) / perEpoch, BatchSize: a.options.BatchSize,
+	}
+	for i, core := range a.adapter.Parameters() {
+		if i < len(saved.Modes) {
+			p.Modes = append(p.Modes, Mode{saved.Modes[i], core.Tensor.Size(1)})
+		}
+	}
+	p.MemoryBytes = a.memory()
+	return p, nil
+}
+
+// memory estimates what training holds at once: the backbone, four fp32 numbers
+// for each trained one (value, gradient, two moments), and what the layers keep
+// for backward of the largest batch. Those are, for each token and layer, about
+// 24 vectors of the model's width (inputs, q, k, v and their padded copies,
+// sublayer outputs and dropout masks), three of the feed-forward width, and for
+// each head three rows of attention probabilities.
+func (a *assembly) memory() int64 {
+	model, element := a.model.Architecture(), a.dtype.Size()
+	longest := int64(a.trainSet.Longest())
+	tokens := int64(min(a.options.BatchSize, a.trainSet.Len())) * longest
+	perToken := 24*model.Hidden + 3*model.Intermediate + 3*int64(model.Heads)*longest
+	trained := adapter.Count(a.adapter.Parameters()) + adapter.Count(a.model.Head())
+	return a.model.Parameters()*element + trained*4*4 + tokens*perToken*int64(model.Layers)*element
+}

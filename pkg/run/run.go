@@ -1,0 +1,214 @@
+// Package run assembles a configuration into a run: model, tokenizer, data,
+// adapter, run directory, training. It is what the command line, tests and
+// sweeps call, and the one importer of all methods.
+package run
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/config"
+	"github.com/metatt/metatt/pkg/glue"
+	"github.com/metatt/metatt/pkg/torch"
+	"github.com/metatt/metatt/pkg/train"
+
+	// Every method registers itself.
+	_ "github.com/metatt/metatt/pkg/head"
+	_ "github.com/metatt/metatt/pkg/metatt"
+)
+
+// Files of a run directory beside those that training writes.
+const (
+	configFile      = "config.yaml"
+	environmentFile = "environment.json"
+	summaryFile     = "summary.json"
+)
+
+// Observer is told what happens in a run.
+type Observer interface {
+	train.Observer
+	// Note is something the user should know: what a checkpoint lacked, where
+	// the run goes.
+	Note(text string)
+}
+
+// Options ask for a run.
+type Options struct {
+	Config   *config.Config
+	GLUEDir  string // the environment's GLUE_DIR
+	Version  string // of this program, for the record
+	Observer Observer
+}
+
+// Summary is what a run came to: summary.json, and the closing table.
+type Summary struct {
+	RunDir           string       `json:"run_dir"`
+	Task             string       `json:"task"`
+	Method           string       `json:"method"`
+	Rank             int          `json:"rank,omitempty"`
+	Seed             int          `json:"seed"`
+	Steps            int          `json:"steps"`
+	Epochs           int          `json:"epochs"`
+	AdapterParams    int64        `json:"adapter_parameters"`
+	HeadParams       int64        `json:"head_parameters"`
+	BackboneParams   int64        `json:"backbone_parameters"`
+	Last             glue.Metrics `json:"last"` // of the last evaluation, on the dev set
+	Best             *train.Best  `json:"best"`
+	Seconds          float64      `json:"seconds"`
+	SamplesPerSecond float64      `json:"samples_per_second"`
+	PeakBytes        int64        `json:"peak_bytes"` // largest resident memory of the process
+	Device           string       `json:"device"`
+	DType            string       `json:"dtype"`
+	Interrupted      bool         `json:"interrupted,omitempty"`
+}
+
+// Train makes a new run directory and trains. Cancelling ctx saves the state
+// and returns the summary so far with [train.ErrInterrupted].
+func Train(ctx context.Context, o Options) (*Summary, error) {
+	a, err := assemble(ctx, o, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer a.free()
+	dir, err := makeRunDir(a.config)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.record(dir, o.Version); err != nil {
+		return nil, fmt.Errorf("run directory: %w", err)
+	}
+	return a.train(ctx, dir, nil)
+}
+
+// Resume goes on with the run in a directory, from its newest checkpoint and
+// with its own configuration; o.Config is not looked at.
+func Resume(ctx context.Context, dir string, o Options) (*Summary, error) {
+	path := filepath.Join(dir, configFile)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s is not a run directory: it has no %s", dir, configFile)
+	}
+	c, err := config.Load(path, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	checkpoint, err := train.LatestCheckpoint(dir)
+	if err != nil {
+		return nil, err
+	}
+	if checkpoint == nil {
+		o.Observer.Note("no checkpoint yet: starting from the beginning")
+	}
+	o.Config = c
+	a, err := assemble(ctx, o, checkpoint)
+	if err != nil {
+		return nil, err
+	}
+	defer a.free()
+	return a.train(ctx, dir, checkpoint)
+}
+
+// makeRunDir makes the folder of a new run. A configured folder must not hold a
+// run yet; a folder named by default gets a number where its name is taken.
+func makeRunDir(c *config.Config) (string, error) {
+	if dir := c.Run.Dir; dir != "" {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return "", fmt.Errorf("run.dir: %w", err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, configFile)); err == nil {
+			return "", fmt.Errorf("run.dir: %s holds a run already: choose another folder, or go on with it by --resume %s", dir, dir)
+		}
+		return dir, nil
+	}
+	base := fmt.Sprintf("%s-%s-r%d-s%d", c.Task, c.Adapter.Method, c.Adapter.Rank, c.Train.Seed)
+	if c.Adapter.Method == headOnly {
+		base = fmt.Sprintf("%s-%s-s%d", c.Task, c.Adapter.Method, c.Train.Seed)
+	}
+	if err := os.MkdirAll("runs", 0o755); err != nil {
+		return "", fmt.Errorf("run directory: %w", err)
+	}
+	for n := 1; ; n++ {
+		dir := filepath.Join("runs", base)
+		if n > 1 {
+			dir = fmt.Sprintf("%s-%d", dir, n)
+		}
+		// Mkdir fails on a name that is taken, so that of two processes
+		// one gets it.
+		if err := os.Mkdir(dir, 0o755); err == nil {
+			return dir, nil
+		} else if !errors.Is(err, fs.ErrExist) {
+			return "", fmt.Errorf("run directory: %w", err)
+		}
+	}
+}
+
+// headOnly is the method that has no rank.
+const headOnly = "head"
+
+// environment is environment.json.
+type environment struct {
+	Version   string            `json:"version"`
+	Torch     torch.Environment `json:"libtorch"`
+	Device    string            `json:"device"`
+	Model     string            `json:"model_folder"`
+	StartedAt time.Time         `json:"started_at"`
+}
+
+// record writes config.yaml and environment.json.
+func (a *assembly) record(dir, version string) error {
+	text, err := a.config.YAML()
+	if err != nil {
+		return err
+	}
+	if err := renameio.WriteFile(filepath.Join(dir, configFile), text, 0o644); err != nil {
+		return err
+	}
+	return writeJSON(filepath.Join(dir, environmentFile), environment{
+		Version: version, Torch: torch.ReadEnvironment(), Device: a.device.String(), Model: a.modelDir, StartedAt: time.Now().UTC(),
+	})
+}
+
+func writeJSON(path string, value any) error {
+	text, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return renameio.WriteFile(path, append(text, '\n'), 0o644)
+}
+
+// train runs the loop in dir and writes summary.json.
+func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoint) (*Summary, error) {
+	a.observer.Note("run directory: " + dir)
+	result, err := train.Run(ctx, train.Setup{
+		Model: a.model, Adapter: a.adapter, Train: a.trainSet, Dev: a.devSet,
+		Dir: dir, Resume: resume, DType: a.dtype, Device: a.device,
+		Options: a.options, Observer: a.observer, SaveAdapter: a.saveAdapter,
+	})
+	interrupted := errors.Is(err, train.ErrInterrupted)
+	if err != nil && !interrupted {
+		return nil, err
+	}
+	c := a.config
+	s := &Summary{
+		RunDir: dir, Task: a.task.Name, Method: c.Adapter.Method, Seed: c.Train.Seed,
+		Steps: result.Steps, Epochs: result.Epochs,
+		AdapterParams: adapter.Count(a.adapter.Parameters()), HeadParams: adapter.Count(a.model.Head()), BackboneParams: a.model.Parameters(),
+		Last: result.Last, Best: result.Best, Seconds: result.Seconds, SamplesPerSecond: result.SamplesPerSecond,
+		PeakBytes: peakMemory(), Device: a.device.String(), DType: c.Model.DType, Interrupted: interrupted,
+	}
+	if c.Adapter.Method != headOnly {
+		s.Rank = c.Adapter.Rank
+	}
+	if saved := writeJSON(filepath.Join(dir, summaryFile), s); saved != nil {
+		return nil, saved
+	}
+	return s, err
+}

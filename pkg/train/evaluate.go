@@ -1,0 +1,91 @@
+package train
+
+import (
+	"context"
+	"time"
+
+	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/data"
+	"github.com/metatt/metatt/pkg/models/encoder"
+	"github.com/metatt/metatt/pkg/torch"
+)
+
+// Predict is the logits of every example, (examples, outputs) row by row in the
+// set's order, without dropout. It runs inside [torch.Do].
+func Predict(ctx context.Context, model Model, a adapter.Adapter, set *data.Set, batchSize int, dtype torch.DType) ([]float32, error) {
+	outputs := set.Outputs()
+	logits := make([]float32, set.Len()*outputs)
+	order := set.ByLength()
+	for first := 0; first < len(order); first += batchSize {
+		if ctx.Err() != nil {
+			return nil, ErrInterrupted
+		}
+		batch := set.Batch(order[first:min(first+batchSize, len(order))])
+		in := encoder.Input{IDs: batch.IDs, TypeIDs: batch.TypeIDs, Offsets: batch.Offsets}
+		if err := model.Check(in); err != nil {
+			return nil, err
+		}
+		torch.NoGrad(func() {
+			torch.Scoped(func() {
+				rows := torch.ToSlice[float32](model.Forward(in, a.Begin(adapter.Step{DType: dtype}), false))
+				for i, example := range batch.Indices {
+					copy(logits[example*outputs:(example+1)*outputs], rows[i*outputs:])
+				}
+			})
+		})
+	}
+	return logits, nil
+}
+
+// evaluate judges the dev set, records the figures and saves a new best.
+func (t *trainer) evaluate(ctx context.Context) error {
+	began := time.Now()
+	logits, err := Predict(ctx, t.Model, t.Adapter, t.Dev, t.Options.EvalBatchSize, t.DType)
+	if err != nil {
+		return err
+	}
+	metrics, err := t.Dev.Evaluate(logits)
+	if err != nil {
+		return err
+	}
+	step, epoch := t.state.Step, t.epoch(t.state.Step)
+	seconds := time.Since(began).Seconds()
+	isBest := t.judge(metrics, epoch)
+	if isBest {
+		if err := t.SaveAdapter(t.folder("best")); err != nil {
+			return err
+		}
+	}
+	if err := t.metrics.append(evalEvent{"eval", step, epoch, metrics, isBest}); err != nil {
+		return err
+	}
+	timing := timingEvent{Event: "epoch", Step: step, Seconds: t.lap.seconds, EvalSeconds: seconds}
+	if t.lap.seconds > 0 {
+		timing.SamplesPerSecond = float64(t.lap.samples) / t.lap.seconds
+	}
+	if err := t.timings.append(timing); err != nil {
+		return err
+	}
+	t.lap, t.last, t.state.Evaluated = lap{}, metrics, true
+	t.Observer.Eval(EvalInfo{Epoch: epoch, Step: step, Metrics: metrics, Seconds: seconds, IsBest: isBest})
+	return nil
+}
+
+// judge compares an evaluation with the best so far and remembers the better.
+func (t *trainer) judge(metrics data.Metrics, epoch int) bool {
+	metric, _ := metrics.Get(t.Options.BestMetric)
+	if best := t.state.Best; best != nil {
+		previous := data.Metric{Undefined: best.Value == nil}
+		if best.Value != nil {
+			previous.Value = *best.Value
+		}
+		if !metric.Better(previous) {
+			return false
+		}
+	}
+	t.state.Best = &Best{Epoch: epoch, Step: t.state.Step, Metric: metric.Name}
+	if !metric.Undefined {
+		t.state.Best.Value = &metric.Value
+	}
+	return true
+}

@@ -1,0 +1,295 @@
+// Package train is the training loop: batches, gradients, updates, evaluation
+// and checkpoints of one adapter and head on one task. It knows no method by
+// name.
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"time"
+
+	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/data"
+	"github.com/metatt/metatt/pkg/models/encoder"
+	"github.com/metatt/metatt/pkg/optim"
+	"github.com/metatt/metatt/pkg/torch"
+)
+
+// Model is a frozen backbone with a trainable head.
+type Model interface {
+	// Check tells whether the model can take the input.
+	Check(encoder.Input) error
+	// Forward is the logits (examples, outputs), fp32.
+	Forward(in encoder.Input, pass adapter.Pass, training bool) *torch.Tensor
+	// Head lists the head's trainable fp32 tensors.
+	Head() []adapter.Parameter
+}
+
+// Setup is everything a run needs. The tensors stay the caller's.
+type Setup struct {
+	Model      Model
+	Adapter    adapter.Adapter
+	Train, Dev *data.Set
+	Dir        string      // the run directory, which exists
+	Resume     *Checkpoint // nil: from the start. Adapter and head hold its tensors already
+	DType      torch.DType // of the backbone
+	Device     torch.Device
+	Options    Options
+	Observer   Observer
+	// SaveAdapter writes adapter and head, as they are, as an adapter folder.
+	SaveAdapter func(dir string) error
+}
+
+// Options are the constants of the loop.
+type Options struct {
+	Steps           int // S, all optimizer steps
+	BatchSize       int
+	EvalBatchSize   int
+	Shuffle         bool
+	Seed            uint64
+	Schedule        optim.Schedule
+	AdamW           optim.AdamWConfig
+	ClipNorm        float64 // 0: none
+	CheckpointEvery int     // steps between checkpoints; 0: none but on interruption
+	KeepCheckpoints int
+	BestMetric      string // a metric of the task; of equals the earlier is best
+}
+
+// ErrInterrupted: the context was cancelled; the state is saved.
+var ErrInterrupted = errors.New("interrupted")
+
+// Best is the best evaluation so far.
+type Best struct {
+	Epoch  int      `json:"epoch"`
+	Step   int      `json:"step"`
+	Metric string   `json:"metric"`
+	Value  *float64 `json:"value"` // nil: undefined
+}
+
+// Result is what a run came to.
+type Result struct {
+	Steps   int          // updates done
+	Epochs  int          // begun
+	Last    data.Metrics // of the last evaluation; nil where there was none
+	Best    *Best
+	Seconds float64 // of training and evaluation, over all resumptions
+	// SamplesPerSecond is training examples per second of training alone, of
+	// this process.
+	SamplesPerSecond float64
+}
+
+// StepsPerEpoch is the number of batches of an epoch; the last may be short.
+func StepsPerEpoch(examples, batchSize int) int { return (examples + batchSize - 1) / batchSize }
+
+// Run trains until all steps are done or ctx is cancelled; then the state is
+// saved and the error is [ErrInterrupted].
+func Run(ctx context.Context, setup Setup) (Result, error) {
+	var result Result
+	err := torch.Do(func() error {
+		t, err := newTrainer(setup)
+		if err != nil {
+			return err
+		}
+		defer t.close()
+		err = t.run(ctx)
+		result = t.result()
+		return err
+	})
+	return result, err
+}
+
+type trainer struct {
+	Setup
+	parameters []adapter.Parameter // adapter's and head's
+	leaves     []*torch.Tensor     // theirs
+	optimizer  *optim.AdamW
+	metrics    *journal
+	timings    *journal
+	state      state
+	perEpoch   int
+
+	last         data.Metrics
+	began        time.Time
+	trainSeconds float64 // of this process
+	samples      int     // of this process
+	lap          lap
+}
+
+// lap is what the next timing event reports.
+type lap struct {
+	seconds float64
+	samples int
+}
+
+func newTrainer(s Setup) (*trainer, error) {
+	t := &trainer{Setup: s, perEpoch: StepsPerEpoch(s.Train.Len(), s.Options.BatchSize), began: time.Now()}
+	t.parameters = append(s.Adapter.Parameters(), s.Model.Head()...)
+	for _, p := range t.parameters {
+		t.leaves = append(t.leaves, p.Tensor.SetRequiresGrad(true))
+	}
+	t.optimizer = optim.NewAdamW(t.leaves, s.Options.AdamW)
+	if s.Resume != nil {
+		t.state = s.Resume.state
+		if err := loadOptimizer(s.Resume, t.optimizer, t.parameters); err != nil {
+			t.optimizer.Free()
+			return nil, err
+		}
+	}
+	var err error
+	if t.metrics, t.timings, err = openJournals(s.Dir, t.state); err != nil {
+		t.optimizer.Free()
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *trainer) close() {
+	t.optimizer.Free()
+	t.metrics.close()
+	t.timings.close()
+}
+
+func (t *trainer) run(ctx context.Context) error {
+	total := t.Options.Steps
+	t.Observer.Begin(BeginInfo{
+		Total: total, Done: t.state.Step, Epochs: t.epoch(total),
+		BatchSize: t.Options.BatchSize, Examples: t.Train.Len(),
+	})
+	var order []int
+	for {
+		if err := t.afterStep(ctx); err != nil || t.state.Step == total {
+			return err
+		}
+		step := t.state.Step // from 0
+		epoch, batch := step/t.perEpoch, step%t.perEpoch
+		if order == nil || batch == 0 {
+			order = t.Train.Order(t.Options.Seed, epoch, t.Options.Shuffle)
+		}
+		first := batch * t.Options.BatchSize
+		indices := order[first:min(first+t.Options.BatchSize, len(order))]
+		if err := t.step(step, t.Train.Batch(indices)); err != nil {
+			return err
+		}
+	}
+}
+
+// step is one update, and its event.
+func (t *trainer) step(step int, batch data.Batch) error {
+	began := time.Now()
+	in := encoder.Input{IDs: batch.IDs, TypeIDs: batch.TypeIDs, Offsets: batch.Offsets}
+	if err := t.Model.Check(in); err != nil {
+		return err
+	}
+	lr := t.Options.Schedule.LR(step)
+	var loss float64
+	torch.Seed(stepSeed(t.Options.Seed, step))
+	torch.Scoped(func() {
+		pass := t.Adapter.Begin(adapter.Step{DType: t.DType, Training: true})
+		objective := t.loss(t.Model.Forward(in, pass, true), batch)
+		loss = objective.Item()
+		if math.IsNaN(loss) || math.IsInf(loss, 0) {
+			return
+		}
+		gradients := torch.Gradients(objective, t.leaves)
+		optim.Clip(gradients, t.Options.ClipNorm)
+		t.optimizer.Step(lr, gradients)
+	})
+	if math.IsNaN(loss) || math.IsInf(loss, 0) {
+		return fmt.Errorf("step %d: the loss is %v: the learning rate %g may be too high", step+1, loss, t.Options.Schedule.Peak)
+	}
+	t.state.Step, t.state.Evaluated = step+1, false
+	t.time(time.Since(began).Seconds(), len(batch.Indices))
+	t.Observer.Step(StepInfo{
+		Step: step + 1, Total: t.Options.Steps, Epoch: t.epoch(step + 1), Loss: loss, LR: lr,
+		SamplesPerSecond: float64(t.samples) / t.trainSeconds, ETA: t.eta(),
+	})
+	return t.metrics.append(stepEvent{"step", step + 1, float32(loss), lr})
+}
+
+// loss is the mean over the batch: cross entropy, or the squared error of a
+// regression's one output.
+func (t *trainer) loss(logits *torch.Tensor, batch data.Batch) *torch.Tensor {
+	if batch.Labels == nil {
+		return logits.Reshape(-1).MSE(torch.FromSlice(batch.Scores).To(t.Device))
+	}
+	return logits.CrossEntropy(torch.FromSlice(batch.Labels).To(t.Device))
+}
+
+// afterStep does what is due after the steps done so far: evaluation at the end
+// of an epoch and of the run, checkpoints. Interrupted, it saves and says so.
+func (t *trainer) afterStep(ctx context.Context) error {
+	step := t.state.Step
+	epochEnd := step > 0 && (step%t.perEpoch == 0 || step == t.Options.Steps)
+	if epochEnd && !t.state.Evaluated {
+		if err := t.evaluate(ctx); err != nil && !errors.Is(err, ErrInterrupted) {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		if err := t.save(); err != nil {
+			return err
+		}
+		return errors.Join(t.SaveAdapter(t.folder("last")), ErrInterrupted)
+	}
+	if every := t.Options.CheckpointEvery; every > 0 && step > 0 && (step%every == 0 || step == t.Options.Steps) && t.checkpointDue() {
+		if err := t.save(); err != nil {
+			return err
+		}
+	}
+	if step == t.Options.Steps {
+		return t.SaveAdapter(t.folder("last"))
+	}
+	return nil
+}
+
+// checkpointDue is false right after resuming: that checkpoint is there.
+func (t *trainer) checkpointDue() bool {
+	return t.Resume == nil || t.state.Step != t.Resume.state.Step || t.state.Evaluated != t.Resume.state.Evaluated
+}
+
+func (t *trainer) folder(name string) string { return filepath.Join(t.Dir, "adapter", name) }
+
+// epoch is the epoch, from 1, that step belongs to.
+func (t *trainer) epoch(step int) int { return max(1, (step+t.perEpoch-1)/t.perEpoch) }
+
+func (t *trainer) time(seconds float64, samples int) {
+	t.trainSeconds += seconds
+	t.samples += samples
+	t.lap.seconds += seconds
+	t.lap.samples += samples
+}
+
+// seconds is the time since the run began, without the pauses between
+// resumptions.
+func (t *trainer) seconds() float64 {
+	before := 0.0
+	if t.Resume != nil {
+		before = t.Resume.state.Seconds
+	}
+	return before + time.Since(t.began).Seconds()
+}
+
+func (t *trainer) eta() time.Duration {
+	left := (t.Options.Steps - t.state.Step) * t.Options.BatchSize
+	return time.Duration(float64(left) * t.trainSeconds / float64(t.samples) * float64(time.Second))
+}
+
+func (t *trainer) result() Result {
+	r := Result{Steps: t.state.Step, Epochs: t.epoch(t.state.Step), Last: t.last, Best: t.state.Best, Seconds: t.seconds()}
+	if t.trainSeconds > 0 {
+		r.SamplesPerSecond = float64(t.samples) / t.trainSeconds
+	}
+	return r
+}
+
+// stepSeed mixes run seed and step (splitmix64's finaliser): neighbouring steps
+// get unrelated generators.
+func stepSeed(seed uint64, step int) uint64 {
+	z := seed + 0x9e3779b97f4a7c15*uint64(step+1)
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
+}
