@@ -1,0 +1,60 @@
+# The two commands are `make run` and `make test`; `make help` lists the rest.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+# A GLUE folder: data/glue, or one that a team shares beside the checkout.
+GLUE_DIR ?= $(abspath $(firstword $(wildcard data/glue ../shared/data/glue)))
+export GLUE_DIR
+
+# What `make run` trains: MRPC where it is at hand, else the built-in task.
+CONFIG ?= $(if $(wildcard $(GLUE_DIR)/MRPC/train.tsv),configs/quick-mrpc.yaml,configs/sample.yaml)
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+VENV := .venv
+FUZZTIME ?= 1m
+
+.PHONY: help setup build run test lint parity bench fuzz clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: ## find or install libtorch and fit gotch to it
+	@GOWORK=off go run ./cmd/setup
+
+build: setup ## build bin/finetune
+	@go build -o bin/finetune ./cmd/finetune
+
+run: build ## fine-tune a real BERT with a MetaTT adapter (CONFIG=configs/….yaml)
+	@bin/finetune fetch minilm
+	@bin/finetune train -c $(CONFIG)
+
+test: setup ## run all tests
+	@go test ./...
+
+lint: setup ## vet and staticcheck
+	@go vet ./...
+	@go run $(STATICCHECK) ./...
+
+parity: build $(VENV)/ready ## compare with PyTorch and transformers (needs a GLUE folder)
+	@test -n "$(GLUE_DIR)" || { echo "parity: no GLUE folder: put one at data/glue or set GLUE_DIR" >&2; exit 1; }
+	@bin/finetune fetch minilm
+	@$(VENV)/bin/python parity/train_steps.py --finetune bin/finetune --model "$$(bin/finetune fetch minilm --print-path)" --glue "$(GLUE_DIR)"
+
+$(VENV)/ready: parity/requirements.txt
+	@python3 -m venv $(VENV) || { echo "parity: python3 has no venv: apt-get install python3-venv" >&2; exit 1; }
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -r parity/requirements.txt
+	@touch $@
+
+bench: setup ## benchmarks of the tensor layer and of a training step
+	@go test -run '^$$' -bench . -benchmem ./pkg/torch ./pkg/train
+
+fuzz: setup ## every fuzz target for FUZZTIME (1m)
+	@grep -rlE '^func Fuzz' --include='*_test.go' pkg | while read -r file; do \
+	  for target in $$(grep -oE '^func Fuzz[A-Za-z0-9]+' "$$file" | cut -d' ' -f2); do \
+	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")"; \
+	  done; \
+	done
+
+clean: ## remove what was built, not what was downloaded or trained
+	@rm -rf bin .gotch .gotch-unfinished go.work go.work.sum

@@ -1,0 +1,124 @@
+package metatt_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/metatt/metatt/"
+
+// mayImport says for each room which rooms of this module it may import; a
+// room that is not listed may import anything. Methods are those folders that
+// only pkg/run imports.
+var mayImport = map[string][]string{
+	"pkg/torch":          {},
+	"pkg/torch/gotchts":  {"pkg/torch"},
+	"pkg/tt":             {"pkg/torch"},
+	"pkg/safetensors":    {},
+	"pkg/adapter":        {"pkg/torch", "pkg/safetensors"},
+	"pkg/metatt":         {"pkg/torch", "pkg/tt", "pkg/adapter"},
+	"pkg/head":           {"pkg/torch", "pkg/tt", "pkg/adapter"},
+	"pkg/dmrg":           {"pkg/torch", "pkg/tt"},
+	"pkg/models/encoder": {"pkg/torch", "pkg/adapter", "pkg/hf"},
+	"pkg/models/bert":    {"pkg/torch", "pkg/adapter", "pkg/hf", "pkg/models/encoder"},
+	"pkg/models/roberta": {"pkg/torch", "pkg/adapter", "pkg/hf", "pkg/models/encoder"},
+	"pkg/hf":             {"pkg/torch", "pkg/safetensors"},
+	"pkg/tokenizer":      {},
+	"pkg/glue":           {},
+	"pkg/data":           {"pkg/glue", "pkg/tokenizer"},
+	"pkg/optim":          {"pkg/torch"},
+	"pkg/parallel":       {},
+	"pkg/train":          {"pkg/torch", "pkg/safetensors", "pkg/adapter", "pkg/models/encoder", "pkg/data", "pkg/optim", "pkg/dmrg", "pkg/parallel"},
+	"pkg/config":         {},
+	"cmd/setup":          {"cmd/setup/internal"},
+}
+
+// onlyIn names packages from outside that one room alone may import.
+var onlyIn = map[string]string{
+	"github.com/sugarme/gotch":     "pkg/torch",
+	"github.com/sugarme/tokenizer": "pkg/tokenizer",
+}
+
+// TestImportRules holds the table of rooms: one direction, nothing lower
+// imports anything higher.
+func TestImportRules(t *testing.T) {
+	methods := []string{"pkg/metatt", "pkg/head"}
+	checked := 0
+	for path, imports := range allImports(t) {
+		room := filepath.ToSlash(filepath.Dir(path))
+		allowed, ruled := rule(room)
+		if strings.HasSuffix(path, "_test.go") {
+			ruled = false // a test may set the scene with anything
+		}
+		for _, imported := range imports {
+			for outside, home := range onlyIn {
+				if strings.HasPrefix(imported, outside) && !within(room, home) {
+					t.Errorf("%s imports %s, which only %s may", path, imported, home)
+				}
+			}
+			inside, ours := strings.CutPrefix(imported, module)
+			if !ours {
+				continue
+			}
+			checked++
+			if ruled && !slices.ContainsFunc(allowed, func(a string) bool { return within(inside, a) }) {
+				t.Errorf("%s imports %s; %s may import %v", path, inside, room, allowed)
+			}
+			if slices.Contains(methods, inside) && room != "pkg/run" && !strings.HasSuffix(path, "_test.go") {
+				t.Errorf("%s imports the method %s, which only pkg/run may", path, inside)
+			}
+		}
+	}
+	if checked == 0 {
+		t.Fatal("no imports found: the test looks in the wrong place")
+	}
+}
+
+// rule finds the room's own rule, or that of the folder it is in.
+func rule(room string) ([]string, bool) {
+	for ; room != "."; room = filepath.ToSlash(filepath.Dir(room)) {
+		if allowed, ok := mayImport[room]; ok {
+			return append(allowed, room), true
+		}
+	}
+	return nil, false
+}
+
+func within(room, parent string) bool {
+	return room == parent || strings.HasPrefix(room, parent+"/")
+}
+
+// allImports maps each Go file of the repository to what it imports.
+func allImports(t *testing.T) map[string][]string {
+	t.Helper()
+	files := map[string][]string{}
+	for _, top := range []string{"cmd", "pkg"} {
+		err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") {
+				return err
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+			if err != nil {
+				return err
+			}
+			for _, spec := range file.Imports {
+				imported, err := strconv.Unquote(spec.Path.Value)
+				if err != nil {
+					return err
+				}
+				files[path] = append(files[path], imported)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return files
+}
