@@ -1,0 +1,66 @@
+package hf
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// NotFoundError reports a model that none of the places holds.
+type NotFoundError struct {
+	Ref    string
+	Looked []string
+	Hint   string
+}
+
+func (e *NotFoundError) Error() string {
+	return fmt.Sprintf("model %q not found (looked at %s): %s", e.Ref, strings.Join(e.Looked, ", "), e.Hint)
+}
+
+// Resolve turns a reference to a model into its folder: a folder, the name of a
+// model that [Fetch] has brought, or org/name[@revision] in the Hugging Face
+// cache, in this order. It never downloads; what is nowhere is a
+// [*NotFoundError].
+func Resolve(ref string) (dir string, err error) {
+	stat, err := os.Stat(ref)
+	switch {
+	case err == nil && stat.IsDir():
+		return ref, nil
+	case err == nil:
+		return "", &FormatError{ref, "", "is a file, want a model's folder"}
+	case !errors.Is(err, fs.ErrNotExist):
+		return "", err
+	}
+	notFound := &NotFoundError{Ref: ref, Looked: []string{ref}}
+	if _, known := knownModels[ref]; known {
+		if dir := filepath.Join(modelsDir(), ref); isDir(dir) {
+			return dir, nil
+		}
+		notFound.Looked = append(notFound.Looked, filepath.Join(modelsDir(), ref))
+		notFound.Hint = "bring it with: finetune fetch " + ref
+		return "", notFound
+	}
+	repo, revision, ok := parseHubName(ref)
+	if !ok {
+		notFound.Hint = "no such folder"
+		return "", notFound
+	}
+	dir, err = snapshotDir(repo, revision)
+	if missing := (*fs.PathError)(nil); errors.As(err, &missing) && errors.Is(err, fs.ErrNotExist) {
+		notFound.Looked = append(notFound.Looked, missing.Path)
+		notFound.Hint = "bring it with: hf download " + repo
+		if revision != "main" {
+			notFound.Hint += " --revision " + revision
+		}
+		if near := Nearest(ref, slices.Sorted(maps.Keys(knownModels))); near != "" {
+			notFound.Hint = fmt.Sprintf("did you mean %q?", near)
+		}
+		return "", notFound
+	}
+	return dir, err
+}
