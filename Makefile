@@ -47,7 +47,8 @@ $(VENV)/ready: parity/requirements.txt
 	@touch $@
 
 bench: setup ## benchmarks of the tensor layer and of a training step
-	@go test -run '^$$' -bench . -benchmem ./pkg/torch ./pkg/train
+	@go test -run '^$$' -bench . ./pkg/torch
+	@go test -run '^$$' -bench . -benchtime 1x ./pkg/train
 
 fuzz: setup ## every fuzz target for FUZZTIME (1m)
 	@grep -rlE '^func Fuzz' --include='*_test.go' pkg | while read -r file; do \
