@@ -1,0 +1,56 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func (p *program) envCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "env",
+		GroupID: "setup",
+		Short:   "Show the libtorch in use and what this machine offers it",
+		Args:    p.exactly(0, ""),
+		RunE: func(*cobra.Command, []string) error {
+			e := p.backend.environment()
+			devices := e.CUDA
+			if len(devices) == 0 {
+				devices = []string{"none"}
+			}
+			rows := []row{
+				{"finetune", version()},
+				{"go", runtime.Version()},
+				{"libtorch", e.Version},
+				{"from", e.Path},
+				{"C++ ABI", e.ABI},
+				{"threads", fmt.Sprint(e.Threads)},
+				{"CPU", strings.Join(e.Capability, " ")},
+			}
+			for i, device := range devices {
+				name := ""
+				if i == 0 {
+					name = "CUDA"
+				}
+				rows = append(rows, row{name, device})
+			}
+			writeRows(p.stdout, rows)
+			return nil
+		},
+	}
+}
+
+// exactly asks for n arguments, called what.
+func (p *program) exactly(n int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) > n:
+			return &usageError{cmd, fmt.Sprintf("unexpected argument %q", args[n])}
+		case len(args) < n:
+			return &usageError{cmd, "no " + what + " given"}
+		}
+		return nil
+	}
+}

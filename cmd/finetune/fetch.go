@@ -1,0 +1,40 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/metatt/metatt/pkg/hf"
+)
+
+func (p *program) fetchCommand() *cobra.Command {
+	var pathOnly bool
+	cmd := &cobra.Command{
+		Use:     "fetch NAME",
+		GroupID: "setup",
+		Short:   "Bring a pretrained model here and say where it is",
+		Example: "  finetune fetch minilm",
+		Args:    p.exactly(1, "name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			view := p.download(args[0])
+			fetched, err := p.backend.fetch(cmd.Context(), args[0], hf.FetchOptions{Progress: view.update})
+			view.close()
+			if err != nil {
+				return err
+			}
+			if pathOnly {
+				fmt.Fprintln(p.stdout, fetched.Dir)
+				return nil
+			}
+			origin := "verified; from " + fetched.Source
+			if fetched.Source == "" {
+				origin = "verified; it was there already"
+			}
+			fmt.Fprintf(p.stdout, "%s is in %s (%s)\n", args[0], fetched.Dir, origin)
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&pathOnly, "print-path", false, "print nothing but the folder")
+	return cmd
+}

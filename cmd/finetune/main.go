@@ -1,0 +1,31 @@
+// Command finetune trains tensor adapters on BERT and RoBERTa from a YAML configuration.
+//
+// It exits with 0 when done, 2 for wrong usage or a wrong configuration, 1 for any other failure, and 130 when it
+// was interrupted and what it had is saved.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() { os.Exit(execute(wired())) }
+
+// execute runs the process's command line. The first signal asks the command to save and leave, a second one ends
+// the process at once.
+func execute(b backend) int {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel()
+		<-signals
+		os.Exit(exitInterrupted)
+	}()
+	p := &program{stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv, columns: columns, backend: b}
+	return p.run(ctx, os.Args[1:])
+}

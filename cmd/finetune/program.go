@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	"github.com/metatt/metatt/pkg/config"
+	"github.com/metatt/metatt/pkg/train"
+)
+
+// The exit codes.
+const (
+	exitDone        = 0
+	exitFailure     = 1
+	exitUsage       = 2
+	exitInterrupted = 130
+)
+
+// program is the command line with all that it touches outside.
+type program struct {
+	stdout, stderr io.Writer // results; progress and errors
+	env            func(string) (string, bool)
+	columns        func(io.Writer) int // width of the terminal behind a writer; 0: it is none
+	backend        backend
+}
+
+// columns asks the terminal anew each time: it may have been resized.
+func columns(w io.Writer) int {
+	file, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	width, _, err := term.GetSize(int(file.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
+}
+
+// usageError is a command line that cannot be understood.
+type usageError struct {
+	command *cobra.Command
+	message string
+}
+
+func (e *usageError) Error() string {
+	return fmt.Sprintf("%s (see %s --help)", e.message, e.command.CommandPath())
+}
+
+// run executes one command line and returns the exit code. Errors are printed here and nowhere else.
+func (p *program) run(ctx context.Context, args []string) int {
+	root := p.rootCommand()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	var usage *usageError
+	var wrong *config.Error
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, train.ErrInterrupted), ctx.Err() != nil && errors.Is(err, context.Canceled):
+		return exitInterrupted
+	case errors.As(err, &wrong):
+		fmt.Fprintln(p.stderr, wrong) // each line begins with its own place
+		return exitUsage
+	case errors.As(err, &usage):
+		fmt.Fprintln(p.stderr, "finetune:", usage)
+		return exitUsage
+	}
+	fmt.Fprintln(p.stderr, "finetune:", strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "))
+	return exitFailure
+}
+
+func (p *program) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "finetune",
+		Short:         "Fine-tune BERT and RoBERTa with tensor adapters",
+		Version:       version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          unknownCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetOut(p.stdout)
+	root.SetErr(p.stderr)
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	root.SetFlagErrorFunc(wrongFlag)
+	root.AddGroup(
+		&cobra.Group{ID: "train", Title: "Training:"},
+		&cobra.Group{ID: "setup", Title: "Setting up:"},
+	)
+	root.SetHelpCommandGroupID("setup")
+	root.SetCompletionCommandGroupID("setup")
+	root.AddCommand(p.trainCommand(), p.validateCommand(), p.fetchCommand(), p.envCommand())
+	return root
+}
+
+// unknownCommand turns what is left for the root command into an error with the nearest command's name.
+func unknownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	message := fmt.Sprintf("unknown command %q", args[0])
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		message += fmt.Sprintf("; did you mean %s?", near[0])
+	}
+	return &usageError{cmd, message}
+}
+
+// wrongFlag names the flag that an unknown one most likely means.
+func wrongFlag(cmd *cobra.Command, err error) error {
+	message := err.Error()
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if near := config.Nearest(unknown.GetSpecifiedName(), names); near != "" {
+			message += "; did you mean --" + near + "?"
+		}
+	}
+	return &usageError{cmd, message}
+}
+
+// version is the module's; a build from a checkout has what Go makes of the commit.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	return info.Main.Version
+}

@@ -1,0 +1,293 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/metatt/metatt/pkg/config"
+	"github.com/metatt/metatt/pkg/glue"
+	"github.com/metatt/metatt/pkg/hf"
+	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/torch"
+	"github.com/metatt/metatt/pkg/train"
+)
+
+// result is what one command line did.
+type result struct {
+	code           int
+	stdout, stderr string
+}
+
+// command runs a command line with a backend of the test's making, on a terminal of so many columns (0: none).
+func command(t *testing.T, ctx context.Context, b backend, columns int, env map[string]string, args ...string) result {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	p := &program{
+		stdout: &stdout, stderr: &stderr,
+		env:     func(name string) (string, bool) { text, ok := env[name]; return text, ok },
+		columns: func(io.Writer) int { return columns },
+		backend: b,
+	}
+	code := p.run(ctx, args)
+	return result{code, stdout.String(), stderr.String()}
+}
+
+// script is a run of two epochs of three steps.
+func script(v run.Observer) *run.Summary {
+	v.Begin(train.BeginInfo{Total: 6, Epochs: 2, BatchSize: 32, Examples: 3668})
+	s := &run.Summary{
+		RunDir: "runs/mrpc-metatt4d-r8-s42", Task: "mrpc", Method: "metatt4d", Rank: 8,
+		AdapterParams: 6656, HeadParams: 770, BackboneParams: 22713216,
+		Seconds: 101.7, SamplesPerSecond: 812.4, PeakBytes: 1287654321, Device: "cpu", DType: "fp32",
+	}
+	for step := 1; step <= 6; step++ {
+		epoch := (step + 2) / 3
+		v.Step(train.StepInfo{Step: step, Total: 6, Epoch: epoch, Loss: 0.7 / float64(step), LR: 1e-3, SamplesPerSecond: 812.4, ETA: time.Duration(6-step) * 90 * time.Second})
+		if step%3 == 0 {
+			s.Last = glue.Metrics{{Name: "accuracy", Value: 0.7 + 0.01*float64(step)}, {Name: "f1", Undefined: step == 3, Value: 0.82}}
+			v.Eval(train.EvalInfo{Epoch: epoch, Step: step, Metrics: s.Last, Seconds: 1.23, IsBest: step == 6})
+			v.Checkpoint("runs/mrpc-metatt4d-r8-s42/checkpoints/step-000003")
+		}
+		s.Steps, s.Epochs = step, epoch
+	}
+	s.Best = &train.Best{Epoch: 2, Step: 6, Metric: "accuracy", Value: &s.Last[0].Value}
+	return s
+}
+
+func scripted(_ context.Context, o run.Options) (*run.Summary, error) { return script(o.Observer), nil }
+
+func writeConfig(t *testing.T, dir, text string) string {
+	t.Helper()
+	path := filepath.Join(dir, "config.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestExitCodes(t *testing.T) {
+	good := writeConfig(t, t.TempDir(), "task: rte\n")
+	bad := writeConfig(t, t.TempDir(), "train:\n  lr: -1\n  sede: 3\n")
+	failing := backend{
+		train: func(context.Context, run.Options) (*run.Summary, error) {
+			return nil, errors.Join(errors.New("model.safetensors: truncated"), errors.New("close: no space left"))
+		},
+		describe: func(context.Context, run.Options) (*run.Plan, error) { return nil, errors.New("no such model") },
+		fetch: func(context.Context, string, hf.FetchOptions) (hf.Fetched, error) {
+			return hf.Fetched{}, errors.New("cannot fetch minilm")
+		},
+	}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	interrupted := failing
+	interrupted.fetch = func(ctx context.Context, _ string, _ hf.FetchOptions) (hf.Fetched, error) {
+		return hf.Fetched{}, ctx.Err()
+	}
+	for _, test := range []struct {
+		name   string
+		ctx    context.Context
+		b      backend
+		args   string
+		code   int
+		stderr string
+	}{
+		{"unknown command", nil, failing, "trian", 2, "finetune: unknown command \"trian\"; did you mean train? (see finetune --help)\n"},
+		{"unknown command, nothing near", nil, failing, "bake", 2, "finetune: unknown command \"bake\" (see finetune --help)\n"},
+		{"unknown flag", nil, failing, "train --resum x", 2, "finetune: unknown flag: --resum; did you mean --resume? (see finetune train --help)\n"},
+		{"flag without value", nil, failing, "train -c", 2, "finetune: flag needs an argument: 'c' in -c (see finetune train --help)\n"},
+		{"no configuration", nil, failing, "train", 2, "finetune: no configuration: give -c FILE, or --resume RUN (see finetune train --help)\n"},
+		{"configuration without -c", nil, failing, "train x.yaml", 2, "finetune: a configuration is given as -c x.yaml (see finetune train --help)\n"},
+		{"missing configuration", nil, failing, "train -c x.yaml", 2, "x.yaml: no such file or directory\n"},
+		{"wrong configuration", nil, failing, "train -c " + bad + " lr=1", 2,
+			bad + ":2: train.lr: -1 is out of range; must be > 0\n" + bad + ":3: train.sede: unknown key; did you mean train.seed?\ncommand line: lr: unknown key; did you mean train.lr?\n"},
+		{"missing run", nil, failing, "train --resume nowhere", 2, "nowhere/config.yaml: no such file or directory\n"},
+		{"failed run is one line", nil, failing, "train -c " + good, 1, "finetune: model.safetensors: truncated; close: no space left\n"},
+		{"failed plan", nil, failing, "train --dry-run -c " + good, 1, "finetune: no such model\n"},
+		{"validate nothing", nil, failing, "validate", 2, "finetune: no configuration: give -c FILE (see finetune validate --help)\n"},
+		{"validate all", nil, failing, "validate -c " + good + " x.yaml " + bad, 2,
+			"x.yaml: no such file or directory\n" + bad + ":2: train.lr: -1 is out of range; must be > 0\n" + bad + ":3: train.sede: unknown key; did you mean train.seed?\n"},
+		{"env takes nothing", nil, failing, "env x", 2, "finetune: unexpected argument \"x\" (see finetune env --help)\n"},
+		{"fetch needs a name", nil, failing, "fetch", 2, "finetune: no name given (see finetune fetch --help)\n"},
+		{"failed fetch", nil, failing, "fetch minilm", 1, "finetune: cannot fetch minilm\n"},
+		{"interrupted fetch", cancelled, interrupted, "fetch minilm", 130, ""},
+		{"help", nil, failing, "", 0, ""},
+		{"version", nil, failing, "--version", 0, ""},
+		{"completion", nil, failing, "completion bash", 0, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			ctx := test.ctx
+			if ctx == nil {
+				ctx = t.Context()
+			}
+			got := command(t, ctx, test.b, 0, nil, strings.Fields(test.args)...)
+			if got.code != test.code || got.stderr != test.stderr {
+				t.Errorf("got %d\n%s\nwant %d\n%s", got.code, got.stderr, test.code, test.stderr)
+			}
+			if test.code == 0 && got.stdout == "" {
+				t.Error("nothing printed")
+			}
+		})
+	}
+}
+
+func TestHelpIsGrouped(t *testing.T) {
+	help := command(t, t.Context(), backend{}, 0, nil).stdout
+	training, setup := strings.Index(help, "Training:"), strings.Index(help, "Setting up:")
+	if training < 0 || setup < training || strings.Index(help, "  train ") > setup || strings.Index(help, "  fetch ") < setup {
+		t.Errorf("got\n%s", help)
+	}
+	for _, name := range []string{"train", "validate", "env", "fetch"} {
+		checkColumns(t, command(t, t.Context(), backend{}, 0, nil, name, "--help").stdout, 80)
+	}
+}
+
+func TestTrainHandsOverTheResolvedConfiguration(t *testing.T) {
+	path := writeConfig(t, t.TempDir(), "task: rte\ntrain:\n  lr: 2e-3\n  seed: 5\n")
+	var got run.Options
+	b := backend{train: func(_ context.Context, o run.Options) (*run.Summary, error) { got = o; return script(o.Observer), nil }}
+	env := map[string]string{"METATT_TRAIN_SEED": "6", "GLUE_DIR": "/glue"}
+	for _, args := range [][]string{
+		{"train", "-c", path, "adapter.rank=4"},
+		{"train", "adapter.rank=4", "--config", path},
+	} {
+		if r := command(t, t.Context(), b, 0, env, args...); r.code != 0 {
+			t.Fatalf("%v: %+v", args, r)
+		}
+		c := got.Config
+		if c.Task != "rte" || c.Train.LR != 2e-3 || c.Train.Seed != 6 || c.Adapter.Rank != 4 || !c.FromCommandLine("adapter.rank") || got.GLUEDir != "/glue" || got.Version == "" {
+			t.Errorf("%v: got %+v of %+v", args, got, c)
+		}
+	}
+}
+
+// A run that goes on takes its own configuration; one given beside it may only say the same.
+func TestResume(t *testing.T) {
+	dir := t.TempDir()
+	writeConfig(t, dir, "task: rte\ntrain: {lr: 2e-3}\nrun: {log_every: 1}\n")
+	given := writeConfig(t, t.TempDir(), "train:\n  lr: 2e-3\n")
+	other := writeConfig(t, t.TempDir(), "train:\n  lr: 3e-3\n")
+	var resumed string
+	b := backend{resume: func(_ context.Context, dir string, o run.Options) (*run.Summary, error) {
+		resumed = dir
+		return script(o.Observer), nil
+	}}
+	for _, args := range [][]string{
+		{"--resume", dir},
+		{"-c", given, "--resume", dir, "task=rte"},
+		{"--resume=" + dir, "run.dir=elsewhere"},
+	} {
+		resumed = ""
+		r := command(t, t.Context(), b, 0, nil, append([]string{"train"}, args...)...)
+		if r.code != 0 || resumed != dir || !strings.Contains(r.stderr, "step 2/6") {
+			t.Errorf("%v: %+v, resumed %q", args, r, resumed)
+		}
+	}
+	r := command(t, t.Context(), b, 0, nil, "train", "-c", other, "--resume", dir, "adapter.rank=4")
+	want := "command line: adapter.rank: 4 here, 8 in the run: a run keeps its configuration\n" +
+		other + ":2: train.lr: 0.003 here, 0.002 in the run: a run keeps its configuration\n"
+	if r.code != 2 || r.stderr != want {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestInterruptedRun(t *testing.T) {
+	path := writeConfig(t, t.TempDir(), "task: mrpc\n")
+	ctx, cancel := context.WithCancel(t.Context())
+	b := backend{train: func(ctx context.Context, o run.Options) (*run.Summary, error) {
+		s := script(o.Observer)
+		cancel()
+		<-ctx.Done()
+		s.Interrupted = true
+		return s, train.ErrInterrupted
+	}}
+	got := command(t, ctx, b, 0, nil, "train", "-c", path)
+	if got.code != 130 || !strings.Contains(got.stdout, "finetune train --resume runs/mrpc-metatt4d-r8-s42\n") {
+		t.Errorf("got %+v", got)
+	}
+	if strings.Contains(got.stderr, "finetune:") {
+		t.Errorf("an interruption is no error: %s", got.stderr)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	first, second := writeConfig(t, t.TempDir(), ""), writeConfig(t, t.TempDir(), "task: stsb\n")
+	got := command(t, t.Context(), backend{}, 0, nil, "validate", "-c", first, "-c", second, "train.lr=1")
+	if want := first + ": ok\n" + second + ": ok\n"; got.code != 0 || got.stdout != want || got.stderr != "" {
+		t.Errorf("got %+v", got)
+	}
+	got = command(t, t.Context(), backend{}, 0, nil, "validate", "--keys")
+	for _, key := range config.Keys() {
+		if !strings.Contains(got.stdout, key.Name+" = ") {
+			t.Errorf("no %s", key.Name)
+		}
+	}
+	checkColumns(t, got.stdout, 80)
+}
+
+func TestEnv(t *testing.T) {
+	e := torch.Environment{Version: "2.11.0+cpu", Path: "/opt/torch/lib/libtorch_cpu.so", ABI: "cxx11", Threads: 2, Capability: []string{"AVX2", "AVX512"}}
+	b := backend{environment: func() torch.Environment { return e }}
+	got := command(t, t.Context(), b, 0, nil, "env")
+	want := `libtorch            2.11.0+cpu
+from                /opt/torch/lib/libtorch_cpu.so
+C++ ABI             cxx11
+threads             2
+CPU                 AVX2 AVX512
+CUDA                none
+`
+	if !strings.HasSuffix(got.stdout, want) {
+		t.Errorf("got\n%s", got.stdout)
+	}
+	e.CUDA = []string{"NVIDIA H200", "NVIDIA H200"}
+	got = command(t, t.Context(), b, 0, nil, "env")
+	if !strings.HasSuffix(got.stdout, "CUDA                NVIDIA H200\n                    NVIDIA H200\n") {
+		t.Errorf("got\n%s", got.stdout)
+	}
+}
+
+func TestFetch(t *testing.T) {
+	fetched := hf.Fetched{Dir: "/models/minilm", Source: "a package"}
+	b := backend{fetch: func(_ context.Context, name string, o hf.FetchOptions) (hf.Fetched, error) {
+		for done := int64(0); done <= 40; done++ {
+			o.Progress(done<<20, 80<<20)
+		}
+		for done := int64(0); done <= 80; done++ { // another source, from the start
+			o.Progress(done<<20, 80<<20)
+		}
+		return fetched, nil
+	}}
+	got := command(t, t.Context(), b, 0, nil, "fetch", "minilm")
+	if got.code != 0 || got.stdout != "minilm is in /models/minilm (verified; from a package)\n" {
+		t.Errorf("got %+v", got)
+	}
+	if !strings.HasSuffix(got.stderr, "minilm  80.0 MiB of 80.0 MiB\n") || strings.Count(got.stderr, "\n") != 16 || strings.ContainsAny(got.stderr, "\r\x1b") {
+		t.Errorf("got %q", got.stderr)
+	}
+	got = command(t, t.Context(), b, 60, nil, "fetch", "minilm")
+	if s := screen(t, got.stderr, 60); s[len(s)-1] != "" {
+		t.Errorf("something is left of the bar: %q", s)
+	}
+	got = command(t, t.Context(), b, 0, nil, "fetch", "minilm", "--print-path")
+	if got.stdout != "/models/minilm\n" {
+		t.Errorf("got %+v", got)
+	}
+	fetched.Source = ""
+	got = command(t, t.Context(), b, 0, nil, "fetch", "minilm")
+	if got.stdout != "minilm is in /models/minilm (verified; it was there already)\n" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestCompletesKeys(t *testing.T) {
+	got := command(t, t.Context(), backend{}, 0, nil, "__complete", "train", "train.l")
+	if !strings.HasPrefix(got.stdout, "train.lr=\thighest learning rate\n:") {
+		t.Errorf("got %q", got.stdout)
+	}
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/metatt/metatt/pkg/run"
+)
+
+func summaryTable(s *run.Summary) table {
+	var quality []row
+	if s.Best != nil && s.Best.Value != nil {
+		quality = append(quality, row{s.Best.Metric, fmt.Sprintf("%-12s best, epoch %d", figure(*s.Best.Value), s.Best.Epoch)})
+	}
+	for _, m := range s.Last {
+		quality = append(quality, row{m.Name, fmt.Sprintf("%-12s last", metric(m))})
+	}
+	saved := []row{{"saved in", s.RunDir}}
+	if s.Interrupted {
+		saved = append(saved, row{"interrupted", fmt.Sprintf("after step %s; go on with", grouped(int64(s.Steps)))},
+			row{"", "finetune train --resume " + s.RunDir})
+	}
+	method := s.Method
+	if s.Rank > 0 {
+		method += fmt.Sprintf(" rank %d", s.Rank)
+	}
+	return table{
+		title: fmt.Sprintf("%s · %s · %s on %s", s.Task, method, s.DType, s.Device),
+		blocks: [][]row{
+			quality,
+			parameterRows(s.AdapterParams, s.HeadParams, s.BackboneParams),
+			{
+				{"time", fmt.Sprintf("%-12s %s steps", clock(seconds(s.Seconds)), grouped(int64(s.Steps)))},
+				{"samples/s", rate(s.SamplesPerSecond)},
+				{"peak memory", size(s.PeakBytes)},
+			},
+			saved,
+		},
+	}
+}
+
+// share writes part of whole in percent, with two significant digits.
+func share(part, whole int64) string {
+	if whole == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.2g %%", 100*float64(part)/float64(whole))
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+func planTable(p *run.Plan) table {
+	model := []row{
+		{"model", fmt.Sprintf("%s, %d layers, %d wide, %d heads", p.ModelType, p.Layers, p.Hidden, p.Heads)},
+		{"from", p.Model},
+		{"data", fmt.Sprintf("%s train, %s dev examples", grouped(int64(p.TrainExamples)), grouped(int64(p.DevExamples)))},
+	}
+	if p.Sites > 0 {
+		model = append(model, row{"sites", fmt.Sprintf("%d: %s", p.Sites, strings.Join(p.Targets, ", "))})
+	}
+	if len(p.Modes) > 0 {
+		modes := make([]string, len(p.Modes))
+		for i, m := range p.Modes {
+			modes[i] = fmt.Sprintf("%s %d", m.Name, m.Size)
+		}
+		model = append(model, row{"tensor train", strings.Join(modes, " × ")}, row{"ranks", strings.Trim(fmt.Sprint(p.Ranks), "[]")})
+	}
+	return table{
+		title: fmt.Sprintf("dry run: %s · %s · %s on %s", p.Task, p.Method, p.DType, p.Device),
+		blocks: [][]row{
+			model,
+			parameterRows(p.AdapterParams, p.HeadParams, p.BackboneParams),
+			{
+				{"steps", fmt.Sprintf("%-12s %s an epoch, batch %d", grouped(int64(p.Steps)), grouped(int64(p.StepsPerEpoch)), p.BatchSize)},
+				{"epochs", fmt.Sprint(p.Epochs)},
+				{"memory", "about " + size(p.MemoryBytes)},
+			},
+		},
+	}
+}
+
+func parameterRows(adapter, head, backbone int64) []row {
+	return []row{
+		{"adapter parameters", fmt.Sprintf("%-12s %s of the backbone", grouped(adapter), share(adapter, backbone))},
+		{"head parameters", grouped(head)},
+		{"backbone", fmt.Sprintf("%-12s frozen", grouped(backbone))},
+	}
+}

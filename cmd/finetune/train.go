@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/metatt/metatt/pkg/config"
+	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/train"
+)
+
+const trainHelp = `Train an adapter as a YAML file says.
+
+Values given as key=value replace those of the file, and environment variables
+stand between the two (METATT_TRAIN_LR for train.lr). "finetune validate --keys"
+lists all keys.
+
+Ctrl-C saves the run and leaves with exit code 130; a second Ctrl-C leaves at
+once. --resume goes on with a run, by its own configuration, to the same numbers
+as if it had never stopped. Progress goes to standard error, the closing table
+to standard output.`
+
+func (p *program) trainCommand() *cobra.Command {
+	var file, resume string
+	var dryRun bool
+	cmd := &cobra.Command{
+		Use:     "train -c FILE [key=value ...]",
+		GroupID: "train",
+		Short:   "Train an adapter",
+		Long:    trainHelp,
+		Example: `  finetune train -c configs/mrpc.yaml
+  finetune train -c configs/mrpc.yaml adapter.rank=4 train.lr=5e-4
+  finetune train --resume runs/mrpc-metatt4d-r8-s42`,
+		ValidArgsFunction: completeKeys,
+		RunE: func(cmd *cobra.Command, overrides []string) error {
+			if file == "" && resume == "" {
+				if len(overrides) > 0 && !strings.Contains(overrides[0], "=") {
+					return &usageError{cmd, "a configuration is given as -c " + overrides[0]}
+				}
+				return &usageError{cmd, "no configuration: give -c FILE, or --resume RUN"}
+			}
+			c, err := config.Load(file, overrides, p.env)
+			if err != nil {
+				return err
+			}
+			start := p.backend.train
+			if resume != "" {
+				if c, err = recorded(resume, c); err != nil {
+					return err
+				}
+				start = func(ctx context.Context, o run.Options) (*run.Summary, error) {
+					return p.backend.resume(ctx, resume, o)
+				}
+			}
+			if dryRun {
+				return p.describe(cmd.Context(), c)
+			}
+			return p.train(cmd.Context(), c, start)
+		},
+	}
+	cmd.Flags().StringVarP(&file, "config", "c", "", "`FILE` in YAML that describes the run")
+	cmd.Flags().StringVar(&resume, "resume", "", "run `DIRECTORY` to go on with; -c may then be left out")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what would be trained, and stop")
+	return cmd
+}
+
+// recorded is the configuration of a run that goes on. What is given beside it must agree.
+func recorded(dir string, given *config.Config) (*config.Config, error) {
+	c, err := config.Load(filepath.Join(dir, "config.yaml"), nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	return c, given.Agrees(c)
+}
+
+func (p *program) train(ctx context.Context, c *config.Config, start func(context.Context, run.Options) (*run.Summary, error)) error {
+	view := p.observer(c.Run.LogEvery)
+	silence := context.AfterFunc(ctx, func() { view.Note("stopping: saving the run first; once more stops at once") })
+	summary, err := start(ctx, p.options(c, view))
+	silence()
+	view.close()
+	if summary != nil && (err == nil || errors.Is(err, train.ErrInterrupted)) {
+		writeTable(p.stdout, summaryTable(summary))
+	}
+	return err
+}
+
+func (p *program) describe(ctx context.Context, c *config.Config) error {
+	plan, err := p.backend.describe(ctx, p.options(c, p.observer(c.Run.LogEvery)))
+	if err != nil {
+		return err
+	}
+	writeTable(p.stdout, planTable(plan))
+	return nil
+}
+
+func (p *program) options(c *config.Config, o run.Observer) run.Options {
+	glueDir, _ := p.env("GLUE_DIR")
+	return run.Options{Config: c, GLUEDir: glueDir, Version: version(), Observer: o}
+}
+
+// completeKeys offers the keys of the schema as "key=".
+func completeKeys(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+	var offers []string
+	for _, key := range config.Keys() {
+		if strings.HasPrefix(key.Name, typed) {
+			offers = append(offers, key.Name+"=\t"+key.Doc)
+		}
+	}
+	return offers, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+}

@@ -1,0 +1,50 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+)
+
+// Agrees compares the keys that c sets (in its file, the environment or on the command line) with the
+// configuration that a run recorded; a run that goes on keeps its own. Not compared are run.dir, since the run may
+// have been moved, and, with adapter.init_from, what the saved adapter decided in the file's place. The error is
+// an *Error.
+func (c *Config) Agrees(recorded *Config) error {
+	var problems []Problem
+	for _, key := range schema().keys {
+		where, set := c.where[key.Name]
+		if !set || key.Name == "run.dir" || c.leftToSavedAdapter(key.Name) {
+			continue
+		}
+		here, there := key.of(c), key.of(recorded)
+		if !reflect.DeepEqual(here, there) {
+			problems = append(problems, Problem{Where: where, Key: key.Name,
+				Message: fmt.Sprintf("%s here, %s in the run: a run keeps its configuration", show(here), show(there))})
+		}
+	}
+	if len(problems) > 0 {
+		return &Error{Problems: problems}
+	}
+	return nil
+}
+
+func (c *Config) leftToSavedAdapter(key string) bool {
+	return c.Adapter.InitFrom != "" && strings.HasPrefix(key, "adapter.") && key != "adapter.init_from" && !c.FromCommandLine(key)
+}
+
+// of is the key's value in a configuration.
+func (k *Key) of(c *Config) any { return reflect.ValueOf(c).Elem().FieldByIndex(k.index).Interface() }
+
+func show(value any) string {
+	switch v := value.(type) {
+	case *float64:
+		if v == nil {
+			return "null"
+		}
+		return fmt.Sprint(*v)
+	case string:
+		return quote(v)
+	}
+	return fmt.Sprint(value)
+}

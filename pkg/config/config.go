@@ -1,0 +1,92 @@
+// Package config is the schema of a run: its keys, their defaults and limits, strict YAML, and the values that
+// the environment and the command line put over it.
+//
+// The struct tags of Config are the only table of keys. Of each key they hold the name (yaml), the default, the
+// legal values (enum) or interval (range), what other frameworks call it (aka, used in suggestions) and its
+// meaning (doc). Checking, suggestions, the listing of keys and the resolved file are all read from them.
+package config
+
+import (
+	"bytes"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Config is one resolved run.
+type Config struct {
+	Task    string  `yaml:"task" default:"mrpc" enum:"cola,sst2,mrpc,stsb,qqp,mnli,qnli,rte,wnli,sample" aka:"task_name,dataset" doc:"what is learned: a GLUE task, or the built-in sample task; case and hyphens are ignored"`
+	Model   Model   `yaml:"model"`
+	Data    Data    `yaml:"data"`
+	Adapter Adapter `yaml:"adapter"`
+	Train   Train   `yaml:"train"`
+	Run     Run     `yaml:"run"`
+	Device  string  `yaml:"device" default:"auto" doc:"auto (cuda where there is one, else cpu), cpu, cuda or cuda:N"`
+	Threads int     `yaml:"threads" default:"0" range:"[0,)" aka:"num_threads" doc:"CPU threads of libtorch; 0: libtorch decides"`
+
+	where map[string]string // of the keys that are set: the place, as in Problem
+}
+
+// Model is the frozen backbone.
+type Model struct {
+	Path    string   `yaml:"path" default:"minilm" aka:"model_name_or_path,name" doc:"folder of a Hugging Face checkpoint, or a name that fetch knows"`
+	DType   string   `yaml:"dtype" default:"fp32" enum:"fp32,bf16" aka:"precision,torch_dtype" doc:"number format of the frozen weights and of products; adapter, head and optimizer stay fp32"`
+	Dropout *float64 `yaml:"dropout" default:"null" range:"[0,1)" doc:"hidden, attention and classifier dropout; null: config.json's"`
+}
+
+// Data is where examples come from and how they are cut.
+type Data struct {
+	GLUE      string `yaml:"glue" default:"" aka:"glue_dir,data_dir" doc:"GLUE folder; empty: $GLUE_DIR, else data/glue"`
+	Shuffle   bool   `yaml:"shuffle" default:"true" doc:"a new order of the training set each epoch; false: the file's order"`
+	MaxLength int    `yaml:"max_length" default:"128" range:"[4,)" aka:"max_seq_length,max_len" doc:"tokens an example is cut to, special tokens included"`
+}
+
+// Adapter is what is trained besides the classifier.
+type Adapter struct {
+	Method   string   `yaml:"method" default:"metatt4d" enum:"metatt4d,metatt5d,lora,rslora,dora,vera,adalora,cp4d,cp5d,lorta,lotr,loretta-rep,loretta-adp,fact-tt,fact-tk,tt-lora,full,bitfit,head" aka:"peft_type,type" doc:"how the backbone is adapted; head trains the classifier alone"`
+	Rank     int      `yaml:"rank" default:"8" range:"[1,)" aka:"r,lora_r" doc:"rank of every bond"`
+	Alpha    float64  `yaml:"alpha" default:"1" range:"(0,)" aka:"lora_alpha,scale,scaling" doc:"scale of the update; MetaTT multiplies by alpha itself, LoRA by alpha/rank"`
+	Targets  []string `yaml:"targets,flow" default:"query,value" enum:"query,key,value,output,ffn_up,ffn_down" aka:"target_modules,modules" doc:"adapted matrices, in the order of the matrix mode; all: every one"`
+	Init     string   `yaml:"init" default:"" aka:"init_weights,init_lora_weights" doc:"MetaTT: start of each core, ze, id, no or or, joined by -; empty: ze-id-id-id (5D: one id more)"`
+	InitFrom string   `yaml:"init_from" default:"" doc:"saved adapter folder to start from; it decides method, ranks, alpha, targets and head"`
+}
+
+// Train is the loop and its optimizer.
+type Train struct {
+	Epochs          int      `yaml:"epochs" default:"10" range:"[1,)" aka:"num_train_epochs,num_epochs" doc:"passes over the training set"`
+	MaxSteps        int      `yaml:"max_steps" default:"0" range:"[0,)" aka:"steps" doc:"optimizer steps in all, in place of epochs; 0: epochs decide"`
+	BatchSize       int      `yaml:"batch_size" default:"32" range:"[1,)" aka:"per_device_train_batch_size,train_batch_size" doc:"examples a step"`
+	EvalBatchSize   int      `yaml:"eval_batch_size" default:"64" range:"[1,)" aka:"per_device_eval_batch_size" doc:"examples a batch of evaluation"`
+	LR              float64  `yaml:"lr" default:"1e-3" range:"(0,)" aka:"learning_rate" doc:"highest learning rate"`
+	Warmup          float64  `yaml:"warmup" default:"0.06" range:"[0,1]" aka:"warmup_ratio" doc:"fraction of all steps over which the learning rate rises from 0"`
+	Schedule        string   `yaml:"schedule" default:"linear" enum:"linear,constant" aka:"lr_scheduler_type,scheduler" doc:"learning rate after warmup: falls linearly to 0, or stays"`
+	WeightDecay     float64  `yaml:"weight_decay" default:"0" range:"[0,)" aka:"wd" doc:"decoupled weight decay of AdamW"`
+	ClipNorm        float64  `yaml:"clip_norm" default:"1" range:"[0,)" aka:"max_grad_norm,grad_clip" doc:"largest norm of all gradients together; 0: no clipping"`
+	Beta1           float64  `yaml:"beta1" default:"0.9" range:"[0,1)" aka:"adam_beta1" doc:"AdamW: decay of the first moment"`
+	Beta2           float64  `yaml:"beta2" default:"0.999" range:"[0,1)" aka:"adam_beta2" doc:"AdamW: decay of the second moment"`
+	Eps             float64  `yaml:"eps" default:"1e-8" range:"(0,)" aka:"adam_epsilon,epsilon" doc:"AdamW: added to the root of the second moment"`
+	Seed            int      `yaml:"seed" default:"42" range:"[0,)" aka:"random_seed" doc:"decides the start, the order and the dropout"`
+	CheckpointEvery Interval `yaml:"checkpoint_every" default:"epoch" aka:"save_steps,save_strategy" doc:"when the state to resume from is saved: epoch, never or a number of steps"`
+	KeepCheckpoints int      `yaml:"keep_checkpoints" default:"1" range:"[1,)" aka:"save_total_limit" doc:"newest checkpoints that are kept"`
+	BestMetric      string   `yaml:"best_metric" default:"" enum:",accuracy,f1,matthews,pearson,spearman" aka:"metric_for_best_model,metric" doc:"dev metric that chooses adapter/best; empty: the task's own"`
+}
+
+// Run is where results go.
+type Run struct {
+	Dir      string `yaml:"dir" default:"" aka:"output_dir,out" doc:"folder of the run; empty: runs/<task>-<method>-r<rank>-s<seed>"`
+	LogEvery int    `yaml:"log_every" default:"10" range:"[1,)" aka:"logging_steps" doc:"steps between printed lines where there is no terminal"`
+}
+
+// FromCommandLine reports whether key ("adapter.rank") was given as key=value on the command line.
+func (c *Config) FromCommandLine(key string) bool { return c.where[key] == commandLine }
+
+// YAML returns the resolved configuration: every key in the schema's order, without comments. Loading it again
+// gives an equal Config.
+func (c *Config) YAML() ([]byte, error) {
+	var out bytes.Buffer
+	encoder := yaml.NewEncoder(&out)
+	encoder.SetIndent(2)
+	if err := encoder.Encode(c); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), encoder.Close()
+}

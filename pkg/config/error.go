@@ -1,0 +1,32 @@
+package config
+
+import "strings"
+
+// Problem is one thing wrong with a configuration.
+type Problem struct {
+	Where   string // "configs/mrpc.yaml:7", "METATT_TRAIN_LR" or "command line"
+	Key     string // "train.lr"; empty when no key is concerned
+	Message string // what is wrong and what would be right
+}
+
+func (p Problem) String() string {
+	if p.Key == "" {
+		return p.Where + ": " + p.Message
+	}
+	return p.Where + ": " + p.Key + ": " + p.Message
+}
+
+// Error holds everything that is wrong with a configuration: the file's problems by line, then the environment's,
+// then the command line's, then those of keys that do not go together.
+type Error struct {
+	Problems []Problem
+}
+
+// Error prints one line a problem.
+func (e *Error) Error() string {
+	lines := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		lines[i] = p.String()
+	}
+	return strings.Join(lines, "\n")
+}

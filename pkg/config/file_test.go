@@ -1,0 +1,166 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// rejections holds, for every testdata/NAME.bad.yaml, what is printed after "testdata/NAME.bad.yaml:".
+var rejections = map[string][]string{
+	"alias":                     {"3: run: expected keys and values, found an alias (not allowed here)"},
+	"alias_bomb":                {"1: a: unknown key", "2: b: unknown key", "3: c: unknown key", "4: d: unknown key", "5: train: expected keys and values, found an alias (not allowed here)"},
+	"bool_in_quotes":            {`2: data.shuffle: expected true|false, found the text "true"`},
+	"checkpoint_every_zero":     {`2: train.checkpoint_every: "0" is not epoch, never or a number of steps`},
+	"control_character":         {`2: run.dir: "runs/\x1b[2J" holds a control character or is not UTF-8`},
+	"device_index":              {`1: device: "cuda:128" is not auto, cpu, cuda or cuda:N`},
+	"device_unknown":            {`1: device: "gpu" is not auto, cpu, cuda or cuda:N`},
+	"dotted_key":                {"1: train.lr: in a file, write lr: under train:"},
+	"dropout_one":               {"2: model.dropout: 1 is out of range; must be >= 0 and < 1"},
+	"duplicate_key":             {"4: train.lr: set twice; first on line 2"},
+	"duplicate_section":         {"3: train: set twice; first on line 1"},
+	"enum_far":                  {`2: model.dtype: "int8" is unknown; legal: fp32, bf16`},
+	"enum_near":                 {`2: adapter.method: "metat4d" is unknown; did you mean metatt4d?`},
+	"init_5d":                   {`3: adapter.init: "ze-id-id-id" is for 4 cores; metatt5d has 5`},
+	"init_length":               {`2: adapter.init: "ze-id-id" is for 3 cores; metatt4d has 4`},
+	"init_no_zero":              {`2: adapter.init: "no-id-id-id" has 0 cores at ze; exactly one must be, or nothing is learned from a zero update`},
+	"init_two_zeros":            {`2: adapter.init: "ze-ze-id-id" has 2 cores at ze; exactly one must be, or nothing is learned from a zero update`},
+	"init_word":                 {`2: adapter.init: "idd" is no start of a core; legal: ze, id, no, or, joined by -`},
+	"integer_too_large":         {`2: train.seed: "99999999999999999999" is not an integer`},
+	"integer_with_fraction":     {`2: train.batch_size: "1.5" is not an integer`},
+	"key_not_a_word":            {"1: a key is a plain word; found a list"},
+	"list_for_scalar":           {"1: task: expected cola|sst2|mrpc|stsb|qqp|mnli|qnli|rte|wnli|sample, found a list"},
+	"lr_infinite":               {`2: train.lr: "inf" is not a finite number`},
+	"lr_nan":                    {`2: train.lr: ".nan" is not a finite number`},
+	"lr_overflow":               {`2: train.lr: "1e999" is not a finite number`},
+	"lr_zero":                   {"2: train.lr: 0 is out of range; must be > 0"},
+	"max_length_short":          {"2: data.max_length: 3 is out of range; must be >= 4"},
+	"merge_key":                 {"2: a key is a plain word; found a merge key (not allowed here)"},
+	"no_value":                  {"2: train.lr: has no value; expected number > 0"},
+	"not_utf8":                  {"3: not UTF-8 text"},
+	"number_in_quotes":          {`2: train.lr: expected number > 0, found the text "1e-3"`},
+	"rank_zero":                 {"2: adapter.rank: 0 is out of range; must be >= 1"},
+	"second_document":           {"2: a second document starts here; a configuration is one"},
+	"section_as_value":          {"2: task: expected cola|sst2|mrpc|stsb|qqp|mnli|qnli|rte|wnli|sample, found keys and values"},
+	"section_is_scalar":         {`1: train: expected keys and values, found the text "fast"`},
+	"several":                   {`1: task: "mprc" is unknown; did you mean mrpc?`, `3: model.dtype: "fp16" is unknown; legal: fp32, bf16`, "5: train.lr: -1 is out of range; must be > 0", "6: train.warmpu: unknown key; did you mean train.warmup?", "8: adapter.rank: 0 is out of range; must be >= 1"},
+	"syntax":                    {"2: not YAML: did not find expected key"},
+	"syntax_tab":                {"2: not YAML: found character that cannot start any token"},
+	"tagged_value":              {`2: train.seed: expected integer >= 0, found the tag "!!int"`},
+	"targets_all_and_more":      {`2: adapter.targets: "all" is unknown; legal: query, key, value, output, ffn_up, ffn_down`},
+	"targets_empty":             {"2: adapter.targets: is empty; legal: query, key, value, output, ffn_up, ffn_down"},
+	"targets_nested":            {"2: adapter.targets: expected list of query|key|value|output|ffn_up|ffn_down, found a list in it"},
+	"targets_twice":             {`2: adapter.targets: "query" is listed twice`},
+	"targets_unknown":           {`2: adapter.targets: "valeu" is unknown; did you mean value?`},
+	"task_unknown":              {`1: task: "squad" is unknown; legal: cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli, sample`},
+	"top_level_list":            {"1: expected keys and values, found a list"},
+	"unclosed":                  {"1: not YAML: did not find expected ',' or '}'"},
+	"unknown_key":               {"3: train.learning_rate: unknown key; did you mean train.lr?"},
+	"unknown_key_case":          {"1: Train: unknown key; did you mean train?"},
+	"unknown_key_control":       {`1: "a\nb": unknown key`},
+	"unknown_key_far":           {"2: model.quantization: unknown key"},
+	"unknown_key_other_section": {"2: model.shuffle: unknown key; did you mean data.shuffle?"},
+	"unknown_key_slip":          {"2: adapter.rnak: unknown key; did you mean adapter.rank?"},
+	"unknown_key_top":           {"1: lr: unknown key; did you mean train.lr?"},
+	"unknown_section":           {"1: trian: unknown key; did you mean train?"},
+	"warmup_above_one":          {"2: train.warmup: 1.01 is out of range; must be >= 0 and <= 1"},
+	"wrong_type_bool":           {`2: data.shuffle: "yes" is neither true nor false`},
+	"wrong_type_integer":        {`2: train.batch_size: "many" is not an integer`},
+}
+
+func TestRejectsBadFiles(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.bad.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) != len(rejections) {
+		t.Errorf("%d bad files, %d expectations", len(files), len(rejections))
+	}
+	for _, path := range files {
+		name := strings.TrimSuffix(filepath.Base(path), ".bad.yaml")
+		t.Run(name, func(t *testing.T) {
+			var want []string
+			for _, line := range rejections[name] {
+				want = append(want, path+":"+line)
+			}
+			c, err := Load(path, nil, nil)
+			var configError *Error
+			if !errors.As(err, &configError) {
+				t.Fatalf("Load = %v, %v; want an *Error", c, err)
+			}
+			if err.Error() != strings.Join(want, "\n") {
+				t.Errorf("got\n%v\nwant\n%v", err, strings.Join(want, "\n"))
+			}
+			if len(configError.Problems) != len(want) {
+				t.Errorf("%d problems, want %d", len(configError.Problems), len(want))
+			}
+		})
+	}
+}
+
+func TestRejectsUnreadableFiles(t *testing.T) {
+	dir := t.TempDir()
+	large := filepath.Join(dir, "large.yaml")
+	if err := os.WriteFile(large, []byte(strings.Repeat("# padding\n", largestFile/10+1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	missing := filepath.Join(dir, "missing.yaml")
+	for path, want := range map[string]string{
+		missing: missing + ": no such file or directory",
+		dir:     dir + ": is a directory",
+		large:   large + ": larger than 65536 bytes: not a configuration",
+	} {
+		_, err := Load(path, nil, nil)
+		var configError *Error
+		if !errors.As(err, &configError) || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+// A file of nothing, of comments, or of sections whose keys are commented out is the defaults.
+func TestEmptyFileIsDefaults(t *testing.T) {
+	defaults := mustLoad(t, "")
+	for _, text := range []string{"", "# nothing\n", "---\n", "\ufefftask: mrpc\n", "train:\nmodel:\n  # dtype: bf16\n", "model:\n  dropout: null\n", "{}"} {
+		if c := mustLoad(t, text); !equal(c, defaults) {
+			t.Errorf("%q: got %+v", text, c)
+		}
+	}
+}
+
+func FuzzReadFile(f *testing.F) {
+	files, err := filepath.Glob("testdata/*.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, path := range files {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Add([]byte("\"x\\ny.z\": {\"a\\nb\": 1, \"a\\nb\": 2}\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		path := filepath.Join(t.TempDir(), "fuzz.yaml")
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := Load(path, nil, nil)
+		var configError *Error
+		switch {
+		case err == nil:
+			checkRoundTrip(t, c)
+		case !errors.As(err, &configError):
+			t.Errorf("untyped error %v", err)
+		default:
+			for _, p := range configError.Problems {
+				if strings.ContainsAny(p.String(), "\n\r\x1b") {
+					t.Errorf("problem is not one clean line: %q", p)
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,152 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Key describes one key of the schema.
+type Key struct {
+	Name    string // "train.lr"
+	Type    string // "number > 0", "fp32|bf16"
+	Default string // as it would be written; empty for an empty text
+	Doc     string
+
+	index  []int // of the field in Config
+	kind   reflect.Type
+	enum   []string
+	limits interval
+	aka    []string
+}
+
+// Keys lists the schema in the order in which a resolved configuration is written.
+func Keys() []Key { return schema().keys }
+
+type keySet struct {
+	keys     []Key
+	byName   map[string]*Key
+	sections []string
+}
+
+var schema = sync.OnceValue(func() *keySet {
+	set := &keySet{byName: map[string]*Key{}}
+	set.collect(reflect.TypeFor[Config](), "", nil)
+	for i := range set.keys {
+		set.byName[set.keys[i].Name] = &set.keys[i]
+	}
+	return set
+})
+
+func (s *keySet) collect(t reflect.Type, prefix string, section []int) {
+	for i := range t.NumField() {
+		field := t.Field(i)
+		if !field.IsExported() {
+			continue
+		}
+		local, _, _ := strings.Cut(field.Tag.Get("yaml"), ",")
+		name, index := prefix+local, append(slices.Clone(section), i)
+		if _, leaf := field.Tag.Lookup("doc"); !leaf {
+			s.sections = append(s.sections, name)
+			s.collect(field.Type, name+".", index)
+			continue
+		}
+		key := Key{
+			Name:    name,
+			Default: field.Tag.Get("default"),
+			Doc:     field.Tag.Get("doc"),
+			index:   index,
+			kind:    field.Type,
+			limits:  parseLimits(field.Tag.Get("range")),
+		}
+		if enum, ok := field.Tag.Lookup("enum"); ok {
+			key.enum = strings.Split(enum, ",")
+		}
+		if aka, ok := field.Tag.Lookup("aka"); ok {
+			key.aka = strings.Split(aka, ",")
+		}
+		key.Type = key.typeName()
+		s.keys = append(s.keys, key)
+	}
+}
+
+func (k *Key) typeName() string {
+	legal := strings.TrimPrefix(strings.Join(k.enum, "|"), "|")
+	switch k.kind {
+	case reflect.TypeFor[bool]():
+		return "true|false"
+	case reflect.TypeFor[int]():
+		return strings.TrimSpace("integer " + k.limits.String())
+	case reflect.TypeFor[float64](), reflect.TypeFor[*float64]():
+		return strings.TrimSpace("number " + k.limits.String())
+	case reflect.TypeFor[Interval]():
+		return "epoch|never|integer"
+	case reflect.TypeFor[[]string]():
+		return "list of " + legal
+	}
+	if legal != "" {
+		return legal
+	}
+	return "text"
+}
+
+// unknown is the problem of a key that the schema lacks, with the nearest that it has.
+func (s *keySet) unknown(name string) string {
+	if slices.Contains(s.sections, name) {
+		return "is a section: set a key in it, such as " + s.firstOf(name)
+	}
+	if best := s.nearestKey(name); best != "" {
+		return fmt.Sprintf("unknown key; did you mean %s?", best)
+	}
+	return "unknown key"
+}
+
+func (s *keySet) firstOf(section string) string {
+	for _, key := range s.keys {
+		if strings.HasPrefix(key.Name, section+".") {
+			return key.Name
+		}
+	}
+	return section
+}
+
+// nearestKey compares the whole name, its last part and the names that other frameworks use. Where several
+// keys are as near, one of the same section wins.
+func (s *keySet) nearestKey(name string) string {
+	section, last := splitKey(name)
+	best, bestDistance := "", 1<<30
+	for _, key := range s.keys {
+		keySection, keyLast := splitKey(key.Name)
+		names := append([]string{keyLast}, key.aka...)
+		for _, candidate := range names {
+			// Halves keep the section a tie-breaker only.
+			d := 2 * distance(last, candidate)
+			if !near(d/2, last) {
+				continue
+			}
+			if section != keySection {
+				d++
+			}
+			if d < bestDistance {
+				best, bestDistance = key.Name, d
+			}
+		}
+		if d := 2 * distance(name, key.Name); near(d/2, name) && d < bestDistance {
+			best, bestDistance = key.Name, d
+		}
+	}
+	if best == "" {
+		return Nearest(name, s.sections)
+	}
+	return best
+}
+
+func splitKey(name string) (section, last string) {
+	i := strings.LastIndexByte(name, '.')
+	if i < 0 {
+		return "", name
+	}
+	return name[:i], name[i+1:]
+}

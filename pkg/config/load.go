@@ -1,0 +1,121 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/spf13/viper"
+)
+
+// commandLine is the place of what key=value sets.
+const commandLine = "command line"
+
+// Load resolves a configuration. Of each key, the first of these that sets it counts: overrides ("key=value", the
+// last of several), the environment (train.lr is METATT_TRAIN_LR; empty is unset), the YAML file at path, the
+// default. An empty path means no file, a nil env no environment.
+//
+// All that is wrong is reported together: the error is an *Error.
+func Load(path string, overrides []string, env func(string) (string, bool)) (*Config, error) {
+	var file, environment *layer
+	if file = newLayer(); path != "" {
+		file = readFile(path)
+	}
+	if environment = newLayer(); env != nil {
+		environment = readEnvironment(env)
+	}
+	c := &Config{where: map[string]string{}}
+	settings := viper.New()
+	for i := range schema().keys {
+		key := &schema().keys[i]
+		value, problem := key.parse(key.Default)
+		if problem != "" {
+			panic("config: default of " + key.Name + ": " + problem)
+		}
+		settings.SetDefault(key.Name, value)
+	}
+	var problems []Problem
+	for _, source := range []*layer{file, environment, readOverrides(overrides)} {
+		problems = append(problems, source.problems...)
+		for name, value := range source.values {
+			settings.Set(name, value)
+			c.where[name] = source.where[name]
+		}
+	}
+
+	if err := settings.UnmarshalExact(c, func(d *mapstructure.DecoderConfig) { d.TagName = "yaml" }); err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	problems = append(problems, c.settleInit()...)
+	if len(problems) > 0 {
+		return nil, &Error{Problems: problems}
+	}
+	return c, nil
+}
+
+func readEnvironment(env func(string) (string, bool)) *layer {
+	l := newLayer()
+	for _, key := range schema().keys {
+		variable := Variable(key.Name)
+		if text, _ := env(variable); text != "" {
+			l.set(variable, key.Name, text)
+		}
+	}
+	return l
+}
+
+// Variable is the environment variable of a key.
+func Variable(key string) string {
+	return "METATT_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
+}
+
+func readOverrides(overrides []string) *layer {
+	l := newLayer()
+	for _, override := range overrides {
+		name, text, ok := strings.Cut(override, "=")
+		if !ok {
+			l.fail(commandLine, "", fmt.Sprintf("%s is not of the form key=value", quote(override)))
+			continue
+		}
+		l.set(commandLine, name, text)
+	}
+	return l
+}
+
+// coresOf is the number of cores of the methods that adapter.init speaks of.
+var coresOf = map[string]int{"metatt4d": 4, "metatt5d": 5}
+
+// settleInit fills the default of adapter.init, which depends on the method, and checks the one given. Exactly one
+// core starts at zero: with none the update would not start at zero, with two no gradient would reach any core.
+func (c *Config) settleInit() []Problem {
+	cores, ok := coresOf[c.Adapter.Method]
+	if !ok {
+		return nil
+	}
+	if c.Adapter.Init == "" {
+		c.Adapter.Init = "ze" + strings.Repeat("-id", cores-1)
+		return nil
+	}
+	starts := strings.Split(c.Adapter.Init, "-")
+	var message string
+	zeros := 0
+	for _, start := range starts {
+		if !slices.Contains([]string{"ze", "id", "no", "or"}, start) {
+			message = fmt.Sprintf("%s is no start of a core; legal: ze, id, no, or, joined by -", quote(start))
+		}
+		if start == "ze" {
+			zeros++
+		}
+	}
+	switch {
+	case message != "":
+	case len(starts) != cores:
+		message = fmt.Sprintf("%s is for %d cores; %s has %d", quote(c.Adapter.Init), len(starts), c.Adapter.Method, cores)
+	case zeros != 1:
+		message = fmt.Sprintf("%s has %d cores at ze; exactly one must be, or nothing is learned from a zero update", quote(c.Adapter.Init), zeros)
+	default:
+		return nil
+	}
+	return []Problem{{Where: c.where["adapter.init"], Key: "adapter.init", Message: message}}
+}

@@ -1,0 +1,285 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func mustLoad(t *testing.T, text string, overrides ...string) *Config {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "run.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(path, overrides, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// equal ignores where the values came from.
+func equal(a, b *Config) bool {
+	x, y := *a, *b
+	x.where, y.where = nil, nil
+	return reflect.DeepEqual(x, y)
+}
+
+func checkRoundTrip(t *testing.T, c *Config) {
+	t.Helper()
+	text, err := c.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again := mustLoad(t, string(text)); !equal(c, again) {
+		t.Errorf("loading what was written\n%s\ngives %+v, want %+v", text, again, c)
+	}
+}
+
+func TestDefaultsAreGolden(t *testing.T) {
+	c, err := Load("", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile("testdata/defaults.golden.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// full.yaml sets every key to something other than its default.
+func TestRoundTrip(t *testing.T) {
+	full, err := Load("testdata/full.yaml", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defaults := mustLoad(t, "")
+	set := readFile("testdata/full.yaml").values
+	for _, key := range Keys() {
+		byDefault, problem := key.parse(key.Default)
+		if problem != "" {
+			t.Fatalf("default of %s: %s", key.Name, problem)
+		}
+		if value, ok := set[key.Name]; !ok || reflect.DeepEqual(value, byDefault) {
+			t.Errorf("full.yaml leaves %s at its default", key.Name)
+		}
+	}
+	for _, c := range []*Config{
+		full,
+		defaults,
+		mustLoad(t, "", "run.dir=true", "model.path=1e3", "data.glue= #x: y", "train.lr=1e-300"),
+		mustLoad(t, "", "train.checkpoint_every=never", "adapter.method=metatt5d"),
+		mustLoad(t, "", "run.dir=null", "model.path=~", "adapter.init_from=é 語"),
+	} {
+		checkRoundTrip(t, c)
+	}
+}
+
+func TestPrecedence(t *testing.T) {
+	const file = "train: {lr: 2, seed: 2, epochs: 2}\n"
+	env := map[string]string{"METATT_TRAIN_SEED": "3", "METATT_TRAIN_EPOCHS": "3", "METATT_TRAIN_LR": "", "METATT_MODEL_DROPOUT": "0.5"}
+	path := filepath.Join(t.TempDir(), "run.yaml")
+	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(path, []string{"train.epochs=9", "train.epochs=4", "model.dropout=null"}, func(name string) (string, bool) {
+		text, ok := env[name]
+		return text, ok
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Train.LR != 2 || c.Train.Seed != 3 || c.Train.Epochs != 4 || c.Train.BatchSize != 32 || c.Model.Dropout != nil {
+		t.Errorf("got %+v, dropout %v", c.Train, c.Model.Dropout)
+	}
+	for key, want := range map[string]bool{"train.epochs": true, "model.dropout": true, "train.seed": false, "train.lr": false, "train.batch_size": false} {
+		if c.FromCommandLine(key) != want {
+			t.Errorf("FromCommandLine(%s) = %v", key, !want)
+		}
+	}
+}
+
+func TestReportsEverySource(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "run.yaml")
+	if err := os.WriteFile(path, []byte("train:\n  lr: -1\nadapter:\n  method: metatt5d\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// The -1 of the file is reported although the command line replaces it.
+	_, err := Load(path, []string{"train.lr=1", "lr=1", "train", "train=1", "a\x1b=1", "adapter.init=ze-id-id-id"}, func(name string) (string, bool) {
+		if name == "METATT_TRAIN_SEED" {
+			return "x", true
+		}
+		return "", false
+	})
+	want := strings.Join([]string{
+		path + `:2: train.lr: -1 is out of range; must be > 0`,
+		`METATT_TRAIN_SEED: train.seed: "x" is not an integer`,
+		`command line: lr: unknown key; did you mean train.lr?`,
+		`command line: "train" is not of the form key=value`,
+		`command line: train: is a section: set a key in it, such as train.epochs`,
+		`command line: "a\x1b": unknown key`,
+		`command line: adapter.init: "ze-id-id-id" is for 4 cores; metatt5d has 5`,
+	}, "\n")
+	if err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+}
+
+func TestValueForms(t *testing.T) {
+	for _, test := range []struct {
+		file, override string
+		got            func(*Config) any
+		want           any
+	}{
+		{"adapter: {targets: [value, ffn_up]}", "adapter.targets=value, ffn_up", func(c *Config) any { return c.Adapter.Targets }, []string{"value", "ffn_up"}},
+		{"adapter:\n  targets: value,query", "adapter.targets=value,query", func(c *Config) any { return c.Adapter.Targets }, []string{"value", "query"}},
+		{"adapter: {targets: all}", "adapter.targets=all", func(c *Config) any { return c.Adapter.Targets }, []string{"query", "key", "value", "output", "ffn_up", "ffn_down"}},
+		{"adapter: {targets: [all]}", "adapter.targets=all", func(c *Config) any { return len(c.Adapter.Targets) }, 6},
+		{"task: STS-B", "task=STSB", func(c *Config) any { return c.Task }, "stsb"},
+		{"task: 'Sst2'", "task=sst-2", func(c *Config) any { return c.Task }, "sst2"},
+		{"model: {path: 2024}", "model.path=2024", func(c *Config) any { return c.Model.Path }, "2024"},
+		{"model: {path: a=b}", "model.path=a=b", func(c *Config) any { return c.Model.Path }, "a=b"},
+		{"model: {dropout: 0}", "model.dropout=0", func(c *Config) any { return *c.Model.Dropout }, 0.0},
+		{"train: {lr: 1e-3}", "train.lr=.001", func(c *Config) any { return c.Train.LR }, 0.001},
+		{"train: {checkpoint_every: 7}", "train.checkpoint_every=7", func(c *Config) any { return c.Train.CheckpointEvery }, Interval{Steps: 7}},
+		{"train: {checkpoint_every: never}", "train.checkpoint_every=never", func(c *Config) any { return c.Train.CheckpointEvery }, Interval{}},
+		{"train: {checkpoint_every: epoch}", "train.checkpoint_every=epoch", func(c *Config) any { return c.Train.CheckpointEvery }, Interval{Epoch: true}},
+		{"device: cuda:3", "device=cuda:3", func(c *Config) any { return c.Device }, "cuda:3"},
+		{"data: {shuffle: false}", "data.shuffle=false", func(c *Config) any { return c.Data.Shuffle }, false},
+		{"train: {best_metric: ''}", "train.best_metric=", func(c *Config) any { return c.Train.BestMetric }, ""},
+		{"adapter: {method: metatt5d}", "adapter.method=metatt5d", func(c *Config) any { return c.Adapter.Init }, "ze-id-id-id-id"},
+		{"adapter: {method: lora}", "adapter.method=lora", func(c *Config) any { return c.Adapter.Init }, ""},
+		{"adapter: {init: or-ze-no-id}", "adapter.init=or-ze-no-id", func(c *Config) any { return c.Adapter.Init }, "or-ze-no-id"},
+	} {
+		if got := test.got(mustLoad(t, test.file)); !reflect.DeepEqual(got, test.want) {
+			t.Errorf("file %s: got %v, want %v", test.file, got, test.want)
+		}
+		if got := test.got(mustLoad(t, "", test.override)); !reflect.DeepEqual(got, test.want) {
+			t.Errorf("override %s: got %v, want %v", test.override, got, test.want)
+		}
+	}
+}
+
+func TestAgrees(t *testing.T) {
+	recorded := mustLoad(t, "", "train.lr=2", "model.dropout=0", "run.dir=runs/a", "train.seed=7")
+	for _, given := range []*Config{
+		mustLoad(t, ""), // says nothing
+		recorded,
+		mustLoad(t, "train: {lr: 2.0}\nmodel: {dropout: 0.0}", "adapter.targets=query,value"),
+		mustLoad(t, "run: {dir: elsewhere}"),
+		mustLoad(t, "adapter: {rank: 3, init_from: ''}", "adapter.rank=8"),
+	} {
+		if err := given.Agrees(recorded); err != nil {
+			t.Error(err)
+		}
+	}
+	given := mustLoad(t, "train:\n  lr: 1\n  seed: 7\n  checkpoint_every: 3\n", "adapter.targets=query", "model.dropout=0.5")
+	path := given.where["train.seed"][:len(given.where["train.seed"])-2]
+	err := given.Agrees(recorded)
+	want := strings.Join([]string{
+		"command line: model.dropout: 0.5 here, 0 in the run: a run keeps its configuration",
+		"command line: adapter.targets: [query] here, [query value] in the run: a run keeps its configuration",
+		path + ":2: train.lr: 1 here, 2 in the run: a run keeps its configuration",
+		path + ":4: train.checkpoint_every: 3 here, epoch in the run: a run keeps its configuration",
+	}, "\n")
+	var configError *Error
+	if !errors.As(err, &configError) || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+	if err := mustLoad(t, "", "model.dropout=0").Agrees(mustLoad(t, "")); err == nil || !strings.Contains(err.Error(), "0 here, null in the run") {
+		t.Errorf("got %v", err)
+	}
+
+	// What a saved adapter decided stands in the run's configuration; the file's values never counted.
+	recorded = mustLoad(t, "", "adapter.init_from=saved", "adapter.rank=4")
+	if err := mustLoad(t, "adapter: {rank: 8, init_from: saved}").Agrees(recorded); err != nil {
+		t.Error(err)
+	}
+	for _, overrides := range [][]string{{"adapter.rank=8"}, {"adapter.init_from=other"}} {
+		if err := mustLoad(t, "adapter: {init_from: saved}", overrides...).Agrees(recorded); err == nil {
+			t.Errorf("%v agrees", overrides)
+		}
+	}
+}
+
+// One list must not be shared between configurations, nor with the schema.
+func TestListsAreNotShared(t *testing.T) {
+	first := mustLoad(t, "", "adapter.targets=all")
+	first.Adapter.Targets[0] = "spoilt"
+	mustLoad(t, "").Adapter.Targets[0] = "spoilt"
+	if c := mustLoad(t, "", "adapter.targets=all"); c.Adapter.Targets[0] != "query" {
+		t.Errorf("got %v", c.Adapter.Targets)
+	}
+}
+
+// The names and defaults that issues, papers and other programs rely on.
+func TestKeys(t *testing.T) {
+	var names []string
+	for _, key := range Keys() {
+		names = append(names, key.Name)
+		if key.Doc == "" || key.Type == "" {
+			t.Errorf("%s lacks type or meaning", key.Name)
+		}
+		if strings.ToLower(key.Name) != key.Name {
+			t.Errorf("%s: viper ignores case, so keys are lower case", key.Name)
+		}
+	}
+	for _, name := range []string{"model.path", "model.dtype", "model.dropout", "task", "data.glue", "data.shuffle", "data.max_length",
+		"adapter.method", "adapter.rank", "adapter.alpha", "adapter.targets", "adapter.init", "adapter.init_from",
+		"train.epochs", "train.max_steps", "train.batch_size", "train.lr", "train.seed", "train.warmup", "train.schedule",
+		"train.weight_decay", "train.clip_norm", "run.dir"} {
+		if !slices.Contains(names, name) {
+			t.Errorf("no key %s", name)
+		}
+	}
+	c := mustLoad(t, "")
+	if c.Train.WeightDecay != 0 || c.Train.ClipNorm != 1 || c.Train.Beta1 != 0.9 || c.Train.Beta2 != 0.999 || c.Train.Eps != 1e-8 ||
+		c.Adapter.Init != "ze-id-id-id" || !slices.Equal(c.Adapter.Targets, []string{"query", "value"}) {
+		t.Errorf("defaults: %+v", c)
+	}
+}
+
+func TestReadyConfigurations(t *testing.T) {
+	files, err := filepath.Glob("../../configs/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for _, path := range files {
+		c, err := Load(path, nil, nil)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		checkRoundTrip(t, c)
+	}
+}
+
+func TestDistance(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want int
+	}{
+		{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"lr", "LR", 0}, {"rank", "rnak", 1}, {"warmup", "warmpu", 1},
+		{"epochs", "epoch", 1}, {"kitten", "sitting", 3}, {"ca", "abc", 3}, {strings.Repeat("a", 100), "a", 100},
+	} {
+		if got := distance(test.a, test.b); got != test.want {
+			t.Errorf("distance(%.9q, %q) = %d, want %d", test.a, test.b, got, test.want)
+		}
+		if distance(test.a, test.b) != distance(test.b, test.a) {
+			t.Errorf("distance of %.9q and %q depends on their order", test.a, test.b)
+		}
+	}
+}

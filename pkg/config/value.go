@@ -1,0 +1,182 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// parse turns the text of a value into the type of the key's field and checks it against the key's limits. The
+// second result says what is wrong; it is empty when nothing is.
+func (k *Key) parse(text string) (any, string) {
+	switch k.kind {
+	case reflect.TypeFor[bool]():
+		if text != "true" && text != "false" {
+			return nil, fmt.Sprintf("%s is neither true nor false", quote(text))
+		}
+		return text == "true", ""
+	case reflect.TypeFor[int]():
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return nil, fmt.Sprintf("%s is not an integer", quote(text))
+		}
+		return n, k.limits.check(float64(n), text)
+	case reflect.TypeFor[float64]():
+		x, problem := k.parseNumber(text)
+		return x, problem
+	case reflect.TypeFor[*float64]():
+		if text == "null" || text == "" {
+			return (*float64)(nil), ""
+		}
+		x, problem := k.parseNumber(text)
+		return &x, problem
+	case reflect.TypeFor[Interval]():
+		every, ok := parseInterval(text)
+		if !ok {
+			return nil, fmt.Sprintf("%s is not epoch, never or a number of steps", quote(text))
+		}
+		return every, ""
+	case reflect.TypeFor[[]string]():
+		return k.parseList(strings.Split(text, ","))
+	}
+	return k.parseText(text)
+}
+
+func (k *Key) parseNumber(text string) (float64, string) {
+	x, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsNaN(x) || math.IsInf(x, 0) {
+		return 0, fmt.Sprintf("%s is not a finite number", quote(text))
+	}
+	return x, k.limits.check(x, text)
+}
+
+func (k *Key) parseText(text string) (any, string) {
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
+		return nil, fmt.Sprintf("%s holds a control character or is not UTF-8", quote(text))
+	}
+	if k.Name == "task" {
+		// GLUE itself writes SST-2 and STS-B.
+		text = strings.ReplaceAll(strings.ToLower(text), "-", "")
+	}
+	if k.Name == "device" && !validDevice(text) {
+		return nil, fmt.Sprintf("%s is not auto, cpu, cuda or cuda:N", quote(text))
+	}
+	return text, k.checkEnum(text)
+}
+
+// parseList takes the elements of a list key: distinct words of its enumeration, in the order given.
+func (k *Key) parseList(words []string) (any, string) {
+	list := make([]string, 0, len(k.enum))
+	for _, word := range words {
+		word = strings.TrimSpace(word)
+		if word == "all" && len(words) == 1 {
+			return slices.Clone(k.enum), ""
+		}
+		if problem := k.checkEnum(word); problem != "" {
+			return nil, problem
+		}
+		if slices.Contains(list, word) {
+			return nil, fmt.Sprintf("%s is listed twice", quote(word))
+		}
+		list = append(list, word)
+	}
+	if len(list) == 0 {
+		return nil, "is empty; legal: " + strings.Join(k.enum, ", ")
+	}
+	return list, ""
+}
+
+func (k *Key) checkEnum(word string) string {
+	if k.enum == nil || slices.Contains(k.enum, word) {
+		return ""
+	}
+	if best := Nearest(word, k.enum); best != "" {
+		return fmt.Sprintf("%s is unknown; did you mean %s?", quote(word), best)
+	}
+	legal := slices.DeleteFunc(slices.Clone(k.enum), func(s string) bool { return s == "" })
+	return fmt.Sprintf("%s is unknown; legal: %s", quote(word), strings.Join(legal, ", "))
+}
+
+func validDevice(text string) bool {
+	index, numbered := strings.CutPrefix(text, "cuda:")
+	if !numbered {
+		return text == "auto" || text == "cpu" || text == "cuda"
+	}
+	// libtorch's device index is a signed byte.
+	_, err := strconv.ParseUint(index, 10, 7)
+	return err == nil
+}
+
+// quote keeps a message on one short line whatever the value is.
+func quote(text string) string {
+	const longest = 60
+	if len(text) > longest {
+		return strconv.Quote(text[:longest]) + "…"
+	}
+	return strconv.Quote(text)
+}
+
+// interval is a range of numbers; an infinite end is no limit.
+type interval struct {
+	low, high         float64
+	openLow, openHigh bool
+}
+
+// parseLimits reads the range tag: "[1,)", "(0,1]". A tag that is malformed is a slip in this package, so it
+// panics, and every test meets it.
+func parseLimits(tag string) interval {
+	r := interval{low: math.Inf(-1), high: math.Inf(1)}
+	if tag == "" {
+		return r
+	}
+	low, high, ok := strings.Cut(tag[1:len(tag)-1], ",")
+	if !ok {
+		panic("config: range tag " + tag)
+	}
+	r.openLow, r.openHigh = tag[0] == '(', tag[len(tag)-1] == ')'
+	for _, end := range []struct {
+		text string
+		to   *float64
+	}{{low, &r.low}, {high, &r.high}} {
+		if end.text == "" {
+			continue
+		}
+		x, err := strconv.ParseFloat(end.text, 64)
+		if err != nil {
+			panic("config: range tag " + tag)
+		}
+		*end.to = x
+	}
+	return r
+}
+
+func (r interval) check(x float64, text string) string {
+	if x < r.low || x > r.high || (r.openLow && x == r.low) || (r.openHigh && x == r.high) {
+		return fmt.Sprintf("%s is out of range; must be %s", text, r)
+	}
+	return ""
+}
+
+// String is "> 0", ">= 1 and < 2" or, without limits, empty.
+func (r interval) String() string {
+	var ends []string
+	if !math.IsInf(r.low, 0) {
+		ends = append(ends, comparison(">", r.openLow, r.low))
+	}
+	if !math.IsInf(r.high, 0) {
+		ends = append(ends, comparison("<", r.openHigh, r.high))
+	}
+	return strings.Join(ends, " and ")
+}
+
+func comparison(sign string, open bool, x float64) string {
+	if !open {
+		sign += "="
+	}
+	return sign + " " + strconv.FormatFloat(x, 'g', -1, 64)
+}
