@@ -1,0 +1,244 @@
+package glue
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// sameExample compares with NaN equal to NaN.
+func sameExample(a, b Example) bool {
+	same := cmp.Compare(a.Score, b.Score) == 0
+	a.Score, b.Score = 0, 0
+	return same && a == b
+}
+
+func TestRead(t *testing.T) {
+	for _, c := range []struct {
+		task  string
+		split Split
+		want  []Example
+	}{
+		{"CoLA", Train, []Example{
+			{ID: "0", Text: "The kite rose above the roofs.", Label: 1},
+			{ID: "1", Text: "Kite the above rose roofs the.", Label: 0},
+		}},
+		{"CoLA", Test, []Example{
+			{ID: "0", Text: `She said "no" twice.`, Label: Unlabelled},
+			{ID: "1", Text: "It rained.", Label: Unlabelled},
+		}},
+		{"SST-2", Train, []Example{ // \r\n
+			{ID: "0", Text: "a warm , funny little film ", Label: 1},
+			{ID: "1", Text: `"dull`, Label: 0},
+		}},
+		{"SST-2", Test, []Example{{ID: "5", Text: "café ☕ \u2028 tea", Label: Unlabelled}}},
+		{"MRPC", Train, []Example{ // byte-order mark
+			{ID: "0", Text: `" First , " he said .`, Pair: "He said first .", Label: 1},
+			{ID: "1", Text: "The shop closed .", Pair: "The shop never closed .", Label: 0},
+		}},
+		{"MRPC", Test, []Example{{ID: "0", Text: "One .", Pair: "Two .", Label: Unlabelled}}},
+		{"STS-B", Dev, []Example{
+			{ID: "0", Text: "A boy runs.", Pair: "A boy is running.", Label: Unlabelled, Score: 4.75},
+			{ID: "1", Text: "A boy runs.", Pair: "A cow eats.", Label: Unlabelled},
+		}},
+		{"STS-B", Test, []Example{{ID: "0", Text: "A boy runs.", Pair: "A boy is running.", Label: Unlabelled, Score: math.NaN()}}},
+		{"QQP", Train, []Example{ // one row in two pieces
+			{ID: "7", Text: "How tall is it?", Pair: "What is its height?", Label: 1},
+			{ID: "9", Text: "Who came?", Pair: "Who left?", Label: 0},
+		}},
+		{"MNLI", TrainSubset, []Example{{ID: "3", Text: "It snows.", Pair: "It is cold.", Label: 0}}},
+		{"MNLI", Dev, []Example{{ID: "0", Text: "It snows.", Pair: "It is July.", Label: 1}}},
+		{"MNLI", DevMismatched, []Example{{ID: "0", Text: "It snows.", Pair: "It is hot.", Label: 2}}},
+		{"MNLI", TestMismatched, []Example{{ID: "0", Text: "It snows.", Pair: "It pours.", Label: Unlabelled}}},
+		{"QNLI", Dev, []Example{
+			{ID: "0", Text: "Who sang?", Pair: "Ann sang.", Label: 0},
+			{ID: "1", Text: "Who sang?", Pair: "Bob slept.", Label: 1},
+		}},
+		{"RTE", Dev, []Example{{ID: "4", Text: "first", Pair: "second", Label: 1}}}, // columns in another order
+		{"WNLI", Dev, []Example{{ID: "0", Text: "The cup fell on the mat and broke it.", Pair: "The cup broke.", Label: 0}}},
+		{"AX", Test, []Example{{ID: "0", Text: "No dog barked.", Pair: "A dog barked.", Label: Unlabelled}}},
+	} {
+		task, err := Lookup(c.task)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := task.Read("testdata/glue", c.split)
+		if err != nil || !slices.EqualFunc(got, c.want, sameExample) {
+			t.Errorf("%s %s: %+v (%v), want %+v", c.task, c.split, got, err, c.want)
+		}
+	}
+}
+
+func TestReadRejects(t *testing.T) {
+	for _, c := range []struct {
+		name, task string
+		split      Split
+		line       int
+		want       string // after the file's name
+	}{
+		{"empty", "RTE", Train, 0, ": the file is empty"},
+		{"bom-only", "RTE", Train, 0, ": the file is empty"},
+		{"empty", "CoLA", Train, 0, ": the file has no examples"},
+		{"header-only", "RTE", Train, 0, ": the file has no examples"},
+		{"few-columns", "RTE", Train, 3, ":3: 3 columns, want 4"},
+		{"many-columns", "RTE", Train, 2, ":2: 5 columns, want 4"},
+		{"blank-row", "RTE", Train, 3, ":3: 1 columns, want 4"},
+		{"unknown-label", "RTE", Train, 3, `:3: label "Entailment" is none of entailment, not_entailment`},
+		{"unknown-label", "MNLI", Train, 1, `:1: no column "gold_label" in the header; train.tsv of MNLI has it`},
+		{"long-label", "RTE", Train, 2, `:2: label "` + strings.Repeat("é", 40) + `…" is none of entailment, not_entailment`},
+		{"no-text-column", "RTE", Test, 1, `:1: no column "sentence2" in the header; test.tsv of RTE has it`},
+		{"no-label-column", "RTE", Dev, 1, `:1: no column "label" in the header; dev.tsv of RTE has it`},
+		{"wide-header", "RTE", Train, 1, ":1: the header has 65 columns, want at most 64"},
+		{"score-word", "STS-B", Train, 2, `:2: score "high" is not a number from 0 to 5`},
+		{"score-nan", "STS-B", Train, 2, `:2: score "NaN" is not a number from 0 to 5`},
+		{"score-above", "STS-B", Train, 3, `:3: score "5.001" is not a number from 0 to 5`},
+		{"score-below", "STS-B", Train, 2, `:2: score "-0.5" is not a number from 0 to 5`},
+		{"cola-columns", "CoLA", Train, 2, ":2: 3 columns, want 4"},
+		{"cola-label", "CoLA", Train, 1, `:1: label "2" is none of 0, 1`},
+		{"cola-header", "CoLA", Train, 1, `:1: label "sentence" is none of 0, 1`},
+		{"many-broken", "QQP", Train, 67, ":67: 2 columns, want 6"},
+		{"many-broken", "QQP", Dev, 3, ":3: 2 columns, want 6"},
+		{"all-broken", "QQP", Train, 0, ": the file has no examples"},
+	} {
+		t.Run(c.name+" "+c.task, func(t *testing.T) {
+			task, err := Lookup(c.task)
+			if err != nil {
+				t.Fatal(err)
+			}
+			content, err := os.ReadFile(filepath.Join("testdata", c.name+".bad.tsv"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir, path := place(t, task, c.split, content)
+			_, err = task.Read(dir, c.split)
+			if err == nil || err.Error() != path+c.want {
+				t.Fatalf("%v, want %s", err, path+c.want)
+			}
+			var format *FormatError
+			if !errors.As(err, &format) || format.File != path || format.Line != c.line {
+				t.Errorf("%#v, want a FormatError of %s, line %d", err, path, c.line)
+			}
+		})
+	}
+}
+
+// place writes a split's file below a new GLUE folder.
+func place(t testing.TB, task Task, s Split, content []byte) (dir, path string) {
+	t.Helper()
+	f, err := task.file(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir = t.TempDir()
+	path = filepath.Join(dir, task.Folder, f.name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, content, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return dir, path
+}
+
+func TestReadReplacesWhatIsNotUTF8(t *testing.T) {
+	task, err := Lookup("SST-2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A cut-off three-byte sequence must swallow neither the tab nor the line end.
+	dir, _ := place(t, task, Train, []byte("\xef\xbb\xbfsentence\tlabel\na\xff b \xe2\x82\t1\n\xf0\x9f\t0"))
+	got, err := task.Read(dir, Train)
+	want := []Example{{ID: "0", Text: "a\ufffd b \ufffd", Label: 1}, {ID: "1", Text: "\ufffd", Label: 0}}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%+v (%v), want %+v", got, err, want)
+	}
+}
+
+func TestReadMissing(t *testing.T) {
+	for _, c := range []struct {
+		task  string
+		split Split
+		dir   string
+		want  string
+	}{
+		{"MNLI", Train, "testdata/glue", "testdata/glue/MNLI/train.tsv: file does not exist; " +
+			"testdata/glue/MNLI/train_subset.tsv is not the official training file, name the split train_subset to train on it"},
+		{"MNLI", Test, "testdata/glue", "testdata/glue/MNLI/test_matched.tsv: file does not exist; the test file of MNLI should be there"},
+		{"QNLI", Train, "testdata/glue", "testdata/glue/QNLI/train.tsv: file does not exist; the train file of QNLI should be there"},
+		{"RTE", Train, "nowhere", "nowhere/RTE/train.tsv: file does not exist; the train file of RTE should be there"},
+		{"sample", Dev, "nowhere", "nowhere/sample/dev.tsv: file does not exist; the dev file of sample should be there"},
+	} {
+		task, err := Lookup(c.task)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = task.Read(c.dir, c.split)
+		if err == nil || err.Error() != c.want || !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%v, want %s", err, c.want)
+		}
+	}
+}
+
+func TestReadUnreadable(t *testing.T) {
+	task, err := Lookup("RTE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "RTE", "train.tsv"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	_, err = task.Read(dir, Train)
+	if want := "train of RTE: read " + dir + "/RTE/train.tsv: is a directory"; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
+// FuzzRead feeds any bytes to every kind of file: what is read is whole, and
+// what is refused is a FormatError of one line.
+func FuzzRead(f *testing.F) {
+	for _, pattern := range []string{"testdata/*.bad.tsv", "testdata/glue/*/*.tsv"} {
+		paths, err := filepath.Glob(pattern)
+		if err != nil || len(paths) == 0 {
+			f.Fatal(pattern, err)
+		}
+		for _, path := range paths {
+			content, err := os.ReadFile(path)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(content)
+		}
+	}
+	f.Fuzz(func(t *testing.T, content []byte) {
+		rows := bytes.Count(content, []byte("\n")) + 1
+		for _, task := range Tasks() {
+			for _, file := range task.files {
+				examples, err := task.parse("file.tsv", file, decode(content))
+				if err != nil {
+					var format *FormatError
+					if !errors.As(err, &format) || format.Line > rows || strings.ContainsAny(err.Error(), "\n\r") {
+						t.Fatalf("%s %s: %q", task.Name, file.split, err)
+					}
+					continue
+				}
+				if len(examples) == 0 || len(examples) > rows {
+					t.Fatalf("%s %s: %d examples of %d rows", task.Name, file.split, len(examples), rows)
+				}
+				for i, e := range examples {
+					if e.Label < Unlabelled || e.Label >= max(len(task.Labels), 1) || e.Score < 0 || e.Score > 5 ||
+						(file.hidden || task.Regression) != (e.Label == Unlabelled) || strings.ContainsAny(e.ID+e.Text+e.Pair, "\t\n") {
+						t.Fatalf("%s %s: example %d is %+v", task.Name, file.split, i, e)
+					}
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,205 @@
+package tokenizer
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"strings"
+	"unicode/utf8"
+
+	sugarme "github.com/sugarme/tokenizer"
+)
+
+// parseTokenizerJSON reads a tokenizer.json. What it stores about truncation and padding is the caller's to decide at
+// [Tokenizer.Encode], and the decoder touches no ids; everything else is either honoured or an error.
+func parseTokenizerJSON(data []byte) (*Tokenizer, error) {
+	if !utf8.Valid(data) {
+		return nil, errors.New("the file is not UTF-8")
+	}
+	file, err := parseObject("", data)
+	if err != nil {
+		return nil, err
+	}
+	file.only("version", `"1.0"`)
+	file.ignore("truncation", "decoder")
+	var padding struct {
+		Token string `json:"pad_token"`
+	}
+	file.read("padding", &padding)
+	model, encoder, err := file.pipeline()
+	if err != nil {
+		return nil, err
+	}
+	tokens := file.addedTokens()
+	post, err := file.postProcessor()
+	if err = cmp.Or(err, file.done()); err != nil {
+		return nil, err
+	}
+	added, err := newAddedVocabulary(tokens, model, encoder.normalize)
+	if err != nil {
+		return nil, err
+	}
+	return newTokenizer(model, encoder, added, post, padding.Token), nil
+}
+
+// pipeline reads the model, the normalizer and the pre-tokenizer, which go together.
+func (o *object) pipeline() (sugarme.Model, textEncoder, error) {
+	switch m, kind := o.child("model"); {
+	case o.err != nil:
+		return nil, nil, o.err
+	case kind == "WordPiece":
+		model, err := m.wordPiece()
+		if err != nil {
+			return nil, nil, err
+		}
+		encoder, err := o.bertEncoder(model)
+		return model, encoder, err
+	case kind == "BPE":
+		model, err := m.bpe()
+		if err != nil {
+			return nil, nil, err
+		}
+		encoder, err := o.byteLevelEncoder(model)
+		return model, encoder, err
+	default:
+		return nil, nil, o.fail("model.type", "%q is not supported, only WordPiece and BPE", kind)
+	}
+}
+
+func (o *object) wordPiece() (*wordPiece, error) {
+	var unk, prefix string
+	var maxChars uint32
+	o.need("unk_token", &unk)
+	o.need("continuing_subword_prefix", &prefix)
+	o.need("max_input_chars_per_word", &maxChars)
+	v := o.vocabulary("vocab")
+	if err := o.done(); err != nil {
+		return nil, err
+	}
+	model, err := newWordPiece(v, unk, prefix, int(maxChars))
+	if err != nil {
+		return nil, o.fail("", "%w", err)
+	}
+	return model, nil
+}
+
+func (o *object) bertEncoder(model sugarme.Model) (textEncoder, error) {
+	switch pre, kind := o.child("pre_tokenizer"); {
+	case o.err != nil:
+		return nil, o.err
+	case kind != "BertPreTokenizer":
+		return nil, o.fail("pre_tokenizer.type", "%q is not supported with WordPiece, only BertPreTokenizer", kind)
+	default:
+		if err := pre.done(); err != nil {
+			return nil, err
+		}
+	}
+	var rules bertRules
+	switch n, kind := o.child("normalizer"); {
+	case o.err != nil:
+		return nil, o.err
+	case n == nil:
+	case kind != "BertNormalizer":
+		return nil, o.fail("normalizer.type", "%q is not supported with WordPiece, only BertNormalizer", kind)
+	default:
+		n.need("clean_text", &rules.cleanText)
+		n.need("handle_chinese_chars", &rules.spaceIdeographs)
+		n.need("lowercase", &rules.lowercase)
+		rules.stripAccents = rules.lowercase // what null means
+		n.read("strip_accents", &rules.stripAccents)
+		if err := n.done(); err != nil {
+			return nil, err
+		}
+	}
+	return newBERTEncoder(model, rules), nil
+}
+
+func (o *object) bpe() (*bpe, error) {
+	var unk string
+	var fuseUnk, ignoreMerges bool
+	o.read("unk_token", &unk)
+	o.read("fuse_unk", &fuseUnk)
+	o.read("ignore_merges", &ignoreMerges)
+	o.only("dropout", "0", "0.0")
+	o.only("byte_fallback", "false")
+	o.only("continuing_subword_prefix", `""`)
+	o.only("end_of_word_suffix", `""`)
+	v := o.vocabulary("vocab")
+	merges := o.merges()
+	if err := o.done(); err != nil {
+		return nil, err
+	}
+	model, err := newBPE(v, merges, unk, fuseUnk, ignoreMerges)
+	if err != nil {
+		return nil, o.fail("", "%w", err)
+	}
+	return model, nil
+}
+
+// merges reads the merges, as pairs or as the older lines "left right".
+func (o *object) merges() [][2]string {
+	if o.fields["merges"] == nil {
+		o.fail("merges", "the field is missing")
+	}
+	var merges [][2]string
+	o.elements("merges", func(place string, element json.RawMessage) {
+		var line string
+		var tokens []string
+		if element[0] == '"' {
+			o.decode(place, element, &line)
+			tokens = strings.Split(line, " ")
+		} else {
+			o.decode(place, element, &tokens)
+		}
+		switch {
+		case strings.HasPrefix(line, "#version"):
+		case len(tokens) != 2:
+			o.fail(place, "%s is not two tokens", excerpt(element))
+		default:
+			merges = append(merges, [2]string(tokens))
+		}
+	})
+	return merges
+}
+
+func (o *object) byteLevelEncoder(model sugarme.Model) (textEncoder, error) {
+	if n, kind := o.child("normalizer"); n != nil {
+		return nil, o.fail("normalizer.type", "%q is not supported with BPE", kind)
+	}
+	pre, kind := o.child("pre_tokenizer")
+	if o.err != nil {
+		return nil, o.err
+	}
+	if kind != "ByteLevel" {
+		return nil, o.fail("pre_tokenizer.type", "%q is not supported with BPE, only ByteLevel", kind)
+	}
+	var addPrefixSpace bool
+	pre.need("add_prefix_space", &addPrefixSpace)
+	pre.only("use_regex", "true")
+	pre.ignore("trim_offsets")
+	if err := pre.done(); err != nil {
+		return nil, err
+	}
+	return newByteLevelEncoder(model, addPrefixSpace), nil
+}
+
+func (o *object) addedTokens() []sugarme.TokenConfig {
+	var tokens []sugarme.TokenConfig
+	o.elements("added_tokens", func(place string, element json.RawMessage) {
+		entry, err := parseObject(place+".", element)
+		if err == nil {
+			var t sugarme.TokenConfig
+			entry.need("id", &t.Id)
+			entry.need("content", &t.Content)
+			entry.need("single_word", &t.SingleWord)
+			entry.need("lstrip", &t.Lstrip)
+			entry.need("rstrip", &t.Rstrip)
+			entry.need("normalized", &t.Normalized)
+			entry.need("special", &t.Special)
+			err = entry.done()
+			tokens = append(tokens, t)
+		}
+		o.err = cmp.Or(o.err, err)
+	})
+	return tokens
+}
