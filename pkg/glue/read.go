@@ -48,7 +48,7 @@ func (t Task) Read(dir string, s Split) ([]Example, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t.Name == sampleName && dir == "" {
+	if t.Name == SampleName && dir == "" {
 		return generateSample(s), nil
 	}
 	path := filepath.Join(dir, t.Folder, f.name)

@@ -17,7 +17,7 @@ import (
 // other label, so that only the order of the words tells; and the two people of a
 // dev example never meet in train.
 const (
-	sampleName  = "sample"
+	SampleName  = "sample"
 	sampleTrain = 2400
 	sampleDev   = 600
 	sampleSeed  = 2506 // another one makes another data set of the same kind
@@ -81,7 +81,7 @@ func phrase(phrasing, x, y string) string {
 // WriteSample writes the sample task's files as sample/train.tsv and
 // sample/dev.tsv below dir, in the form of GLUE's own.
 func WriteSample(dir string) error {
-	task, err := Lookup(sampleName)
+	task, err := Lookup(SampleName)
 	if err != nil {
 		return err
 	}

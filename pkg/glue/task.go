@@ -148,7 +148,7 @@ func Tasks() []Task {
 			files:   []file{{split: Test, name: "diagnostic.tsv", hidden: true}},
 		},
 		{
-			Name: sampleName, Folder: sampleName, Labels: []string{"different", "same"}, HasPair: true,
+			Name: SampleName, Folder: SampleName, Labels: []string{"different", "same"}, HasPair: true,
 			Metrics: []string{Accuracy}, Best: Accuracy,
 			columns: sentences,
 			files:   []file{{split: Train, name: "train.tsv"}, {split: Dev, name: "dev.tsv"}},

@@ -124,7 +124,7 @@ func TestOpenCheckpointRefuses(t *testing.T) {
 		"climbs out":     {index: `{"weight_map":{"a":"../model.safetensors"}}`, want: "/" + index + `: weight_map: tensor "a": "../model.safetensors" is not the name of a .safetensors file of this folder`},
 		"absolute":       {index: `{"weight_map":{"a":"/model.safetensors"}}`, want: "/" + index + `: weight_map: tensor "a": "/model.safetensors" is not the name of a .safetensors file of this folder`},
 		"other file":     {index: `{"weight_map":{"a":"config.json"}}`, want: "/" + index + `: weight_map: tensor "a": "config.json" is not the name of a .safetensors file of this folder`},
-		"absent .bin":   {index: `{"weight_map":{"a":"x.bin"}}`, want: "/" + index + `: weight_map: tensor "a": "x.bin" is not the name of a .safetensors file of this folder`},
+		"absent .bin":    {index: `{"weight_map":{"a":"x.bin"}}`, want: "/" + index + `: weight_map: tensor "a": "x.bin" is not the name of a .safetensors file of this folder`},
 		"missing shard":  {index: `{"weight_map":{"a":"x.safetensors"}}`, want: "/x.safetensors: no such file or directory"},
 		"missing tensor": {index: `{"weight_map":{"a":"x.safetensors","b":"x.safetensors"}}`, shards: map[string][]string{"x.safetensors": {"a"}}, want: "/" + index + `: weight_map: tensor "b" is not in x.safetensors`},
 		"unlisted twice": {index: `{"weight_map":{"a":"x.safetensors","b":"y.safetensors"}}`, shards: map[string][]string{"x.safetensors": {"a", "c"}, "y.safetensors": {"b", "c"}}, want: `/y.safetensors: tensor "c" is in x.safetensors too`},

@@ -194,7 +194,7 @@ func (a *assembly) loadData(ctx context.Context, glueDir string) error {
 		return invalid("data.max_length", fmt.Errorf("%d: the model has %d positions", c.Data.MaxLength, most))
 	}
 	var folder string
-	if a.task.Folder != "" {
+	if a.task.Name != glue.SampleName { // which needs no files
 		if folder, err = glue.Find(c.Data.GLUE, glueDir, standardGLUE); err != nil {
 			return err
 		}

@@ -363,3 +363,12 @@ func TestDescribeWritesNothing(t *testing.T) {
 		t.Errorf("a run directory was made (%v)", err)
 	}
 }
+
+// The built-in task needs no GLUE folder, even where one is named.
+func TestSampleTaskNeedsNoFolder(t *testing.T) {
+	o := tiny(t, "task=sample", "data.glue=", "train.max_steps=2")
+	o.GLUEDir = "testdata/glue"
+	if _, err := run.Train(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+}
