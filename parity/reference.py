@@ -141,4 +141,6 @@ def start(adapter_dir, model_dir, targets, ranks, alpha, labels, seed):
         "ranks": list(ranks), "alpha": alpha, "init": "no-no-no-no", "target_modules": targets,
         "base_model_name_or_path": "", "model_type": "bert", "hidden_size": width, "num_hidden_layers": layers,
         "num_attention_heads": config["num_attention_heads"], "intermediate_size": config["intermediate_size"],
+        "tasks": ["STS-B" if labels == 1 else "MRPC"],
+        "labels": {} if labels == 1 else {"MRPC": ["0", "1"]},
     }, indent=2) + "\n")

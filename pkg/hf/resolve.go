@@ -27,17 +27,23 @@ func (e *NotFoundError) Error() string {
 // cache, in this order. It never downloads; what is nowhere is a
 // [*NotFoundError].
 func Resolve(ref string) (dir string, err error) {
+	_, known := knownModels[ref]
 	stat, err := os.Stat(ref)
 	switch {
 	case err == nil && stat.IsDir():
-		return ref, nil
+		if _, err := os.Stat(filepath.Join(ref, configFile)); err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return ref, nil
+		}
+		if !known { // a folder that happens to have a known model's name is passed over
+			return "", &FormatError{ref, "", "holds no " + configFile + ", want a model's folder"}
+		}
 	case err == nil:
 		return "", &FormatError{ref, "", "is a file, want a model's folder"}
 	case !errors.Is(err, fs.ErrNotExist):
 		return "", err
 	}
 	notFound := &NotFoundError{Ref: ref, Looked: []string{ref}}
-	if _, known := knownModels[ref]; known {
+	if known {
 		if dir := filepath.Join(modelsDir(), ref); isDir(dir) {
 			return dir, nil
 		}

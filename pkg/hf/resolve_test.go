@@ -11,11 +11,13 @@ func TestResolve(t *testing.T) {
 	models := isolate(t)
 	t.Chdir(t.TempDir())
 	fetched := filepath.Join(models, "minilm")
-	for _, dir := range []string{"folder", fetched} {
+	// A folder here that happens to be called minilm holds no model.
+	for _, dir := range []string{"folder", "bare", "minilm", fetched} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
+	writeText(t, filepath.Join("folder", "config.json"), "{}")
 	snapshot := writeSnapshot(t, hubCache())
 	refs := filepath.Join(filepath.Dir(filepath.Dir(snapshot)), "refs")
 	if err := os.MkdirAll(filepath.Join(refs, "pr"), 0o755); err != nil {
@@ -50,6 +52,7 @@ func TestResolve(t *testing.T) {
 		"../none":             `model "../none" not found (looked at ../none): no such folder`,
 		"":                    `model "" not found (looked at ): no such folder`,
 		"file":                "file: is a file, want a model's folder",
+		"bare":                "bare: holds no config.json, want a model's folder",
 	} {
 		if _, err := Resolve(ref); err == nil || err.Error() != want {
 			t.Errorf("%s\n got %v\nwant %s", ref, err, want)

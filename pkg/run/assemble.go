@@ -79,7 +79,7 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 	if a.modelDir, err = hf.Resolve(c.Model.Path); err != nil {
 		return a, err
 	}
-	if err = a.loadModel(); err != nil {
+	if err = a.loadModel(saved != nil); err != nil {
 		return a, err
 	}
 	if err = a.loadAdapter(saved); err != nil {
@@ -126,7 +126,8 @@ func adopt(c *config.Config, saved adapter.Config) error {
 	return nil
 }
 
-func (a *assembly) loadModel() (err error) {
+// loadModel loads the backbone. With withHead, the head comes from elsewhere.
+func (a *assembly) loadModel(withHead bool) (err error) {
 	c := a.config
 	a.model, err = bert.Load(a.modelDir, bert.Options{
 		Labels: max(1, len(a.task.Labels)), DType: a.dtype, Device: a.device,
@@ -136,8 +137,14 @@ func (a *assembly) loadModel() (err error) {
 		return err
 	}
 	report := a.model.Report()
-	if len(report.New) > 0 {
-		a.observer.Note(fmt.Sprintf("newly initialised, not in the checkpoint: %s", list(report.New)))
+	made := report.New
+	if withHead {
+		made = slices.DeleteFunc(made, func(name string) bool {
+			return slices.ContainsFunc(a.model.Head(), func(p adapter.Parameter) bool { return p.Name == name })
+		})
+	}
+	if len(made) > 0 {
+		a.observer.Note(fmt.Sprintf("newly initialised, not in the checkpoint: %s", list(made)))
 	}
 	if len(report.Unexpected) > 0 {
 		a.observer.Note(fmt.Sprintf("in the checkpoint, not used: %s", list(report.Unexpected)))

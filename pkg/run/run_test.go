@@ -10,10 +10,12 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/metatt/metatt/pkg/config"
+	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/run"
 	"github.com/metatt/metatt/pkg/train"
 )
@@ -271,6 +273,7 @@ func TestWrongInput(t *testing.T) {
 		usage bool // a *config.Error: exit code 2
 	}{
 		{"no such model", func(t *testing.T) []string { return []string{"model.path=testdata/nothing"} }, []string{"testdata/nothing"}, false},
+		{"folder without a model", func(t *testing.T) []string { return []string{"model.path=testdata/glue"} }, []string{"testdata/glue", "config.json"}, false},
 		{"no weights", func(t *testing.T) []string {
 			dir := copyModel(t)
 			os.Remove(filepath.Join(dir, "model.safetensors"))
@@ -370,5 +373,32 @@ func TestSampleTaskNeedsNoFolder(t *testing.T) {
 	o.GLUEDir = "testdata/glue"
 	if _, err := run.Train(t.Context(), o); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A saved adapter predicts what training evaluated.
+func TestPredictorIsWhatWasEvaluated(t *testing.T) {
+	o := tiny(t)
+	summary, err := run.Train(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := run.OpenPredictor(filepath.Join(summary.RunDir, "adapter", "last"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	task, _ := glue.Lookup("mrpc")
+	examples, err := task.Read("testdata/glue", glue.Dev)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := p.Logits(t.Context(), examples)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := task.Evaluate(slices.Concat(rows...), 2, examples)
+	if err != nil || !slices.Equal(got, summary.Last) {
+		t.Errorf("%v (%v), training evaluated %v", got, err, summary.Last)
 	}
 }

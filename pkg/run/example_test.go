@@ -1,0 +1,26 @@
+package run_test
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/metatt/metatt/pkg/glue"
+	"github.com/metatt/metatt/pkg/run"
+)
+
+// Load a model, apply a saved adapter to it, predict.
+func ExamplePredictor() {
+	p, err := run.OpenPredictor("testdata/start-query-value", "testdata/tiny-bert")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer p.Close()
+	rows, err := p.Logits(context.Background(), []glue.Example{{Text: "the king sees a cat .", Pair: "a cat sees the king ."}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("%d logits, for the labels %v\n", len(rows[0]), p.Labels())
+	// Output: 2 logits, for the labels [0 1]
+}
