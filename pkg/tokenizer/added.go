@@ -117,12 +117,12 @@ func (m *matcher) split(ids []int32, text string, gap func([]int32, string) ([]i
 			continue
 		}
 		if token.Lstrip {
-			start = max(done, start-trailingSpace(text[:start]))
+			start -= trailingSpace(text[:start])
 		}
 		if token.Rstrip {
 			end += leadingSpace(text[end:])
 		}
-		// White space that the token before took is not taken twice.
+		// Not so where the token before took the white space that this one takes.
 		if done < start {
 			var err error
 			if ids, err = gap(ids, text[done:start]); err != nil {

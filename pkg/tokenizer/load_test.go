@@ -161,8 +161,8 @@ func TestLoadVocabularyFiles(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := mustParse(t, variant(t, base, fields))
-			a, _ := got.Encode(text, 30)
-			b, _ := want.Encode(text, 30)
+			a, _ := got.Encode(text, 300)
+			b, _ := want.Encode(text, 300)
 			if !slices.Equal(a.IDs, b.IDs) || !slices.Equal(a.TypeIDs, b.TypeIDs) || len(a.IDs) == 0 {
 				t.Errorf("%s with %s:\n got %v\nwant %v", base, fields, a, b)
 			}

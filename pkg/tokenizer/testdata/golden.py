@@ -41,7 +41,7 @@ TEXTS = [
     "Norm NORM norm nörm no\u0301rm",
     "un\U0001e900known \u0531 \u10a0 \u13a0",
     "x" * 30,
-    "qqqqqqqqq zzz jjjjjjj",
+    "qqqqqqqqq zzz jjjjjjj jklm jkl",
     "tail space ",
     " \n lead",
     "a  \n\n b \t c",
@@ -99,7 +99,7 @@ def word_piece():
 
 def byte_level():
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    merges = "a a|aa aa|aaaa a|Ġ t|h e|Ġt he|0 0|00 0|h a|ha ha|h h|h hh|Ġ c|a t|Ġc at|a d|b a|' s|Ã ©|i n|n g|in g|c a"
+    merges = "a a|aa aa|aaaa a|Ġ t|h e|Ġt he|0 0|00 0|h a|ha ha|h h|h hh|Ġ c|a t|Ġc at|a d|b a|' s|Ã ©|i n|n g|in g|c a|k l|j k|kl m|j kl"
     pairs = [m.split(" ") for m in merges.split("|")]
     tokens = ["<s>", "<pad>", "</s>", "<unk>"] + alphabet + ["hh"] + ["".join(p) for p in pairs] + ["sat", "Ġword", "<mask>"]
     pairs = [p for p in pairs if "".join(p) != "hhh"] + [["h", "hh"]]
