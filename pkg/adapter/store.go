@@ -127,9 +127,6 @@ func Read(dir string) (*Saved, error) {
 // Close closes the weights.
 func (s *Saved) Close() error { return s.weights.Close() }
 
-// Names lists the tensors in the file.
-func (s *Saved) Names() []string { return s.weights.Names() }
-
 // Open makes the saved adapter, for a model of that architecture.
 func (s *Saved) Open(model Architecture, device torch.Device) (Adapter, error) {
 	path := filepath.Join(s.Dir, ConfigFile)

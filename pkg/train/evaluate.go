@@ -21,8 +21,8 @@ func Predict(ctx context.Context, model Model, a adapter.Adapter, set *data.Set,
 			return nil, ErrInterrupted
 		}
 		batch := set.Batch(order[first:min(first+batchSize, len(order))])
-		in := encoder.Input{IDs: batch.IDs, TypeIDs: batch.TypeIDs, Offsets: batch.Offsets}
-		if err := model.Check(in); err != nil {
+		in, err := input(model, batch)
+		if err != nil {
 			return nil, err
 		}
 		torch.NoGrad(func() {
@@ -35,6 +35,12 @@ func Predict(ctx context.Context, model Model, a adapter.Adapter, set *data.Set,
 		})
 	}
 	return logits, nil
+}
+
+// input is a batch as the model takes it, checked.
+func input(model Model, batch data.Batch) (encoder.Input, error) {
+	in := encoder.Input{IDs: batch.IDs, TypeIDs: batch.TypeIDs, Offsets: batch.Offsets}
+	return in, model.Check(in)
 }
 
 // evaluate judges the dev set, records the figures and saves a new best.

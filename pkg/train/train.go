@@ -179,8 +179,8 @@ func (t *trainer) run(ctx context.Context) error {
 // step is one update, and its event.
 func (t *trainer) step(step int, batch data.Batch) error {
 	began := time.Now()
-	in := encoder.Input{IDs: batch.IDs, TypeIDs: batch.TypeIDs, Offsets: batch.Offsets}
-	if err := t.Model.Check(in); err != nil {
+	in, err := input(t.Model, batch)
+	if err != nil {
 		return err
 	}
 	lr := t.Options.Schedule.LR(step)
