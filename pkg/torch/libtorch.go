@@ -16,6 +16,9 @@ package torch
 // extern void atg_gelu(void **out, void *self, char *approximate, int len);
 // extern void atg_linalg_qr(void **out, void *a, char *mode, int len);
 //
+// static void bound_primitive_cache(void) {
+//   if (!getenv("DNNL_PRIMITIVE_CACHE_CAPACITY")) setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64", 0);
+// }
 // static void load_cuda(void) { dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL); }
 //
 // static void gelu(void **out, void *self, int tanh_approximation) {
@@ -43,6 +46,13 @@ import (
 
 	"github.com/sugarme/gotch/libtch"
 )
+
+// oneDNN keeps what it compiles for each shape, by default 1024 entries, which
+// with packed batches (a new number of tokens nearly each step) come to more
+// than a gigabyte in bf16 and are hardly ever used again. 64 hold what the
+// layers of one step share. oneDNN reads the environment at its first use; a
+// value that the user has set stands.
+func init() { C.bound_primitive_cache() }
 
 // The binary links the CPU half of libtorch only. Loading the CUDA half here,
 // where there is one, registers its kernels: one binary serves both. Where
