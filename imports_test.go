@@ -25,6 +25,7 @@ var mayImport = map[string][]string{
 	"pkg/metatt":         {"pkg/torch", "pkg/tt", "pkg/adapter"},
 	"pkg/head":           {"pkg/torch", "pkg/tt", "pkg/adapter"},
 	"pkg/dmrg":           {"pkg/torch", "pkg/tt"},
+	"pkg/models":         {"pkg/hf", "pkg/models"},
 	"pkg/models/encoder": {"pkg/torch", "pkg/adapter", "pkg/hf"},
 	"pkg/models/bert":    {"pkg/torch", "pkg/adapter", "pkg/hf", "pkg/models/encoder"},
 	"pkg/models/roberta": {"pkg/torch", "pkg/adapter", "pkg/hf", "pkg/models/encoder"},

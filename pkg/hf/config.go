@@ -39,7 +39,23 @@ type Config struct {
 	ProblemType       string   // one of [ProblemTypes], "" where the file leaves it open
 	TieWordEmbeddings bool
 	DType             string // "float32", "bfloat16", …; "" where the file is silent
+
+	others map[string]json.RawMessage // keys of the file that this package does not read
 }
+
+// SetLabels makes the labels n, named as transformers names them, unless there
+// are n already.
+func (c *Config) SetLabels(n int) {
+	if len(c.ID2Label) == n {
+		return
+	}
+	c.ID2Label, c.ProblemType = make([]string, n), ""
+	for i := range c.ID2Label {
+		c.ID2Label[i] = newLabel(i)
+	}
+}
+
+func newLabel(id int) string { return "LABEL_" + strconv.Itoa(id) }
 
 // NoPadToken is Config.PadTokenID when no token pads.
 const NoPadToken = -1
@@ -190,6 +206,9 @@ func parseConfig(path string, text []byte) (*Config, error) {
 		return nil, err
 	}
 	c.ID2Label = labels
+	if err := decodeJSON(path, text, &c.others); err != nil {
+		return nil, err
+	}
 	if err := c.validate(path); err != nil {
 		return nil, err
 	}
@@ -253,7 +272,7 @@ func (file *configJSON) labels(path string) ([]string, error) {
 		if !ok && file.ID2Label != nil {
 			return nil, &FormatError{path, "id2label", fmt.Sprintf("has %d labels but none for id %s", n, id)}
 		} else if !ok {
-			label = "LABEL_" + id
+			label = newLabel(i)
 		}
 		labels[i] = label
 	}

@@ -21,10 +21,17 @@ func TestReadConfigDefaults(t *testing.T) {
 	roberta.ModelType, roberta.VocabSize, roberta.PadTokenID = "roberta", 50265, 1
 	for _, want := range []Config{bert, roberta} {
 		got, err := parseConfig("config.json", []byte(`{"model_type":"`+want.ModelType+`"}`))
-		if err != nil || !reflect.DeepEqual(*got, want) {
+		if err != nil || !reflect.DeepEqual(understood(got), &want) {
 			t.Errorf("%v\n got %+v\nwant %+v", err, got, want)
 		}
 	}
+}
+
+// understood is the config without the file's text.
+func understood(c *Config) *Config {
+	fields := *c
+	fields.others = nil
+	return &fields
 }
 
 func TestReadConfigHonoursEveryKey(t *testing.T) {
@@ -53,7 +60,7 @@ func TestReadConfigHonoursEveryKey(t *testing.T) {
 		ID2Label: []string{"no", "maybe", "yes"}, ProblemType: "multi_label_classification",
 		TieWordEmbeddings: false, DType: "bfloat16",
 	}
-	if got, err := ReadConfig(dir); err != nil || !reflect.DeepEqual(got, want) {
+	if got, err := ReadConfig(dir); err != nil || !reflect.DeepEqual(understood(got), want) {
 		t.Errorf("%v\n got %+v\nwant %+v", err, got, want)
 	}
 	c, err := parseConfig("config.json", []byte(`{"model_type":"bert","pad_token_id":null,"num_labels":1,"dtype":"float16","torch_dtype":"float32"}`))

@@ -10,7 +10,8 @@ import (
 	"github.com/metatt/metatt/pkg/data"
 	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/hf"
-	"github.com/metatt/metatt/pkg/models/bert"
+	"github.com/metatt/metatt/pkg/models"
+	"github.com/metatt/metatt/pkg/models/encoder"
 	"github.com/metatt/metatt/pkg/optim"
 	"github.com/metatt/metatt/pkg/tokenizer"
 	"github.com/metatt/metatt/pkg/torch"
@@ -26,7 +27,7 @@ type assembly struct {
 	modelDir string
 	device   torch.Device
 	dtype    torch.DType
-	model    *bert.Model
+	model    *encoder.Model
 	adapter  adapter.Adapter
 	trainSet *data.Set
 	devSet   *data.Set
@@ -129,7 +130,7 @@ func adopt(c *config.Config, saved adapter.Config) error {
 // loadModel loads the backbone. With withHead, the head comes from elsewhere.
 func (a *assembly) loadModel(withHead bool) (err error) {
 	c := a.config
-	a.model, err = bert.Load(a.modelDir, bert.Options{
+	a.model, err = models.Load(a.modelDir, encoder.Options{
 		Labels: max(1, len(a.task.Labels)), DType: a.dtype, Device: a.device,
 		Dropout: c.Model.Dropout, Seed: uint64(c.Train.Seed),
 	})

@@ -44,7 +44,7 @@ func Describe(ctx context.Context, o Options) (*Plan, error) {
 		Hidden: model.Hidden, Layers: model.Layers, Heads: model.Heads,
 		Device: a.device.String(), DType: a.config.Model.DType,
 		Sites: model.Layers * len(saved.Targets), Targets: saved.Targets, Ranks: saved.Ranks,
-		AdapterParams: adapter.Count(a.adapter.Parameters()), HeadParams: adapter.Count(a.model.Head()), BackboneParams: a.model.Parameters(),
+		AdapterParams: adapter.Count(a.adapter.Parameters()), HeadParams: adapter.Count(a.model.Head()), BackboneParams: a.model.Frozen(),
 		TrainExamples: a.trainSet.Len(), DevExamples: a.devSet.Len(),
 		Steps: a.options.Steps, StepsPerEpoch: perEpoch, Epochs: (a.options.Steps + perEpoch - 1) / perEpoch, BatchSize: a.options.BatchSize,
 	}
@@ -69,5 +69,5 @@ func (a *assembly) memory() int64 {
 	tokens := int64(min(a.options.BatchSize, a.trainSet.Len())) * longest
 	perToken := 24*model.Hidden + 3*model.Intermediate + 3*int64(model.Heads)*longest
 	trained := adapter.Count(a.adapter.Parameters()) + adapter.Count(a.model.Head())
-	return a.model.Parameters()*element + trained*4*4 + tokens*perToken*int64(model.Layers)*element
+	return a.model.Frozen()*element + trained*4*4 + tokens*perToken*int64(model.Layers)*element
 }

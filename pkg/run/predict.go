@@ -8,7 +8,8 @@ import (
 	"github.com/metatt/metatt/pkg/data"
 	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/hf"
-	"github.com/metatt/metatt/pkg/models/bert"
+	"github.com/metatt/metatt/pkg/models"
+	"github.com/metatt/metatt/pkg/models/encoder"
 	"github.com/metatt/metatt/pkg/tokenizer"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train"
@@ -19,7 +20,7 @@ import (
 type Predictor struct {
 	task    glue.Task
 	tokens  *tokenizer.Tokenizer
-	model   *bert.Model
+	model   *encoder.Model
 	adapter adapter.Adapter
 }
 
@@ -54,7 +55,7 @@ func OpenPredictor(adapterDir, model string) (p *Predictor, err error) {
 	if p.tokens, err = tokenizer.Load(dir); err != nil {
 		return p, err
 	}
-	if p.model, err = bert.Load(dir, bert.Options{Labels: max(1, len(p.task.Labels)), DType: torch.Float32, Device: torch.CPU}); err != nil {
+	if p.model, err = models.Load(dir, encoder.Options{Labels: max(1, len(p.task.Labels)), DType: torch.Float32, Device: torch.CPU}); err != nil {
 		return p, err
 	}
 	if p.adapter, err = saved.Open(p.model.Architecture(), torch.CPU); err != nil {

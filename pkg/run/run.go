@@ -200,7 +200,7 @@ func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoi
 	s := &Summary{
 		RunDir: dir, Task: a.task.Name, Method: c.Adapter.Method, Seed: c.Train.Seed,
 		Steps: result.Steps, Epochs: result.Epochs,
-		AdapterParams: adapter.Count(a.adapter.Parameters()), HeadParams: adapter.Count(a.model.Head()), BackboneParams: a.model.Parameters(),
+		AdapterParams: adapter.Count(a.adapter.Parameters()), HeadParams: adapter.Count(a.model.Head()), BackboneParams: a.model.Frozen(),
 		Last: result.Last, Best: result.Best, Seconds: result.Seconds, SamplesPerSecond: result.SamplesPerSecond,
 		PeakBytes: peakMemory(), Device: a.device.String(), DType: c.Model.DType, Interrupted: interrupted,
 	}

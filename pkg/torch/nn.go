@@ -24,9 +24,17 @@ func (t *Tensor) LayerNorm(weight, bias *Tensor, eps float64) *Tensor {
 // Rows gathers rows of t (rows, n): the result has shape (…, n) for an Int64
 // index of shape (…). Its backward adds up in parallel, which index_select's
 // does not.
-func (t *Tensor) Rows(index *Tensor) *Tensor {
-	libtch.AtgEmbedding(&slots[0], t.handle("rows"), index.handle("rows"), -1, 0, 0)
-	return result("rows", t, index)
+func (t *Tensor) Rows(index *Tensor) *Tensor { return t.rows("rows", index, -1) }
+
+// Embedding is [Tensor.Rows] for a table whose row padding gets no gradient:
+// padding_idx of torch.nn.Embedding. -1: every row gets its own.
+func (t *Tensor) Embedding(index *Tensor, padding int64) *Tensor {
+	return t.rows("embedding", index, padding)
+}
+
+func (t *Tensor) rows(op string, index *Tensor, padding int64) *Tensor {
+	libtch.AtgEmbedding(&slots[0], t.handle(op), index.handle(op), padding, 0, 0)
+	return result(op, t, index)
 }
 
 // Attention is softmax(q kᵀ/√d + mask) v for q, k, v (batch, heads, length, d)

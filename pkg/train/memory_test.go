@@ -12,6 +12,7 @@ import (
 	"github.com/metatt/metatt/pkg/glue"
 	_ "github.com/metatt/metatt/pkg/metatt"
 	"github.com/metatt/metatt/pkg/models/bert"
+	"github.com/metatt/metatt/pkg/models/encoder"
 	"github.com/metatt/metatt/pkg/optim"
 	"github.com/metatt/metatt/pkg/tokenizer"
 	"github.com/metatt/metatt/pkg/torch"
@@ -74,7 +75,7 @@ func BenchmarkResidentMemory(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	model, err := bert.Load(dir, bert.Options{Labels: 2, DType: torch.Float32, Device: torch.CPU})
+	model, err := bert.Load(dir, encoder.Options{Labels: 2, DType: torch.Float32, Device: torch.CPU})
 	if err != nil {
 		b.Fatal(err)
 	}

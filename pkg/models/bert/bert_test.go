@@ -13,7 +13,7 @@ import (
 
 const tinyBERT = "../../run/testdata/tiny-bert" // 40 positions, 36 words
 
-func load(t *testing.T, o bert.Options) *bert.Model {
+func load(t *testing.T, o encoder.Options) *encoder.Model {
 	t.Helper()
 	o.Labels, o.Device = 2, torch.CPU
 	m, err := bert.Load(tinyBERT, o)
@@ -25,7 +25,7 @@ func load(t *testing.T, o bert.Options) *bert.Model {
 }
 
 // pack makes a batch of random examples of those lengths.
-func pack(m *bert.Model, lengths ...int) encoder.Input {
+func pack(m *encoder.Model, lengths ...int) encoder.Input {
 	random := rand.New(rand.NewPCG(1, 2))
 	in := encoder.Input{Offsets: []int32{0}}
 	for _, n := range lengths {
@@ -45,7 +45,7 @@ func one(in encoder.Input, i int) encoder.Input {
 }
 
 // forward is the logits without dropout, under no-grad.
-func forward(t *testing.T, m *bert.Model, in encoder.Input) []float32 {
+func forward(t *testing.T, m *encoder.Model, in encoder.Input) []float32 {
 	t.Helper()
 	if err := m.Check(in); err != nil {
 		t.Fatal(err)
@@ -64,7 +64,7 @@ func forward(t *testing.T, m *bert.Model, in encoder.Input) []float32 {
 // has alone.
 func TestPackingLeaksNothing(t *testing.T) {
 	for _, dtype := range []torch.DType{torch.Float32, torch.BFloat16} {
-		m := load(t, bert.Options{DType: dtype})
+		m := load(t, encoder.Options{DType: dtype})
 		in := pack(m, 1, 40, 7, 2, 33, 7, 40, 1)
 		together := forward(t, m, in)
 		tolerance := 1e-5
@@ -88,7 +88,7 @@ func TestPackingLeaksNothing(t *testing.T) {
 // probability that rounds to nothing they must be those of the fused kernel.
 func TestTrainingAttentionIsTheFusedOne(t *testing.T) {
 	almostNone := 1e-9
-	m := load(t, bert.Options{DType: torch.Float32, Dropout: &almostNone})
+	m := load(t, encoder.Options{DType: torch.Float32, Dropout: &almostNone})
 	in := pack(m, 5, 40, 17)
 	want := forward(t, m, in)
 	if err := torch.Do(func() error {
@@ -104,7 +104,7 @@ func TestTrainingAttentionIsTheFusedOne(t *testing.T) {
 }
 
 func TestCheckRejectsWhatWouldReadOutside(t *testing.T) {
-	m := load(t, bert.Options{DType: torch.Float32})
+	m := load(t, encoder.Options{DType: torch.Float32})
 	for name, in := range map[string]encoder.Input{
 		"id beyond the vocabulary": {IDs: []int32{36}, TypeIDs: []int32{0}, Offsets: []int32{0, 1}},
 		"negative id":              {IDs: []int32{-1}, TypeIDs: []int32{0}, Offsets: []int32{0, 1}},
@@ -121,7 +121,7 @@ func TestCheckRejectsWhatWouldReadOutside(t *testing.T) {
 }
 
 func TestReportSaysWhatWasMade(t *testing.T) {
-	three, err := bert.Load(tinyBERT, bert.Options{Labels: 3, DType: torch.Float32, Device: torch.CPU})
+	three, err := bert.Load(tinyBERT, encoder.Options{Labels: 3, DType: torch.Float32, Device: torch.CPU})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestReportSaysWhatWasMade(t *testing.T) {
 	if got := strings.Join(three.Report().New, " "); got != "classifier.weight classifier.bias" {
 		t.Errorf("head for another number of labels: new %q", got)
 	}
-	two := load(t, bert.Options{DType: torch.Float32})
+	two := load(t, encoder.Options{DType: torch.Float32})
 	if r := two.Report(); len(r.New)+len(r.Unexpected) > 0 || r.Prefix != "bert." {
 		t.Errorf("%+v", r)
 	}

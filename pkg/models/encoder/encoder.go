@@ -26,6 +26,11 @@ type Linear struct{ Weight, Bias *torch.Tensor }
 // Apply is the layer's output for x (…, in).
 func (l Linear) Apply(x *torch.Tensor) *torch.Tensor { return x.Linear(l.Weight, l.Bias) }
 
+// Parameters is the layer's tensors as NAME.weight and NAME.bias.
+func (l Linear) Parameters(name string) []adapter.Parameter {
+	return []adapter.Parameter{{Name: name + ".weight", Tensor: l.Weight}, {Name: name + ".bias", Tensor: l.Bias}}
+}
+
 // Norm is a layer normalisation over the last dimension.
 type Norm struct{ Weight, Bias *torch.Tensor }
 

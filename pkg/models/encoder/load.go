@@ -11,35 +11,53 @@ import (
 )
 
 // Loader takes the tensors of a checkpoint one by one, by the names a model
-// wants, and remembers what it did. All its tensors are kept; Free releases
-// them together.
+// wants, and remembers what it did. Without a checkpoint it makes them.
 type Loader struct {
-	checkpoint *hf.Checkpoint
-	prefix     string
+	checkpoint *hf.Checkpoint // nil: everything is made
+	stored     string         // prefix in the file
+	prefix     string         // the family's, in the model's own names
+	tiedWord   string
+	deviation  float64 // standard deviation of a new weight
+	padding    int64   // row of the word table that stays 0 when it is made
 	dtype      torch.DType
 	device     torch.Device
+	seed       uint64
 
-	taken   map[string]bool
+	weights []adapter.Parameter
+	taken   map[string]bool // by their names in the file
 	made    []string
-	tensors []*torch.Tensor
+	tied    []string
 }
 
 // Report says what loading did beside the encoder's own tensors.
 type Report struct {
-	Prefix     string   // before every name, e.g. "bert."
+	Prefix     string   // before every name in the file, e.g. "bert."
 	New        []string // not in the file, newly initialised
+	Tied       []string // taken from the tensor they share their memory with: "a is b"
 	Unexpected []string // in the file, not used by the model
 }
 
-// NewLoader reads tensors into dtype on device. Of the prefixes, the first
-// under which the file has the tensor called probe is in front of every name.
-func NewLoader(c *hf.Checkpoint, probe string, prefixes []string, dtype torch.DType, device torch.Device) (*Loader, error) {
-	for _, prefix := range prefixes {
-		if _, ok := c.Info(prefix + probe); ok {
-			return &Loader{checkpoint: c, prefix: prefix, dtype: dtype, device: device, taken: map[string]bool{}}, nil
-		}
+const wordEmbeddings = "embeddings.word_embeddings.weight"
+
+// newLoader finds out under which prefix the checkpoint has the backbone: the
+// family's, or none.
+func newLoader(checkpoint *hf.Checkpoint, c *hf.Config, family Family, o Options) (*Loader, error) {
+	l := &Loader{
+		checkpoint: checkpoint, stored: family.Prefix, prefix: family.Prefix, tiedWord: family.TiedWord,
+		deviation: c.InitializerRange, padding: int64(c.PadTokenID),
+		dtype: o.DType, device: o.Device, seed: o.Seed, taken: map[string]bool{},
 	}
-	return nil, missing(c, probe)
+	if checkpoint == nil {
+		return l, nil
+	}
+	const probe = "embeddings.position_embeddings.weight"
+	if _, ok := checkpoint.Info(family.Prefix + probe); !ok {
+		if _, ok := checkpoint.Info(probe); !ok {
+			return nil, missing(checkpoint, family.Prefix+probe)
+		}
+		l.stored = ""
+	}
+	return l, nil
 }
 
 // missing is the error for a tensor that the file does not have.
@@ -53,66 +71,210 @@ func missing(c *hf.Checkpoint, name string) error {
 // headDType is the element type of what is trained.
 const headDType = torch.Float32
 
-// stored is the element types a checkpoint may have.
-var stored = map[string]torch.DType{"F32": torch.Float32, "F16": torch.Float16, "BF16": torch.BFloat16, "F64": torch.Float64}
+// storedAs is the element types a checkpoint may have, as safetensors names them.
+var storedAs = map[torch.DType]hf.DType{torch.Float32: "F32", torch.Float16: "F16", torch.BFloat16: "BF16", torch.Float64: "F64"}
 
-// Has reports whether the file has prefix+name.
-func (l *Loader) Has(name string) bool {
-	_, ok := l.checkpoint.Info(l.prefix + name)
-	return ok
-}
-
-// Take reads prefix+name, which must have that shape.
-func (l *Loader) Take(name string, shape ...int64) (*torch.Tensor, error) {
-	return l.read(l.prefix+name, l.dtype, shape)
-}
-
-func (l *Loader) read(name string, dtype torch.DType, shape []int64) (*torch.Tensor, error) {
-	info, ok := l.checkpoint.Info(name)
-	if !ok {
-		return nil, missing(l.checkpoint, name)
+func fromStored(name hf.DType) (torch.DType, bool) {
+	for dtype, stored := range storedAs {
+		if stored == name {
+			return dtype, true
+		}
 	}
-	from, ok := stored[string(info.DType)]
+	return 0, false
+}
+
+// fill is how transformers initialises a tensor.
+type fill func(l *Loader, shape []int64) *torch.Tensor
+
+func normal(l *Loader, shape []int64) *torch.Tensor {
+	return torch.Randn(torch.Float32, torch.CPU, shape...).MulScalar(l.deviation)
+}
+
+func zeros(_ *Loader, shape []int64) *torch.Tensor {
+	return torch.Zeros(torch.Float32, torch.CPU, shape...)
+}
+
+func ones(_ *Loader, shape []int64) *torch.Tensor {
+	return torch.Ones(torch.Float32, torch.CPU, shape...)
+}
+
+// has reports whether the file has the tensor in that shape, or in any where
+// none is given.
+func (l *Loader) has(stored string, shape ...int64) bool {
+	if l.checkpoint == nil {
+		return false
+	}
+	info, ok := l.checkpoint.Info(stored)
+	return ok && (len(shape) == 0 || slices.Equal(info.Shape, shape))
+}
+
+// take is the tensor that the model calls name: the file's tensor stored, or a
+// new one where there is no file.
+func (l *Loader) take(name, stored string, dtype torch.DType, fresh fill, shape ...int64) (*torch.Tensor, error) {
+	if l.checkpoint == nil {
+		return l.make(name, dtype, fresh, shape)
+	}
+	info, ok := l.checkpoint.Info(stored)
 	if !ok {
-		return nil, fmt.Errorf("%s: tensor %s is %s; weights are F32, F16, BF16 or F64", l.checkpoint.Path(name), name, info.DType)
+		return nil, missing(l.checkpoint, stored)
+	}
+	from, ok := fromStored(info.DType)
+	if !ok {
+		return nil, fmt.Errorf("%s: tensor %s is %s; weights are F32, F16, BF16 or F64", l.checkpoint.Path(stored), stored, info.DType)
 	}
 	if !slices.Equal(info.Shape, shape) {
-		return nil, fmt.Errorf("%s: tensor %s has shape %v, config.json asks for %v", l.checkpoint.Path(name), name, info.Shape, shape)
+		return nil, fmt.Errorf("%s: tensor %s has shape %v, config.json asks for %v", l.checkpoint.Path(stored), stored, info.Shape, shape)
 	}
 	var t *torch.Tensor
 	err := torch.Do(func() error {
 		cpu := torch.Empty(from, torch.CPU, shape...)
-		if err := l.checkpoint.ReadInto(name, cpu.Bytes()); err != nil {
+		if err := l.checkpoint.ReadInto(stored, cpu.Bytes()); err != nil {
 			return err
 		}
+		l.taken[stored] = true
 		t = l.own(name, cpu.ToDType(dtype).To(l.device))
 		return nil
 	})
 	return t, err
 }
 
-func (l *Loader) makeLinear(name string, dtype torch.DType, deviation float64, out, in int64) (linear Linear, err error) {
+// make is a new tensor, and says so where there is a file that lacks it.
+func (l *Loader) make(name string, dtype torch.DType, fresh fill, shape []int64) (t *torch.Tensor, err error) {
+	if l.checkpoint != nil {
+		l.made = append(l.made, name)
+	}
 	err = torch.Do(func() error {
-		weight := torch.Randn(torch.Float32, torch.CPU, out, in).MulScalar(deviation)
-		linear = Linear{
-			Weight: l.own(name+".weight", weight.ToDType(dtype).To(l.device)),
-			Bias:   l.own(name+".bias", torch.Zeros(dtype, l.device, out)),
-		}
-		l.made = append(l.made, name+".weight", name+".bias")
+		t = l.own(name, fresh(l, shape).ToDType(dtype).To(l.device))
 		return nil
 	})
-	return linear, err
+	return t, err
 }
 
 func (l *Loader) own(name string, t *torch.Tensor) *torch.Tensor {
-	l.taken[name] = true
-	l.tensors = append(l.tensors, t.Keep())
+	l.weights = append(l.weights, adapter.Parameter{Name: name, Tensor: t.Keep()})
 	return t
 }
 
-// Report lists what was made and what was left over.
-func (l *Loader) Report() Report {
-	r := Report{Prefix: l.prefix, New: l.made}
+// backbone is take for a frozen tensor, whose name stands behind the prefix.
+// Older checkpoints call it olderName, where that is not empty.
+func (l *Loader) backbone(name, olderName string, fresh fill, shape ...int64) (*torch.Tensor, error) {
+	stored := l.stored + name
+	if older := l.stored + olderName; olderName != "" && !l.has(stored) && l.has(older) {
+		stored = older
+	}
+	return l.take(l.prefix+name, stored, l.dtype, fresh, shape...)
+}
+
+// table takes an embedding table (rows, hidden).
+func (l *Loader) table(name string, rows, hidden int64) (*torch.Tensor, error) {
+	if name != wordEmbeddings {
+		return l.backbone(name, "", normal, rows, hidden)
+	}
+	if l.checkpoint != nil && !l.has(l.stored+name) && l.has(l.tiedWord) {
+		l.tied = append(l.tied, fmt.Sprintf("%s is %s", l.stored+name, l.tiedWord))
+		return l.take(l.prefix+name, l.tiedWord, l.dtype, normal, rows, hidden)
+	}
+	return l.backbone(name, "", func(l *Loader, shape []int64) *torch.Tensor {
+		t := normal(l, shape)
+		if l.padding >= 0 {
+			t.Narrow(0, l.padding, 1).MulScalarInPlace(0)
+		}
+		return t
+	}, rows, hidden)
+}
+
+// norm takes a layer normalisation of n. The first BERT checkpoints call its
+// tensors gamma and beta.
+func (l *Loader) norm(name string, n int64) (Norm, error) {
+	weight, err := l.backbone(name+".weight", name+".gamma", ones, n)
+	if err != nil {
+		return Norm{}, err
+	}
+	bias, err := l.backbone(name+".bias", name+".beta", zeros, n)
+	return Norm{weight, bias}, err
+}
+
+// linear takes NAME.weight (out, in) and NAME.bias (out) of the backbone.
+func (l *Loader) linear(name string, out, in int64) (Linear, error) {
+	weight, err := l.backbone(name+".weight", "", normal, out, in)
+	if err != nil {
+		return Linear{}, err
+	}
+	bias, err := l.backbone(name+".bias", "", zeros, out)
+	return Linear{weight, bias}, err
+}
+
+// Frozen takes a frozen layer of the head, which stands behind the prefix, and
+// makes it anew where the file is a bare encoder's.
+func (l *Loader) Frozen(name string, out, in int64) (Linear, error) {
+	if l.has(l.stored + name + ".weight") {
+		return l.linear(name, out, in)
+	}
+	return l.makeLinear(l.prefix+name, l.dtype, out, in)
+}
+
+// Trainable takes a trainable fp32 layer of the head, which stands without
+// prefix, where the file has it in that shape, and makes it anew where not: a
+// checkpoint of the bare encoder, or one trained on another number of labels.
+func (l *Loader) Trainable(name string, out, in int64) (Linear, error) {
+	if !l.has(name+".weight", out, in) {
+		return l.makeLinear(name, headDType, out, in)
+	}
+	weight, err := l.take(name+".weight", name+".weight", headDType, normal, out, in)
+	if err != nil {
+		return Linear{}, err
+	}
+	bias, err := l.take(name+".bias", name+".bias", headDType, zeros, out)
+	return Linear{weight, bias}, err
+}
+
+func (l *Loader) makeLinear(name string, dtype torch.DType, out, in int64) (Linear, error) {
+	weight, err := l.make(name+".weight", dtype, normal, []int64{out, in})
+	if err != nil {
+		return Linear{}, err
+	}
+	bias, err := l.make(name+".bias", dtype, zeros, []int64{out})
+	return Linear{weight, bias}, err
+}
+
+// projections names the six matrices of a layer, by adapter.Kind; BERT and
+// RoBERTa share them.
+var projections = [6]string{
+	"attention.self.query", "attention.self.key", "attention.self.value",
+	"attention.output.dense", "intermediate.dense", "output.dense",
+}
+
+// encoder takes encoder.layer.0 … of the architecture.
+func (l *Loader) encoder(config Config) (*Encoder, error) {
+	e := &Encoder{Config: config, Layers: make([]Layer, config.Architecture.Layers)}
+	hidden := config.Architecture.Hidden
+	for i := range e.Layers {
+		at := fmt.Sprintf("encoder.layer.%d.", i)
+		for kind, name := range projections {
+			site := config.Architecture.Site(i, adapter.Kind(kind))
+			linear, err := l.linear(at+name, site.Out, site.In)
+			if err != nil {
+				return nil, err
+			}
+			e.Layers[i].Projection[kind] = linear
+		}
+		var err error
+		if e.Layers[i].AttentionNorm, err = l.norm(at+"attention.output.LayerNorm", hidden); err != nil {
+			return nil, err
+		}
+		if e.Layers[i].OutputNorm, err = l.norm(at+"output.LayerNorm", hidden); err != nil {
+			return nil, err
+		}
+	}
+	return e, nil
+}
+
+// report lists what was made and what was left over.
+func (l *Loader) report() Report {
+	r := Report{Prefix: l.stored, New: l.made, Tied: l.tied}
+	if l.checkpoint == nil {
+		return r
+	}
 	for _, name := range l.checkpoint.Names() {
 		// Older checkpoints store this constant: it is no weight.
 		if !l.taken[name] && !strings.HasSuffix(name, "embeddings.position_ids") {
@@ -120,59 +282,4 @@ func (l *Loader) Report() Report {
 		}
 	}
 	return r
-}
-
-// Tensors is everything that was taken or made, to be freed by the model.
-func (l *Loader) Tensors() []*torch.Tensor { return l.tensors }
-
-// names of the six projections of a layer, by adapter.Kind; BERT and RoBERTa
-// share them.
-var projections = [6]string{
-	"attention.self.query", "attention.self.key", "attention.self.value",
-	"attention.output.dense", "intermediate.dense", "output.dense",
-}
-
-// LoadLinear takes NAME.weight (out, in) and NAME.bias (out).
-func (l *Loader) LoadLinear(name string, out, in int64) (Linear, error) {
-	weight, err := l.Take(name+".weight", out, in)
-	if err != nil {
-		return Linear{}, err
-	}
-	bias, err := l.Take(name+".bias", out)
-	return Linear{weight, bias}, err
-}
-
-// LoadNorm takes NAME.weight and NAME.bias (n).
-func (l *Loader) LoadNorm(name string, n int64) (Norm, error) {
-	weight, err := l.Take(name+".weight", n)
-	if err != nil {
-		return Norm{}, err
-	}
-	bias, err := l.Take(name+".bias", n)
-	return Norm{weight, bias}, err
-}
-
-// LoadEncoder takes encoder.layer.0 … of the architecture.
-func (l *Loader) LoadEncoder(config Config) (*Encoder, error) {
-	e := &Encoder{Config: config, Layers: make([]Layer, config.Architecture.Layers)}
-	hidden := config.Architecture.Hidden
-	for i := range e.Layers {
-		at := fmt.Sprintf("encoder.layer.%d.", i)
-		for kind, name := range projections {
-			site := config.Architecture.Site(i, adapter.Kind(kind))
-			linear, err := l.LoadLinear(at+name, site.Out, site.In)
-			if err != nil {
-				return nil, err
-			}
-			e.Layers[i].Projection[kind] = linear
-		}
-		var err error
-		if e.Layers[i].AttentionNorm, err = l.LoadNorm(at+"attention.output.LayerNorm", hidden); err != nil {
-			return nil, err
-		}
-		if e.Layers[i].OutputNorm, err = l.LoadNorm(at+"output.LayerNorm", hidden); err != nil {
-			return nil, err
-		}
-	}
-	return e, nil
 }

@@ -1,0 +1,253 @@
+package encoder
+
+import (
+	"fmt"
+
+	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/hf"
+	"github.com/metatt/metatt/pkg/torch"
+)
+
+// Family is what tells BERT from RoBERTa: names, positions and the head.
+type Family struct {
+	ModelType    string // of config.json
+	Architecture string // transformers' class with the sequence classification head
+	Prefix       string // before the backbone's names in a checkpoint of that class
+	// TiedWord is the masked-language-model layer that shares its weight with
+	// the word embeddings; a checkpoint may hold the shared tensor under this
+	// name alone.
+	TiedWord string
+	// Positions writes the row of the position table for each token of one
+	// example.
+	Positions func(c *hf.Config, ids, positions []int32)
+	// MaxLength is the largest number of tokens of an example.
+	MaxLength func(c *hf.Config) int
+	// PaddedPositions: the row of the position table at pad_token_id belongs to
+	// padding and is not trained.
+	PaddedPositions bool
+	LoadHead        func(l *Loader, c *hf.Config, labels int64) (Head, error)
+}
+
+// Head turns the encoder's output into logits.
+type Head interface {
+	// Logits is (examples, labels), fp32, for the last layer's output at each
+	// example's first token, (examples, hidden) in the model's dtype.
+	Logits(first *torch.Tensor, training bool) *torch.Tensor
+	// Parameters is what is trained beside an adapter: fp32 tensors under their
+	// Hugging Face names.
+	Parameters() []adapter.Parameter
+}
+
+// Options say how to load a model.
+type Options struct {
+	Labels  int         // outputs of the head; 0: as many as config.json has labels
+	DType   torch.DType // of the frozen weights: Float32 or BFloat16
+	Device  torch.Device
+	Dropout *float64 // replaces all of config.json's dropout probabilities
+	Seed    uint64   // of newly made weights
+}
+
+// Model is a backbone with a sequence classification head. The head is
+// trainable and fp32, everything else is frozen.
+type Model struct {
+	family  Family
+	config  *hf.Config
+	encoder *Encoder
+	head    Head
+	report  Report
+	dtype   torch.DType
+	device  torch.Device
+
+	word, position, token *torch.Tensor // embedding tables (rows, hidden)
+	norm                  Norm
+	weights               []adapter.Parameter // everything, the head included
+}
+
+// Load reads the family's model in a folder: config.json and its checkpoint.
+func Load(dir string, family Family, o Options) (*Model, error) {
+	config, err := hf.ReadConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	if config.ModelType != family.ModelType {
+		return nil, fmt.Errorf("%s: model_type is %q, not %s", dir, config.ModelType, family.ModelType)
+	}
+	checkpoint, err := hf.OpenCheckpoint(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer checkpoint.Close() // it was only read
+	return load(checkpoint, config, family, o)
+}
+
+// New makes the family's model of that config with weights drawn as
+// transformers initialises them.
+func New(config *hf.Config, family Family, o Options) (*Model, error) {
+	if config.ModelType != family.ModelType {
+		return nil, fmt.Errorf("model_type is %q, not %s", config.ModelType, family.ModelType)
+	}
+	return load(nil, config, family, o)
+}
+
+// load takes every tensor from the checkpoint, or makes it where there is none.
+func load(checkpoint *hf.Checkpoint, given *hf.Config, family Family, o Options) (*Model, error) {
+	config := *given
+	if o.Labels < 0 {
+		return nil, fmt.Errorf("a classifier with %d labels", o.Labels)
+	}
+	if o.Labels > 0 {
+		config.SetLabels(o.Labels)
+	}
+	if o.Dropout != nil {
+		config.HiddenDropoutProb, config.AttentionProbsDropoutProb, config.ClassifierDropout = *o.Dropout, *o.Dropout, o.Dropout
+	}
+	loader, err := newLoader(checkpoint, &config, family, o)
+	if err != nil {
+		return nil, err
+	}
+	m := &Model{family: family, config: &config, dtype: o.DType, device: o.Device}
+	err = m.take(loader)
+	m.weights, m.report = loader.weights, loader.report()
+	if err != nil {
+		m.Free()
+		return nil, err
+	}
+	return m, nil
+}
+
+func (m *Model) take(l *Loader) (err error) {
+	c, hidden := m.config, int64(m.config.HiddenSize)
+	if err := torch.Do(func() error { torch.Seed(l.seed); return nil }); err != nil {
+		return err
+	}
+	for _, table := range []struct {
+		tensor **torch.Tensor
+		name   string
+		rows   int
+	}{
+		{&m.word, wordEmbeddings, c.VocabSize},
+		{&m.position, "embeddings.position_embeddings.weight", c.MaxPositionEmbeddings},
+		{&m.token, "embeddings.token_type_embeddings.weight", c.TypeVocabSize},
+	} {
+		if *table.tensor, err = l.table(table.name, int64(table.rows), hidden); err != nil {
+			return err
+		}
+	}
+	if m.norm, err = l.norm("embeddings.LayerNorm", hidden); err != nil {
+		return err
+	}
+	if m.encoder, err = l.encoder(fromConfig(c)); err != nil {
+		return err
+	}
+	m.head, err = m.family.LoadHead(l, c, int64(len(c.ID2Label)))
+	return err
+}
+
+// Config is the model's config.json, with the options applied.
+func (m *Model) Config() *hf.Config { return m.config }
+
+// Architecture is what an adapter may know of the model.
+func (m *Model) Architecture() adapter.Architecture { return m.encoder.Config.Architecture }
+
+// Report says what loading made and left over.
+func (m *Model) Report() Report { return m.report }
+
+// MaxLength is the largest number of tokens of an example.
+func (m *Model) MaxLength() int { return m.family.MaxLength(m.config) }
+
+// Weights is every tensor of the model under its Hugging Face name, the head's
+// included: the backbone's in the model's dtype and frozen until their
+// requires_grad is set. They stay the model's.
+func (m *Model) Weights() []adapter.Parameter { return m.weights }
+
+// Head is the trainable tensors of the head.
+func (m *Model) Head() []adapter.Parameter { return m.head.Parameters() }
+
+// Frozen is the number of elements that are not the head's.
+func (m *Model) Frozen() int64 { return adapter.Count(m.weights) - adapter.Count(m.Head()) }
+
+// Free releases all tensors.
+func (m *Model) Free() {
+	for _, w := range m.weights {
+		w.Tensor.Free()
+	}
+}
+
+// Check tells whether the model can take the input.
+func (m *Model) Check(in Input) error {
+	return in.Check(m.config.VocabSize, m.config.TypeVocabSize, m.MaxLength())
+}
+
+// Forward is the logits (examples, labels), fp32, of a checked input; pass may
+// be nil. It runs inside [torch.Do].
+func (m *Model) Forward(in Input, pass adapter.Pass, training bool) *torch.Tensor {
+	var logits *torch.Tensor
+	torch.Scoped(func() {
+		h := m.encoder.Forward(m.embed(in, training), NewLayout(in, m.device, m.dtype), pass, training)
+		first := h.IndexSelect(0, m.indices(in.Offsets[:in.Examples()]))
+		logits = m.head.Logits(first, training).Escape()
+	})
+	return logits
+}
+
+// HiddenStates is the embeddings' output and that of every layer, each (tokens,
+// hidden) in the model's dtype, of a checked input without dropout: what
+// transformers calls hidden_states, without padding. It runs inside [torch.Do].
+func (m *Model) HiddenStates(in Input, pass adapter.Pass) []*torch.Tensor {
+	states := []*torch.Tensor{m.embed(in, false)}
+	f := forward{Encoder: m.encoder, layout: NewLayout(in, m.device, m.dtype), pass: pass}
+	for l := range m.encoder.Layers {
+		states = append(states, f.layer(l, states[l]))
+	}
+	return states
+}
+
+// embed is the sum of the three embeddings, normalised.
+func (m *Model) embed(in Input, training bool) *torch.Tensor {
+	positions := make([]int32, len(in.IDs))
+	for i := range in.Examples() {
+		from, to := in.Offsets[i], in.Offsets[i+1]
+		m.family.Positions(m.config, in.IDs[from:to], positions[from:to])
+	}
+	pad, padPosition := int64(m.config.PadTokenID), int64(hf.NoPadToken)
+	if m.family.PaddedPositions {
+		padPosition = pad
+	}
+	h := m.word.Embedding(m.indices(in.IDs), pad).
+		Add(m.token.Rows(m.indices(in.TypeIDs))).
+		Add(m.position.Embedding(m.indices(positions), padPosition)).
+		LayerNorm(m.norm.Weight, m.norm.Bias, m.config.LayerNormEps)
+	if training {
+		h = h.Dropout(m.config.HiddenDropoutProb)
+	}
+	return h
+}
+
+// indices is a 1-D index tensor on the model's device.
+func (m *Model) indices(values []int32) *torch.Tensor {
+	return torch.FromSlice(values).To(m.device)
+}
+
+// Save writes the model as transformers stores it: config.json and
+// model.safetensors. A bf16 backbone stays bf16 in the file, the head is fp32;
+// config.json asks for fp32, which holds both exactly.
+func (m *Model) Save(dir string) error {
+	config := *m.config
+	config.Architectures, config.DType = []string{m.family.Architecture}, "float32"
+	return torch.Do(func() error {
+		tensors := make([]hf.Tensor, len(m.weights))
+		for i, w := range m.weights {
+			cpu := w.Tensor.Detach().To(torch.CPU).Contiguous()
+			tensors[i] = hf.Tensor{Name: w.Name, DType: storedAs[cpu.DType()], Shape: cpu.Shape(), Data: cpu.Bytes()}
+		}
+		return hf.Save(dir, &config, tensors)
+	})
+}
+
+// ClassifierDropout is the dropout before the head's last layer.
+func ClassifierDropout(c *hf.Config) float64 {
+	if c.ClassifierDropout != nil {
+		return *c.ClassifierDropout
+	}
+	return c.HiddenDropoutProb
+}

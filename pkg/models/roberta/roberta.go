@@ -1,0 +1,80 @@
+// Package roberta is RoBERTa (Liu et al. 2019) for sequence classification:
+// word and position embeddings, the encoder and a head of two linear layers on
+// the first token, as in transformers' RobertaForSequenceClassification.
+package roberta
+
+import (
+	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/hf"
+	"github.com/metatt/metatt/pkg/models/encoder"
+	"github.com/metatt/metatt/pkg/torch"
+)
+
+var family = encoder.Family{
+	ModelType:       "roberta",
+	Architecture:    "RobertaForSequenceClassification",
+	Prefix:          "roberta.",
+	TiedWord:        "lm_head.decoder.weight",
+	Positions:       positions,
+	MaxLength:       func(c *hf.Config) int { return c.MaxPositionEmbeddings - c.PadTokenID - 1 },
+	PaddedPositions: true,
+	LoadHead:        loadHead,
+}
+
+// Load reads the model in a folder: config.json and its checkpoint.
+func Load(dir string, o encoder.Options) (*encoder.Model, error) { return encoder.Load(dir, family, o) }
+
+// New makes a model of that config with random weights.
+func New(config *hf.Config, o encoder.Options) (*encoder.Model, error) {
+	return encoder.New(config, family, o)
+}
+
+// positions count the tokens that are not padding from pad_token_id + 1 on; a
+// padding token, which a text may spell out, has position pad_token_id itself
+// (fairseq's convention).
+func positions(c *hf.Config, ids, positions []int32) {
+	padding := int32(c.PadTokenID)
+	next := padding + 1
+	for i, id := range ids {
+		if id == padding {
+			positions[i] = padding
+			continue
+		}
+		positions[i] = next
+		next++
+	}
+}
+
+// head is out_proj(dropout(tanh(dense(dropout(first token))))); both layers are
+// trainable.
+type head struct {
+	dense, output encoder.Linear
+	dropout       float64
+}
+
+const denseName, outputName = "classifier.dense", "classifier.out_proj"
+
+func loadHead(l *encoder.Loader, c *hf.Config, labels int64) (encoder.Head, error) {
+	hidden := int64(c.HiddenSize)
+	dense, err := l.Trainable(denseName, hidden, hidden)
+	if err != nil {
+		return nil, err
+	}
+	output, err := l.Trainable(outputName, labels, hidden)
+	return &head{dense, output, encoder.ClassifierDropout(c)}, err
+}
+
+func (h *head) Logits(first *torch.Tensor, training bool) *torch.Tensor {
+	drop := func(t *torch.Tensor) *torch.Tensor {
+		if !training {
+			return t
+		}
+		return t.Dropout(h.dropout)
+	}
+	x := drop(first.ToDType(torch.Float32)) // (examples, hidden)
+	return h.output.Apply(drop(h.dense.Apply(x).Tanh()))
+}
+
+func (h *head) Parameters() []adapter.Parameter {
+	return append(h.dense.Parameters(denseName), h.output.Parameters(outputName)...)
+}
