@@ -7,6 +7,9 @@ SHELL := /bin/bash
 GLUE_DIR ?= $(abspath $(firstword $(wildcard data/glue ../shared/data/glue)))
 export GLUE_DIR
 
+# RoBERTa's tokenizer files, for parity.
+ROBERTA_TOKENIZER ?= $(abspath $(firstword $(wildcard data/roberta-base-tokenizer ../shared/data/models/roberta-base-tokenizer)))
+
 # What `make run` trains: MRPC where it is at hand, else the built-in task.
 CONFIG ?= $(if $(wildcard $(GLUE_DIR)/MRPC/train.tsv),configs/quick-mrpc.yaml,configs/sample.yaml)
 
@@ -41,7 +44,7 @@ parity: build $(VENV)/ready ## compare with PyTorch and transformers (needs a GL
 	@bin/finetune fetch minilm
 	@go build -o bin/dump ./parity/dump
 	@$(VENV)/bin/python parity/models.py compare --dump bin/dump --model "$$(bin/finetune fetch minilm --print-path)"
-	@$(VENV)/bin/python parity/train_steps.py --finetune bin/finetune --model "$$(bin/finetune fetch minilm --print-path)" --glue "$(GLUE_DIR)"
+	@$(VENV)/bin/python parity/train_steps.py --finetune bin/finetune --model "$$(bin/finetune fetch minilm --print-path)" --glue "$(GLUE_DIR)" --roberta-tokenizer "$(ROBERTA_TOKENIZER)"
 
 $(VENV)/ready: parity/requirements.txt
 	@python3 -m venv $(VENV) || { echo "parity: python3 has no venv: apt-get install python3-venv" >&2; exit 1; }

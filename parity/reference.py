@@ -1,4 +1,4 @@
-"""A plain PyTorch MetaTT-4D on transformers' BERT: the reference of the Go code.
+"""A plain PyTorch MetaTT-4D on transformers' BERT and RoBERTa: the reference of the Go code.
 
 Nothing here is shared with the Go side but the files it reads: the model
 folder, the adapter folder and the GLUE folder.
@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from torch.nn.functional import cross_entropy, mse_loss
-from transformers import AutoTokenizer, BertForSequenceClassification
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 PROJECTIONS = {
     "query": "attention.self.query",
@@ -20,6 +20,9 @@ PROJECTIONS = {
     "ffn_up": "intermediate.dense",
     "ffn_down": "output.dense",
 }
+
+
+HEADS = {"bert": ["classifier"], "roberta": ["classifier.dense", "classifier.out_proj"]}
 
 
 class Adapted(torch.nn.Module):
@@ -42,9 +45,9 @@ class Adapted(torch.nn.Module):
 
 def build(model_dir, adapter_dir, labels):
     """transformers' model with the saved adapter and head; its trainable tensors by name."""
-    model = BertForSequenceClassification.from_pretrained(
+    model = AutoModelForSequenceClassification.from_pretrained(
         model_dir, num_labels=labels, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
-        attn_implementation="eager", dtype=torch.float32,
+        attn_implementation="eager", dtype=torch.float32, ignore_mismatched_sizes=True,
     )
     config = json.loads((Path(adapter_dir) / "adapter_config.json").read_text())
     saved = load_file(Path(adapter_dir) / "adapter_model.safetensors")
@@ -56,15 +59,15 @@ def build(model_dir, adapter_dir, labels):
     first = 0
     for kind in config["target_modules"]:
         blocks = model.config.intermediate_size // width if kind.startswith("ffn") else 1
-        for l, layer in enumerate(model.bert.encoder.layer):
+        for l, layer in enumerate(model.base_model.encoder.layer):
             path, _, leaf = PROJECTIONS[kind].rpartition(".")
             parent = layer.get_submodule(path)
             setattr(parent, leaf, Adapted(getattr(parent, leaf), cores, config["alpha"], l, first, blocks, kind))
         first += blocks
-    for name in ("weight", "bias"):
-        p = getattr(model.classifier, name)
-        p.data.copy_(saved[f"classifier.{name}"])
-        trainable[f"classifier.{name}"] = p.requires_grad_(True)
+    for layer in HEADS[model.config.model_type]:
+        for name, p in model.get_submodule(layer).named_parameters(prefix=layer):
+            p.data.copy_(saved[name])
+            trainable[name] = p.requires_grad_(True)
     return model.train(), trainable  # dropout is 0: train mode changes nothing
 
 
@@ -131,15 +134,17 @@ def start(adapter_dir, model_dir, targets, ranks, alpha, labels, seed):
         "cores.1": draw(r1, layers, r2, scale=0.5),
         "cores.2": draw(r2, slots, r3, scale=0.5),
         "cores.3": draw(r3, width, 1, scale=0.1),
-        "classifier.weight": draw(labels, width, scale=0.1),
-        "classifier.bias": draw(labels, scale=0.1),
     }
+    for layer in HEADS[config["model_type"]]:
+        out = width if layer.endswith("dense") else labels
+        tensors[f"{layer}.weight"] = draw(out, width, scale=0.1)
+        tensors[f"{layer}.bias"] = draw(out, scale=0.1)
     Path(adapter_dir).mkdir(parents=True, exist_ok=True)
     save_file(tensors, Path(adapter_dir) / "adapter_model.safetensors", metadata={"format": "pt"})
     (Path(adapter_dir) / "adapter_config.json").write_text(json.dumps({
         "format_version": 1, "peft_type": "METATT", "method": "metatt4d", "modes": ["in", "layer", "matrix", "out"],
         "ranks": list(ranks), "alpha": alpha, "init": "no-no-no-no", "target_modules": targets,
-        "base_model_name_or_path": "", "model_type": "bert", "hidden_size": width, "num_hidden_layers": layers,
+        "base_model_name_or_path": "", "model_type": config["model_type"], "hidden_size": width, "num_hidden_layers": layers,
         "num_attention_heads": config["num_attention_heads"], "intermediate_size": config["intermediate_size"],
         "tasks": ["STS-B" if labels == 1 else "MRPC"],
         "labels": {} if labels == 1 else {"MRPC": ["0", "1"]},
