@@ -36,6 +36,17 @@ func adopt(op string, c libtch.Ctensor) *Tensor {
 	return t
 }
 
+// Adopt makes a C tensor handle of libtorch a tensor of the current scope, which
+// frees it. With [Tensor.Share] it is the door for other bindings of libtorch;
+// op names the operation in errors.
+func Adopt(op string, handle unsafe.Pointer) *Tensor { return adopt(op, libtch.Ctensor(handle)) }
+
+// Share is a new C tensor handle of t's storage and place in the graph, for
+// another binding of libtorch to own and free.
+func (t *Tensor) Share() unsafe.Pointer {
+	return unsafe.Pointer(libtch.AtShallowClone(t.handle("share")))
+}
+
 // result adopts slot 0 after a call, or panics with the call's error.
 func result(op string, operands ...*Tensor) *Tensor {
 	if e := libtch.GetAndResetLastErr(); e != nil {
