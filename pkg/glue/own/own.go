@@ -22,9 +22,9 @@ const TaskName = "custom"
 // Columns name what an example is made of: columns of a header or keys of JSON
 // objects.
 type Columns struct {
-	Text  string `json:"text"`
-	Pair  string `json:"text_pair,omitempty"` // empty: one text an example
-	Label string `json:"label"`
+	Text  string
+	Pair  string // empty: one text an example
+	Label string
 }
 
 // Texts are the columns of the one or two texts.
