@@ -143,7 +143,7 @@ func TestHelpIsGrouped(t *testing.T) {
 	if training < 0 || setup < training || strings.Index(help, "  train ") > setup || strings.Index(help, "  fetch ") < setup {
 		t.Errorf("got\n%s", help)
 	}
-	for _, name := range []string{"train", "validate", "env", "fetch"} {
+	for _, name := range []string{"train", "validate", "eval", "predict", "env", "fetch"} {
 		checkColumns(t, command(t, t.Context(), backend{}, 0, nil, name, "--help").stdout, 80)
 	}
 }

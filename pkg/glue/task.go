@@ -217,6 +217,14 @@ func (t Task) Splits() []Split {
 	return splits
 }
 
+// TextColumns names the columns of the one or two texts in the task's files.
+func (t Task) TextColumns() []string {
+	if !t.HasPair {
+		return []string{t.columns.text}
+	}
+	return []string{t.columns.text, t.columns.pair}
+}
+
 // file returns the file of a split.
 func (t Task) file(s Split) (file, error) {
 	i := slices.IndexFunc(t.files, func(f file) bool { return f.split == s })
