@@ -48,7 +48,7 @@ func (p *program) predictCommand() *cobra.Command {
 		Short:   "Predict a sentence, a file or standard input",
 		Long:    predictHelp,
 		Example: `  finetune predict runs/sst2-metatt4d-r8-s42 "a film of rare warmth"
-  finetune predict runs/mrpc-metatt4d-r8-s42 --input pairs.jsonl --output labels.jsonl
+  finetune predict runs/mrpc-metatt4d-r8-s42 -i pairs.jsonl -o labels.jsonl
   finetune predict runs/sst2-metatt4d-r8-s42 --no-header < sentences.txt`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := line.settle(args); err != nil {
@@ -65,10 +65,10 @@ func (p *program) predictCommand() *cobra.Command {
 			return p.predictAll(cmd.Context(), predictor, line)
 		},
 	}
-	cmd.Flags().StringVarP(&line.input, "input", "i", "", "`FILE` of examples; - or nothing: standard input")
-	cmd.Flags().StringVarP(&line.output, "output", "o", "", "`FILE` for the predictions; - or nothing: standard output")
-	cmd.Flags().StringVar(&line.from, "from", "", "input `FORMAT`: tsv, csv, jsonl; default: by extension, or tsv")
-	cmd.Flags().StringVar(&line.to, "to", "", "output `FORMAT`: tsv, jsonl; default: by extension, or tsv")
+	cmd.Flags().StringVarP(&line.input, "input", "i", "", "`FILE` of examples; default: standard input")
+	cmd.Flags().StringVarP(&line.output, "output", "o", "", "`FILE` for predictions; default: standard output")
+	cmd.Flags().StringVar(&line.from, "from", "", "tsv, csv or jsonl; default: by extension, or tsv")
+	cmd.Flags().StringVar(&line.to, "to", "", "tsv or jsonl; default: by extension, or tsv")
 	cmd.Flags().StringVar(&line.text, "text", "", "`COLUMN` or key of the text")
 	cmd.Flags().StringVar(&line.pair, "text-pair", "", "`COLUMN` or key of the second text")
 	cmd.Flags().BoolVar(&line.noHeader, "no-header", false, "rows of TSV or CSV are texts and nothing else")
