@@ -57,7 +57,7 @@ func (p *program) evalCommand() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&o.Split, "split", "dev", "`SPLIT` to judge: dev, or own data's test")
+	cmd.Flags().StringVar(&o.Split, "split", "dev", "`SPLIT` to judge: dev or test")
 	cmd.Flags().StringVar(&o.Data, "data", "", "`FILE` of own data to judge on")
 	cmd.Flags().StringVar(&o.GLUE, "glue", "", "GLUE `FOLDER`; default: the run's, $GLUE_DIR, data/glue")
 	cmd.Flags().StringVar(&o.Submission, "submission", "", "zip `FILE` to add predictions for GLUE's site to")

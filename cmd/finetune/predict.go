@@ -193,8 +193,12 @@ func predictInto(ctx context.Context, w io.Writer, predictor predictor, in run.I
 	buffered := bufio.NewWriter(w)
 	out := newPredictionWriter(buffered, format, predictor.Task())
 	err = predictor.Stream(ctx, examples, out.write)
-	if err == nil {
+	var wrong *glue.FormatError
+	switch {
+	case err == nil:
 		err = out.finish()
+	case errors.As(err, &wrong) && wrong.Line == 1 && in.Format != own.JSONL && !in.NoHeader:
+		err = fmt.Errorf("%w; --text names columns, and --no-header does without", err)
 	}
 	// Predictions before a fault are shown, as by any filter; a file is dropped.
 	return errors.Join(err, buffered.Flush())

@@ -25,6 +25,8 @@ type EvalOptions struct {
 	Submission string // zip file to put the predictions for GLUE's test sets into
 	Predictor  PredictorOptions
 	Note       func(string) // is told what is being done; nil: nobody is
+
+	judged string // what own data is called in the result
 }
 
 // Evaluation is what Evaluate found.
@@ -40,7 +42,7 @@ type Evaluation struct {
 
 // Judgement is the figures of one split.
 type Judgement struct {
-	Split    string       `json:"split"`
+	Split    string       `json:"split"` // or the file of own data that was asked for
 	Examples int          `json:"examples"`
 	Metrics  glue.Metrics `json:"metrics"`
 }
@@ -126,6 +128,7 @@ func (o *EvalOptions) takeFromRun() error {
 	if o.Split != "dev" && o.Split != "test" {
 		return fmt.Errorf("no split %q to evaluate; there are dev and test", o.Split)
 	}
+	o.judged = cmp.Or(o.Data, o.Split)
 	if !isRun(o.Dir) {
 		return nil
 	}
@@ -157,7 +160,7 @@ func (p *Predictor) readLabelled(o EvalOptions) ([]exampleSet, error) {
 			return nil, fmt.Errorf("no file of own data to evaluate on: give --data FILE (or train with data.%s)", o.Split)
 		}
 		examples, err := own.Read(o.Data, p.task, p.columns)
-		return []exampleSet{{p.task, glue.Split(o.Split), examples}}, err
+		return []exampleSet{{p.task, glue.Split(o.judged), examples}}, err
 	}
 	if o.Data != "" {
 		return nil, fmt.Errorf("%s is evaluated on GLUE's own files, not on %s; finetune predict takes any", p.task.Name, o.Data)
