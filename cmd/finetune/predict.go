@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
@@ -113,7 +114,11 @@ func settleFormat(flag, given, file string, legal ...own.Format) (own.Format, er
 		}
 	}
 	if !slices.Contains(legal, format) {
-		return "", fmt.Errorf("%s %s is unknown; legal: %v", flag, format, legal)
+		words := make([]string, len(legal))
+		for i, f := range legal {
+			words[i] = string(f)
+		}
+		return "", fmt.Errorf("%s %s is unknown; legal: %s", flag, format, strings.Join(words, ", "))
 	}
 	return format, nil
 }
