@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/google/renameio/v2"
 )
@@ -93,7 +94,8 @@ func (s Submission) WriteZip(path string) (err error) {
 		return err
 	}
 	for _, name := range s.Names() {
-		member, err := out.Create(name)
+		// The earliest date that the format knows: equal predictions make equal files.
+		member, err := out.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate, Modified: time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)})
 		if err != nil {
 			return fmt.Errorf("submission: %w", err)
 		}
