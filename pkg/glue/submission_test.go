@@ -160,7 +160,16 @@ func TestSubmissionRejectsADamagedMember(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	content[len("CoLA.tsv")+32] ^= 0x55
+	reader, err := zip.OpenReader(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	at, err := reader.File[0].DataOffset()
+	if err != nil {
+		t.Fatal(err)
+	}
+	content[at+2] ^= 0x55
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
