@@ -10,7 +10,7 @@ import (
 // classifier has them. Examples that it reads and the metrics it gives follow.
 func (t Task) WithLabels(order []string) (Task, error) {
 	if !isPermutation(order, t.Labels) {
-		return Task{}, fmt.Errorf("%s has the labels [%s], not [%s]", t.Name, strings.Join(t.Labels, " "), strings.Join(order, " "))
+		return Task{}, fmt.Errorf("%s has the labels %.80q, not %.80q", t.Name, strings.Join(t.Labels, " "), strings.Join(order, " "))
 	}
 	t.Labels = slices.Clone(order)
 	return t, nil

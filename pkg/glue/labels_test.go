@@ -53,7 +53,7 @@ func TestWithLabelsKeepsMetrics(t *testing.T) {
 	if f1, _ := want.Get(F1); f1.Value == 0 || f1.Value == 1 {
 		t.Errorf("F1 %v tells nothing", f1.Value)
 	}
-	if _, err := mrpc.WithLabels([]string{"0", "0"}); err == nil || err.Error() != "MRPC has the labels [0 1], not [0 0]" {
+	if _, err := mrpc.WithLabels([]string{"0", "0"}); err == nil || err.Error() != `MRPC has the labels "0 1", not "0 0"` {
 		t.Errorf("%v", err)
 	}
 

@@ -61,24 +61,22 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 		start = checkpoint.Dir
 	}
 	var saved *adapter.Saved
-	var savedConfig *adapter.Config
 	if start != "" {
 		if saved, err = adapter.Read(start); err != nil {
 			return a, err
 		}
 		defer saved.Close()
-		savedConfig = &saved.Config
 		if err = adopt(c, saved.Config); err != nil {
 			return a, err
 		}
 	}
-	if a.source, err = newSource(c, o.GLUEDir, savedConfig, o.Observer.Note); err != nil {
+	if a.source, err = newSource(c, o.GLUEDir, saved, o.Observer.Note); err != nil {
 		return a, err
 	}
 	if a.modelDir, err = hf.Resolve(c.Model.Path); err != nil {
 		return a, err
 	}
-	if err = a.orderClasses(a.modelDir, savedConfig, a.observer.Note); err != nil {
+	if err = a.orderClasses(a.modelDir, saved, a.observer.Note); err != nil {
 		return a, err
 	}
 	if err = a.loadModel(saved != nil); err != nil {

@@ -26,7 +26,7 @@ type source struct {
 
 // newSource settles the task: of own data, by reading the labels of its training
 // file, unless saved has decided them. saved may be nil.
-func newSource(c *config.Config, glueDir string, saved *adapter.Config, note func(string)) (s source, err error) {
+func newSource(c *config.Config, glueDir string, saved *adapter.Saved, note func(string)) (s source, err error) {
 	if c.Task != own.TaskName {
 		if s.task, err = glue.Lookup(c.Task); err != nil {
 			return s, err
@@ -55,28 +55,32 @@ func newSource(c *config.Config, glueDir string, saved *adapter.Config, note fun
 			note(fmt.Sprintf("%d labels: %s", len(labels), list(labels)))
 		}
 	}
-	s.task, err = own.Task(s.columns.Pair != "", labels)
-	return s, err
+	if s.task, err = own.Task(s.columns.Pair != "", labels); err != nil { // of labels that were saved
+		return s, fmt.Errorf("%s: %w", saved.Dir, err)
+	}
+	return s, nil
 }
 
 // savedLabels are the classes of a saved head for that task, in its rows' order.
-func savedLabels(saved *adapter.Config, task string) []string {
+func savedLabels(saved *adapter.Saved, task string) []string {
 	if saved == nil {
 		return nil
 	}
-	return saved.Labels[task]
+	return saved.Config.Labels[task]
 }
 
 // orderClasses puts the task's classes in the order of the head's rows: that of a saved
 // head for the task, else that of a checkpoint whose classes have the labels'
 // names. A note says when it is not the task's own.
-func (s *source) orderClasses(modelDir string, saved *adapter.Config, note func(string)) (err error) {
+func (s *source) orderClasses(modelDir string, saved *adapter.Saved, note func(string)) (err error) {
 	if s.task.Regression {
 		return nil
 	}
 	if labels := savedLabels(saved, s.task.Name); labels != nil {
-		s.task, err = s.task.WithLabels(labels)
-		return err
+		if s.task, err = s.task.WithLabels(labels); err != nil {
+			return fmt.Errorf("%s: %w", saved.Dir, err)
+		}
+		return nil
 	}
 	if saved != nil { // a head that was trained on another task
 		return nil

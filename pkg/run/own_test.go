@@ -269,3 +269,16 @@ func TestCheckpointDecidesTheClassOrder(t *testing.T) {
 		t.Errorf("labels %v after init_from", labels)
 	}
 }
+
+// The labels of an adapter to start from are checked against the task's.
+func TestStartFromAnAdapterWithOtherLabels(t *testing.T) {
+	start := filepath.Join(t.TempDir(), "start")
+	if err := os.CopyFS(start, os.DirFS("testdata/start-query-value")); err != nil {
+		t.Fatal(err)
+	}
+	replace(t, filepath.Join(start, adapter.ConfigFile), `"1"`, `"yes"`)
+	_, err := run.Train(t.Context(), tiny(t, "adapter.init_from="+start))
+	if want := start + `: MRPC has the labels "0 1", not "0 yes"`; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}

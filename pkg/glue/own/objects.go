@@ -58,11 +58,11 @@ func (o *objects) cells(text string) ([]string, error) {
 	for i, key := range o.keys {
 		value, ok := object[key]
 		if !ok {
-			return nil, fmt.Errorf("no key %s in the object, which has %s", quote(key), list(slices.Sorted(maps.Keys(object))))
+			return nil, fmt.Errorf("no key %.40q in the object, which has %s", key, list(slices.Sorted(maps.Keys(object))))
 		}
 		var err error
 		if cells[i], err = scalar(value); err != nil {
-			return nil, fmt.Errorf("%s: %w", quote(key), err)
+			return nil, fmt.Errorf("%.40q: %w", key, err)
 		}
 	}
 	return cells, nil
@@ -77,7 +77,7 @@ func scalar(value json.RawMessage) (string, error) {
 		err := json.Unmarshal(value, &text)
 		return text, err
 	case '{', '[', 'n':
-		return "", fmt.Errorf("%s is not a text, number, true or false", quote(string(value)))
+		return "", fmt.Errorf("%.40q is not a text, number, true or false", string(value))
 	}
 	return string(value), nil
 }

@@ -43,7 +43,7 @@ func (c Columns) Check() error {
 			return errors.New("a column without a name")
 		}
 		if slices.Contains(all[:i], column) {
-			return fmt.Errorf("column %s is named twice; texts and label are different columns", quote(column))
+			return fmt.Errorf("column %.40q is named twice; texts and label are different columns", column)
 		}
 	}
 	return nil
@@ -82,7 +82,7 @@ func checkLabels(labels []string) error {
 			return err
 		}
 		if seen[label] {
-			return fmt.Errorf("label %s is there twice", quote(label))
+			return fmt.Errorf("label %.40q is there twice", label)
 		}
 		seen[label] = true
 	}
@@ -96,9 +96,9 @@ func checkLabel(label string) error {
 	case strings.TrimSpace(label) == "":
 		return errors.New("the label is empty")
 	case len(label) > longest:
-		return fmt.Errorf("label %s is longer than %d bytes", quote(label), longest)
+		return fmt.Errorf("label %.40q is longer than %d bytes", label, longest)
 	case strings.ContainsFunc(label, unicode.IsControl):
-		return fmt.Errorf("label %s holds a control character", quote(label))
+		return fmt.Errorf("label %.40q holds a control character", label)
 	}
 	return nil
 }
@@ -135,7 +135,7 @@ func Labels(path string, c Columns) ([]string, error) {
 			return err
 		}
 		if len(seen) == maxLabels {
-			return fmt.Errorf("column %s has more than %d labels: is it the label's, or a regression's score?", quote(c.Label), maxLabels)
+			return fmt.Errorf("column %.40q has more than %d labels: is it the label's, or a regression's score?", c.Label, maxLabels)
 		}
 		seen[label] = true
 		return nil
@@ -149,7 +149,7 @@ func Labels(path string, c Columns) ([]string, error) {
 	}
 	slices.SortFunc(labels, compareLabels)
 	if len(labels) == 1 {
-		return nil, &glue.FormatError{File: path, Message: fmt.Sprintf("every example has the label %s; two are needed to learn from", quote(labels[0]))}
+		return nil, &glue.FormatError{File: path, Message: fmt.Sprintf("every example has the label %.40q; two are needed to learn from", labels[0])}
 	}
 	return labels, nil
 }
@@ -170,13 +170,13 @@ func Read(path string, t glue.Task, c Columns) ([]glue.Example, error) {
 		if t.Regression {
 			score, err := strconv.ParseFloat(gold, 64)
 			if err != nil || !(math.Abs(score) <= math.MaxFloat32) { // training computes in fp32
-				return fmt.Errorf("score %s is not a finite number", quote(gold))
+				return fmt.Errorf("score %.40q is not a finite number", gold)
 			}
 			e.Score = score
 		} else {
 			var known bool
 			if e.Label, known = class[gold]; !known {
-				return fmt.Errorf("label %s is none of %s", quote(gold), list(t.Labels))
+				return fmt.Errorf("label %.40q is none of %s", gold, list(t.Labels))
 			}
 		}
 		examples = append(examples, e)

@@ -146,7 +146,7 @@ func TestLabelsAreOrdered(t *testing.T) {
 		"y\na\n \n":            ":3: the label is empty",
 		"y\na\nb\x1b[2J\n":     `:3: label "b\x1b[2J" holds a control character`,
 		"z\na\n":               `:1: no column "y" in the header, which has "z"`,
-		"y\n" + longLabel("a"): ":2: label \"" + strings.Repeat("a", 40) + "…\" is longer than 1000 bytes",
+		"y\n" + longLabel("a"): ":2: label \"" + strings.Repeat("a", 40) + "\" is longer than 1000 bytes",
 	} {
 		path := write(t, "x.tsv", content)
 		labels, err := Labels(path, Columns{Label: "y"})

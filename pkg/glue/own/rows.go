@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -86,10 +85,10 @@ func positions(header, columns []string) ([]int, error) {
 	for i, column := range columns {
 		at[i] = slices.Index(header, column)
 		if at[i] < 0 {
-			return nil, fmt.Errorf("no column %s in the header, which has %s", quote(column), list(header))
+			return nil, fmt.Errorf("no column %.40q in the header, which has %s", column, list(header))
 		}
 		if slices.Contains(header[at[i]+1:], column) {
-			return nil, fmt.Errorf("two columns are named %s", quote(column))
+			return nil, fmt.Errorf("two columns are named %.40q", column)
 		}
 	}
 	return at, nil
@@ -140,21 +139,12 @@ func (b *bounded) within(next func() (int, []string, error)) func() (int, []stri
 	}
 }
 
-// quote quotes what a file holds for a message of one readable line.
-func quote(s string) string {
-	const most = 40
-	if runes := []rune(s); len(runes) > most {
-		s = string(runes[:most]) + "…"
-	}
-	return strconv.Quote(s)
-}
-
 // list names the first few of many.
 func list(words []string) string {
 	const most = 8
 	shown := make([]string, min(len(words), most))
 	for i := range shown {
-		shown[i] = quote(words[i])
+		shown[i] = fmt.Sprintf("%.40q", words[i])
 	}
 	text := strings.Join(shown, ", ")
 	if more := len(words) - most; more > 0 {
