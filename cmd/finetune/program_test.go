@@ -214,7 +214,17 @@ func TestResume(t *testing.T) {
 			t.Errorf("%v: %+v, resumed %q", args, r, resumed)
 		}
 	}
-	r := command(t, t.Context(), b, 0, nil, "train", "-c", other, "--resume", dir, "adapter.rank=4")
+	own := t.TempDir()
+	writeConfig(t, own, "task: custom\ndata: {train: a.csv, dev: b.csv}\n")
+	r := command(t, t.Context(), b, 0, nil, "train", "--resume", own, "data.train=a.csv")
+	if r.code != 0 || resumed != own {
+		t.Errorf("got %+v, resumed %q", r, resumed)
+	}
+	r = command(t, t.Context(), b, 0, nil, "train", "--resume", own, "data.train=c.csv")
+	if want := "command line: data.train: \"c.csv\" here, \"a.csv\" in the run: a run keeps its configuration\n"; r.code != 2 || r.stderr != want {
+		t.Errorf("got %+v", r)
+	}
+	r = command(t, t.Context(), b, 0, nil, "train", "-c", other, "--resume", dir, "adapter.rank=4")
 	want := "command line: adapter.rank: 4 here, 8 in the run: a run keeps its configuration\n" +
 		other + ":2: train.lr: 0.003 here, 0.002 in the run: a run keeps its configuration\n"
 	if r.code != 2 || r.stderr != want {

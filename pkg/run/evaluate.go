@@ -132,7 +132,7 @@ func (o *EvalOptions) takeFromRun() error {
 	if !isRun(o.Dir) {
 		return nil
 	}
-	c, err := config.Load(filepath.Join(o.Dir, configFile), nil, nil)
+	c, err := config.Load(filepath.Join(o.Dir, ConfigFile), nil, nil)
 	if err != nil {
 		return err
 	}

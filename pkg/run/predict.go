@@ -108,7 +108,7 @@ func adapterFolder(dir string) (string, error) {
 
 // isRun tells a run directory from an adapter folder.
 func isRun(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, configFile))
+	_, err := os.Stat(filepath.Join(dir, ConfigFile))
 	return err == nil
 }
 
