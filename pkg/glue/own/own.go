@@ -3,6 +3,7 @@
 package own
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -160,11 +161,21 @@ func Read(path string, t glue.Task, c Columns) ([]glue.Example, error) {
 	for i, label := range t.Labels {
 		class[label] = i
 	}
-	var examples []glue.Example
-	err := each(path, append(c.Texts(), c.Label), func(row Row) error {
+	if _, err := FormatOf(path); err != nil {
+		return nil, err
+	}
+	most, err := rowsAtMost(path)
+	if err != nil {
+		return nil, err
+	}
+	examples := make([]glue.Example, 0, most)
+	err = each(path, append(c.Texts(), c.Label), func(row Row) error {
 		e := glue.Example{ID: strconv.Itoa(len(examples)), Text: row.Cells[0], Label: glue.Unlabelled}
 		if t.HasPair {
 			e.Pair = row.Cells[1]
+		}
+		if len(examples) == most {
+			return fmt.Errorf("%d rows before this one are too short to hold text", most)
 		}
 		gold := row.Cells[len(row.Cells)-1]
 		if t.Regression {
@@ -183,6 +194,36 @@ func Read(path string, t glue.Task, c Columns) ([]glue.Example, error) {
 		return nil
 	})
 	return examples, err
+}
+
+// An example takes several times the memory of a short row. Many rows must have
+// minRow bytes on average, line end included, so that a file of line ends claims
+// nothing.
+const (
+	maxShortRows = 8192
+	minRow       = 6
+)
+
+// rowsAtMost bounds the rows of a file by its lines and by its size.
+func rowsAtMost(path string) (int, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	lines, size := 1, 0 // the last line may lack its end
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := file.Read(buffer)
+		lines += bytes.Count(buffer[:n], []byte{'\n'})
+		size += n
+		if errors.Is(err, io.EOF) {
+			return min(lines, maxShortRows+size/minRow), nil
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
 }
 
 // each calls take with every row of a file, which has one or more.

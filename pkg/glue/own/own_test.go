@@ -129,7 +129,7 @@ func TestReadRejects(t *testing.T) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Read(dir, glue.Task{}, review); err == nil || err.Error() != dir+": read "+dir+": is a directory" {
+	if _, err := Read(dir, glue.Task{}, review); err == nil || err.Error() != "read "+dir+": is a directory" {
 		t.Errorf("%v", err)
 	}
 }
@@ -285,5 +285,25 @@ func TestScoresKeepTheirPrecision(t *testing.T) {
 	got, err := Read(write(t, "x.tsv", "review\tstars\na\t4.2\n"), task, review)
 	if err != nil || math.Abs(got[0].Score-4.2) > 0 {
 		t.Errorf("%+v (%v)", got, err)
+	}
+}
+
+// A file of tabs and line ends claims no multiple of its size.
+func TestReadRejectsManyShortRows(t *testing.T) {
+	task, err := Task(false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const header = "review\tstars\n"
+	path := write(t, "x.tsv", header+strings.Repeat("\t1\n", 4*maxShortRows))
+	most := maxShortRows + (len(header)+3*4*maxShortRows)/minRow
+	_, err = Read(path, task, review)
+	want := fmt.Sprintf("%s:%d: %d rows before this one are too short to hold text", path, most+2, most)
+	if err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+	path = write(t, "x.tsv", header+strings.Repeat("\t1\n", maxShortRows)+strings.Repeat("abc\t1\n", maxShortRows))
+	if examples, err := Read(path, task, review); err != nil || len(examples) != 2*maxShortRows {
+		t.Errorf("%d examples (%v)", len(examples), err)
 	}
 }
