@@ -48,6 +48,11 @@ func (s Submission) Add(t Task, split Split, logits []float32, examples []Exampl
 	if len(logits) != len(examples)*classes {
 		return fmt.Errorf("%s: %d logits, want %d for %d examples", name, len(logits), len(examples)*classes, len(examples))
 	}
+	for i, logit := range logits {
+		if l := float64(logit); math.IsNaN(l) || math.IsInf(l, 0) {
+			return fmt.Errorf("%s: index %s has the logit %v", name, examples[i/classes].ID, logit)
+		}
+	}
 	var tsv bytes.Buffer
 	tsv.WriteString("index\tprediction\n")
 	for i, e := range examples {
@@ -57,11 +62,7 @@ func (s Submission) Add(t Task, split Split, logits []float32, examples []Exampl
 		row := logits[i*classes : (i+1)*classes]
 		prediction := ""
 		if t.Regression {
-			score := float64(row[0])
-			if math.IsNaN(score) {
-				return fmt.Errorf("%s: the score of index %s is not a number", name, e.ID)
-			}
-			prediction = strconv.FormatFloat(max(0, min(5, score)), 'f', -1, 32)
+			prediction = strconv.FormatFloat(float64(max(0, min(5, row[0]))), 'f', -1, 32)
 		} else {
 			prediction = t.Labels[argmax(row)]
 		}
@@ -107,6 +108,15 @@ func (s Submission) WriteZip(path string) (err error) {
 		return fmt.Errorf("submission: %w", err)
 	}
 	return pending.CloseAtomicallyReplace()
+}
+
+// CheckZip tells what will keep [Submission.WriteZip] from writing path, for those
+// who have much to compute before.
+func CheckZip(path string) error {
+	if _, err := os.Stat(filepath.Dir(path)); err != nil {
+		return fmt.Errorf("submission: %w", err)
+	}
+	return Submission{}.keepOthers(path, zip.NewWriter(io.Discard))
 }
 
 // keepOthers copies what an earlier zip file at path has of other tasks.

@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"io"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -114,6 +115,10 @@ func TestSubmissionRejects(t *testing.T) {
 	if err := s.Add(mrpc, Test, []float32{1, 2}, []Example{{ID: "1\t1"}}); err == nil || err.Error() != `MRPC.tsv: the test set's index "1\t1" is not a number` {
 		t.Errorf("%v", err)
 	}
+	nan := float32(math.NaN())
+	if err := s.Add(mrpc, Test, []float32{1, 2, nan, 1}, []Example{{ID: "0"}, {ID: "1"}}); err == nil || err.Error() != "MRPC.tsv: index 1 has the logit NaN" {
+		t.Errorf("%v", err)
+	}
 	add(t, s, "MRPC", Test, nil, 1, 2)
 
 	dir := t.TempDir()
@@ -139,6 +144,9 @@ func TestSubmissionRejects(t *testing.T) {
 		before, _ := os.ReadFile(path)
 		if err := s.WriteZip(path); err == nil || err.Error() != want {
 			t.Errorf("%v, want %s", err, want)
+		}
+		if CheckZip(path) == nil {
+			t.Errorf("%s: nothing found before", path)
 		}
 		if after, _ := os.ReadFile(path); string(before) != string(after) {
 			t.Errorf("%s was changed", path)

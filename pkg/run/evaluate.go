@@ -59,7 +59,7 @@ func Evaluate(ctx context.Context, o EvalOptions) (*Evaluation, error) {
 	}
 	defer p.Close()
 	e := &Evaluation{Adapter: p.dir, Task: p.task.Name, Model: p.modelDir, Device: p.device.String(), DType: p.dtypeName}
-	// Everything is read before anything is computed: what is missing shows at once.
+	// Everything is looked at before anything is computed: what is missing shows at once.
 	judged, err := p.readLabelled(o)
 	if err != nil {
 		return nil, err
@@ -67,6 +67,9 @@ func Evaluate(ctx context.Context, o EvalOptions) (*Evaluation, error) {
 	var hidden []exampleSet
 	if o.Submission != "" {
 		if hidden, err = p.readHidden(o); err != nil {
+			return nil, err
+		}
+		if err = glue.CheckZip(o.Submission); err != nil {
 			return nil, err
 		}
 	}
@@ -130,6 +133,7 @@ func (o *EvalOptions) takeFromRun() error {
 	}
 	o.judged = cmp.Or(o.Data, o.Split)
 	if !isRun(o.Dir) {
+		o.Predictor.Device = cmp.Or(o.Predictor.Device, "auto")
 		return nil
 	}
 	c, err := config.Load(filepath.Join(o.Dir, ConfigFile), nil, nil)

@@ -125,6 +125,10 @@ func TestEvaluateRejects(t *testing.T) {
 	best := filepath.Join(mrpc.RunDir, "adapter", "best")
 	stopped := files(t, map[string]string{"config.yaml": "task: mrpc\n"})
 	empty := t.TempDir()
+	complete := files(t, map[string]string{
+		"MRPC/dev.tsv":  "Quality\t#1 String\t#2 String\n1\ta\tb\n",
+		"MRPC/test.tsv": "index\t#1 String\t#2 String\n0\ta\tb\n",
+	})
 	for _, c := range []struct {
 		name    string
 		options run.EvalOptions
@@ -134,6 +138,7 @@ func TestEvaluateRejects(t *testing.T) {
 		{"other split", run.EvalOptions{Dir: mrpc.RunDir, Split: "train"}, `no split "train" to evaluate; there are dev and test`},
 		{"own data for GLUE", run.EvalOptions{Dir: mrpc.RunDir, Data: "x.tsv"}, "MRPC is evaluated on GLUE's own files, not on x.tsv"},
 		{"no test file", run.EvalOptions{Dir: mrpc.RunDir, Submission: filepath.Join(empty, "x.zip")}, "MRPC/test.tsv: file does not exist"},
+		{"no folder for the zip file", run.EvalOptions{Dir: mrpc.RunDir, GLUE: complete, Submission: filepath.Join(empty, "no", "x.zip")}, "submission: stat "},
 		{"no GLUE", run.EvalOptions{Dir: best}, "no GLUE folder: data.glue and GLUE_DIR are not set"},
 		{"no adapter", run.EvalOptions{Dir: empty}, "no adapter here: adapter_config.json is missing"},
 		{"no adapter yet", run.EvalOptions{Dir: stopped}, "the run has no adapter yet"},

@@ -3,6 +3,7 @@ package run
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -41,9 +42,11 @@ func newSource(c *config.Config, glueDir string, saved *adapter.Saved, note func
 		return s, invalid("data", err)
 	}
 	s.files = map[string]string{"data.train": c.Data.Train, "data.dev": c.Data.Dev, "data.test": c.Data.Test}
-	for key, path := range s.files {
-		if _, err := own.FormatOf(path); path != "" && err != nil {
-			return s, invalid(key, err)
+	for _, key := range slices.Sorted(maps.Keys(s.files)) {
+		if path := s.files[key]; path != "" {
+			if _, err := own.FormatOf(path); err != nil {
+				return s, invalid(key, err)
+			}
 		}
 	}
 	var labels []string
@@ -69,9 +72,9 @@ func savedLabels(saved *adapter.Saved, task string) []string {
 	return saved.Config.Labels[task]
 }
 
-// orderClasses puts the task's classes in the order of the head's rows: that of a saved
-// head for the task, else that of a checkpoint whose classes have the labels'
-// names. A note says when it is not the task's own.
+// orderClasses puts the task's classes in the order of the head's rows: that of a
+// saved head for the task, else that of a checkpoint whose classes have the
+// labels' names. A note says when it is not the task's own.
 func (s *source) orderClasses(modelDir string, saved *adapter.Saved, note func(string)) (err error) {
 	if s.task.Regression {
 		return nil
