@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// unzip is a zip file's content by name, in the zip's order.
-func unzip(t *testing.T, path string) (names []string, content map[string]string) {
+// readZip is a zip file's content by name, in the zip's order.
+func readZip(t *testing.T, path string) (names []string, content map[string]string) {
 	t.Helper()
 	reader, err := zip.OpenReader(path)
 	if err != nil {
@@ -73,7 +73,7 @@ func TestSubmissionIsGathered(t *testing.T) {
 	if err := second.WriteZip(path); err != nil {
 		t.Fatal(err)
 	}
-	names, got := unzip(t, path)
+	names, got := readZip(t, path)
 	want := map[string]string{
 		"MRPC.tsv":    "index\tprediction\n0\t0\n1\t1\n",
 		"STS-B.tsv":   "index\tprediction\n0\t0\n1\t2.75\n2\t5\n3\t3\n",
@@ -200,7 +200,7 @@ func TestSubmissionByManyAtOnce(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	if names, _ := unzip(t, path); len(names) != 7 {
+	if names, _ := readZip(t, path); len(names) != 7 {
 		t.Errorf("%v", names)
 	}
 }

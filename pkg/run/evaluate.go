@@ -187,7 +187,7 @@ func (p *Predictor) glueFolder(o EvalOptions) (string, error) {
 	if p.task.Name == glue.SampleName {
 		return "", nil
 	}
-	return glue.Find(o.GLUE, o.GLUEDir, standardGLUE)
+	return glue.Find(o.GLUE, o.GLUEDir, glue.StandardFolder)
 }
 
 // readHidden reads the test sets of the task: of MNLI also the diagnostic set,

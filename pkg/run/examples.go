@@ -14,9 +14,6 @@ import (
 	"github.com/metatt/metatt/pkg/hf"
 )
 
-// standardGLUE is the GLUE folder where none is named.
-const standardGLUE = "data/glue"
-
 // source is a task and where its examples are.
 type source struct {
 	task    glue.Task
@@ -33,7 +30,7 @@ func newSource(c *config.Config, glueDir string, saved *adapter.Saved, note func
 			return s, err
 		}
 		if s.task.Name != glue.SampleName { // which needs no files
-			s.folder, err = glue.Find(c.Data.GLUE, glueDir, standardGLUE)
+			s.folder, err = glue.Find(c.Data.GLUE, glueDir, glue.StandardFolder)
 		}
 		return s, err
 	}
