@@ -26,6 +26,6 @@ func execute(b backend) int {
 		<-signals
 		os.Exit(exitInterrupted)
 	}()
-	p := &program{stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv, columns: columns, backend: b}
+	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv, columns: columns, backend: b}
 	return p.run(ctx, os.Args[1:])
 }

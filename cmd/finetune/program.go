@@ -27,6 +27,7 @@ const (
 
 // program is the command line with all that it touches outside.
 type program struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer // results; progress and errors
 	env            func(string) (string, bool)
 	columns        func(io.Writer) int // width of the terminal behind a writer; 0: it is none
@@ -95,11 +96,12 @@ func (p *program) rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(wrongFlag)
 	root.AddGroup(
 		&cobra.Group{ID: "train", Title: "Training:"},
+		&cobra.Group{ID: "use", Title: "Using what was trained:"},
 		&cobra.Group{ID: "setup", Title: "Setting up:"},
 	)
 	root.SetHelpCommandGroupID("setup")
 	root.SetCompletionCommandGroupID("setup")
-	root.AddCommand(p.trainCommand(), p.validateCommand(), p.fetchCommand(), p.envCommand())
+	root.AddCommand(p.trainCommand(), p.validateCommand(), p.evalCommand(), p.predictCommand(), p.fetchCommand(), p.envCommand())
 	return root
 }
 

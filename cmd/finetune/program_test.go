@@ -28,8 +28,15 @@ type result struct {
 // command runs a command line with a backend of the test's making, on a terminal of so many columns (0: none).
 func command(t *testing.T, ctx context.Context, b backend, columns int, env map[string]string, args ...string) result {
 	t.Helper()
+	return commandReading(t, ctx, b, columns, env, "", args...)
+}
+
+// commandReading is command with a standard input.
+func commandReading(t *testing.T, ctx context.Context, b backend, columns int, env map[string]string, stdin string, args ...string) result {
+	t.Helper()
 	var stdout, stderr bytes.Buffer
 	p := &program{
+		stdin:  strings.NewReader(stdin),
 		stdout: &stdout, stderr: &stderr,
 		env:     func(name string) (string, bool) { text, ok := env[name]; return text, ok },
 		columns: func(io.Writer) int { return columns },
@@ -80,6 +87,12 @@ func TestExitCodes(t *testing.T) {
 			return nil, errors.Join(errors.New("model.safetensors: truncated"), errors.New("close: no space left"))
 		},
 		describe: func(context.Context, run.Options) (*run.Plan, error) { return nil, errors.New("no such model") },
+		evaluate: func(_ context.Context, o run.EvalOptions) (*run.Evaluation, error) {
+			return nil, errors.New(o.Dir + ": no adapter here")
+		},
+		predictor: func(dir string, _ run.PredictorOptions) (predictor, error) {
+			return nil, errors.New(dir + ": no adapter here")
+		},
 		fetch: func(context.Context, string, hf.FetchOptions) (hf.Fetched, error) {
 			return hf.Fetched{}, errors.New("cannot fetch minilm")
 		},
@@ -114,6 +127,18 @@ func TestExitCodes(t *testing.T) {
 		{"validate all", nil, failing, "validate -c " + good + " x.yaml " + bad, 2,
 			"x.yaml: no such file or directory\n" + bad + ":2: train.lr: -1 is out of range; must be > 0\n" + bad + ":3: train.sede: unknown key; did you mean train.seed?\n"},
 		{"env takes nothing", nil, failing, "env x", 2, "finetune: unexpected argument \"x\" (see finetune env --help)\n"},
+		{"eval needs a run", nil, failing, "eval", 2, "finetune: no run directory or adapter folder given (see finetune eval --help)\n"},
+		{"eval of another split", nil, failing, "eval x --split train", 2, "finetune: no split \"train\" to evaluate; there are dev and test (see finetune eval --help)\n"},
+		{"failed eval", nil, failing, "eval x", 1, "finetune: x: no adapter here\n"},
+		{"predict needs an adapter", nil, failing, "predict", 2, "finetune: no adapter given (see finetune predict --help)\n"},
+		{"predict three texts", nil, failing, "predict x a b c", 2, "finetune: unexpected argument \"c\" (see finetune predict --help)\n"},
+		{"predict a text and a file", nil, failing, "predict x a -i b", 2, "finetune: a text on the command line is predicted alone; --input and its like are for files (see finetune predict --help)\n"},
+		{"predict a pair's second column alone", nil, failing, "predict x --text-pair b", 2, "finetune: --text-pair needs --text (see finetune predict --help)\n"},
+		{"predict named columns without names", nil, failing, "predict x --text b --no-header", 2, "finetune: without a header, columns have no names: --text cannot be given with --no-header (see finetune predict --help)\n"},
+		{"predict JSON without a header", nil, failing, "predict x -i b.jsonl --no-header", 2, "finetune: JSON lines have no header to do without: leave --no-header out (see finetune predict --help)\n"},
+		{"predict from an unknown format", nil, failing, "predict x --from xml", 2, "finetune: --from xml is unknown; legal: tsv, csv, jsonl (see finetune predict --help)\n"},
+		{"predict to CSV", nil, failing, "predict x -o b.csv", 2, "finetune: --to csv is unknown; legal: tsv, jsonl (see finetune predict --help)\n"},
+		{"failed predict", nil, failing, "predict x", 1, "finetune: x: no adapter here\n"},
 		{"fetch needs a name", nil, failing, "fetch", 2, "finetune: no name given (see finetune fetch --help)\n"},
 		{"failed fetch", nil, failing, "fetch minilm", 1, "finetune: cannot fetch minilm\n"},
 		{"interrupted fetch", cancelled, interrupted, "fetch minilm", 130, ""},
@@ -143,7 +168,7 @@ func TestHelpIsGrouped(t *testing.T) {
 	if training < 0 || setup < training || strings.Index(help, "  train ") > setup || strings.Index(help, "  fetch ") < setup {
 		t.Errorf("got\n%s", help)
 	}
-	for _, name := range []string{"train", "validate", "env", "fetch"} {
+	for _, name := range []string{"train", "validate", "eval", "predict", "env", "fetch"} {
 		checkColumns(t, command(t, t.Context(), backend{}, 0, nil, name, "--help").stdout, 80)
 	}
 }
@@ -189,7 +214,17 @@ func TestResume(t *testing.T) {
 			t.Errorf("%v: %+v, resumed %q", args, r, resumed)
 		}
 	}
-	r := command(t, t.Context(), b, 0, nil, "train", "-c", other, "--resume", dir, "adapter.rank=4")
+	own := t.TempDir()
+	writeConfig(t, own, "task: custom\ndata: {train: a.csv, dev: b.csv}\n")
+	r := command(t, t.Context(), b, 0, nil, "train", "--resume", own, "data.train=a.csv")
+	if r.code != 0 || resumed != own {
+		t.Errorf("got %+v, resumed %q", r, resumed)
+	}
+	r = command(t, t.Context(), b, 0, nil, "train", "--resume", own, "data.train=c.csv")
+	if want := "command line: data.train: \"c.csv\" here, \"a.csv\" in the run: a run keeps its configuration\n"; r.code != 2 || r.stderr != want {
+		t.Errorf("got %+v", r)
+	}
+	r = command(t, t.Context(), b, 0, nil, "train", "-c", other, "--resume", dir, "adapter.rank=4")
 	want := "command line: adapter.rank: 4 here, 8 in the run: a run keeps its configuration\n" +
 		other + ":2: train.lr: 0.003 here, 0.002 in the run: a run keeps its configuration\n"
 	if r.code != 2 || r.stderr != want {

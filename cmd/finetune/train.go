@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"path/filepath"
@@ -43,7 +44,8 @@ func (p *program) trainCommand() *cobra.Command {
 				}
 				return &usageError{cmd, "no configuration: give -c FILE, or --resume RUN"}
 			}
-			c, err := config.Load(file, overrides, p.env)
+			// Values beside a run's are judged as parts of it: alone, they may make no sense.
+			c, err := config.Load(cmp.Or(file, filepath.Join(resume, run.ConfigFile)), overrides, p.env)
 			if err != nil {
 				return err
 			}
@@ -70,7 +72,7 @@ func (p *program) trainCommand() *cobra.Command {
 
 // recorded is the configuration of a run that goes on. What is given beside it must agree.
 func recorded(dir string, given *config.Config) (*config.Config, error) {
-	c, err := config.Load(filepath.Join(dir, "config.yaml"), nil, nil)
+	c, err := config.Load(filepath.Join(dir, run.ConfigFile), nil, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"iter"
 
+	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/hf"
 	"github.com/metatt/metatt/pkg/run"
 	"github.com/metatt/metatt/pkg/torch"
@@ -13,6 +15,8 @@ type backend struct {
 	train       func(context.Context, run.Options) (*run.Summary, error)
 	resume      func(ctx context.Context, dir string, o run.Options) (*run.Summary, error)
 	describe    func(context.Context, run.Options) (*run.Plan, error)
+	evaluate    func(context.Context, run.EvalOptions) (*run.Evaluation, error)
+	predictor   func(dir string, o run.PredictorOptions) (predictor, error)
 	environment func() torch.Environment
 	fetch       func(ctx context.Context, name string, o hf.FetchOptions) (hf.Fetched, error)
 }
@@ -22,7 +26,26 @@ func wired() backend {
 		train:       run.Train,
 		resume:      run.Resume,
 		describe:    run.Describe,
+		evaluate:    run.Evaluate,
+		predictor:   openPredictor,
 		environment: torch.ReadEnvironment,
 		fetch:       hf.Fetch,
 	}
+}
+
+// predictor is what predict needs of a [run.Predictor].
+type predictor interface {
+	Task() glue.Task
+	Predict(context.Context, []glue.Example) ([]run.Prediction, error)
+	Examples(run.Input) (iter.Seq2[glue.Example, error], error)
+	Stream(context.Context, iter.Seq2[glue.Example, error], func(run.Prediction) error) error
+	Close()
+}
+
+func openPredictor(dir string, o run.PredictorOptions) (predictor, error) {
+	p, err := run.OpenPredictor(dir, o)
+	if err != nil {
+		return nil, err // and not an interface that holds a nil
+	}
+	return p, nil
 }

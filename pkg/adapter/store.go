@@ -44,9 +44,19 @@ type Config struct {
 	Heads        int    `json:"num_attention_heads"`
 	Intermediate int64  `json:"intermediate_size"`
 
-	TaskType string              `json:"task_type,omitempty"`
-	Tasks    []string            `json:"tasks,omitempty"`  // order = task index
-	Labels   map[string][]string `json:"labels,omitempty"` // task → label names in order; regression: none
+	TaskType  string              `json:"task_type,omitempty"`
+	Tasks     []string            `json:"tasks,omitempty"`      // order = task index
+	Labels    map[string][]string `json:"labels,omitempty"`     // task → label names in order; regression: none
+	Columns   map[string]Columns  `json:"columns,omitempty"`    // task → where own data has what it learned from
+	MaxLength int                 `json:"max_length,omitempty"` // tokens an example was cut to; 0: unknown
+}
+
+// Columns name what an example of own data is made of: columns of a header, or
+// keys of JSON objects.
+type Columns struct {
+	Text  string `json:"text"`
+	Pair  string `json:"text_pair,omitempty"` // empty: one text an example
+	Label string `json:"label"`
 }
 
 // Architecture is the part of the config that describes the model.

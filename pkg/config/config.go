@@ -2,8 +2,9 @@
 // the environment and the command line put over it.
 //
 // The struct tags of Config are the only table of keys. Of each key they hold the name (yaml), the default, the
-// legal values (enum) or interval (range), what other frameworks call it (aka, used in suggestions) and its
-// meaning (doc). Checking, suggestions, the listing of keys and the resolved file are all read from them.
+// legal values (enum) or interval (range), what other frameworks call it (aka, used in suggestions), the tasks that
+// it is for (for; without it all) and whether these need it (must), and its meaning (doc). Checking, suggestions, the
+// listing of keys and the resolved file are all read from them.
 package config
 
 import (
@@ -14,7 +15,7 @@ import (
 
 // Config is one resolved run.
 type Config struct {
-	Task    string  `yaml:"task" default:"mrpc" enum:"cola,sst2,mrpc,stsb,qqp,mnli,qnli,rte,wnli,sample" aka:"task_name,dataset" doc:"what is learned: a GLUE task, or the built-in sample task; case and hyphens are ignored"`
+	Task    string  `yaml:"task" default:"mrpc" enum:"cola,sst2,mrpc,stsb,qqp,mnli,qnli,rte,wnli,sample,custom" aka:"task_name,dataset" doc:"what is learned: a GLUE task, the built-in sample task, or custom: the files that data.train and data.dev name; case and hyphens are ignored"`
 	Model   Model   `yaml:"model"`
 	Data    Data    `yaml:"data"`
 	Adapter Adapter `yaml:"adapter"`
@@ -35,9 +36,20 @@ type Model struct {
 
 // Data is where examples come from and how they are cut.
 type Data struct {
-	GLUE      string `yaml:"glue" default:"" aka:"glue_dir,data_dir" doc:"GLUE folder; empty: $GLUE_DIR, else data/glue"`
-	Shuffle   bool   `yaml:"shuffle" default:"true" doc:"a new order of the training set each epoch; false: the file's order"`
-	MaxLength int    `yaml:"max_length" default:"128" range:"[4,)" aka:"max_seq_length,max_len" doc:"tokens an example is cut to, special tokens included"`
+	GLUE string `yaml:"glue" default:"" aka:"glue_dir,data_dir" doc:"GLUE folder; empty: $GLUE_DIR, else data/glue"`
+
+	TrainSubset bool `yaml:"train_subset" default:"false" for:"mnli,qnli,qqp" doc:"train on train_subset.tsv, a part of the official training file, in the place of train.tsv"`
+
+	Train    string `yaml:"train" default:"" for:"custom" must:"true" aka:"train_file" doc:"file of own examples to train on: .tsv and .csv with a header, .jsonl or .json with an object a line"`
+	Dev      string `yaml:"dev" default:"" for:"custom" must:"true" aka:"validation_file,eval_file" doc:"file of own examples to evaluate on"`
+	Test     string `yaml:"test" default:"" for:"custom" aka:"test_file" doc:"file of own examples for eval --split test"`
+	Text     string `yaml:"text" default:"text" for:"custom" must:"true" aka:"text_column,sentence1_key" doc:"column or key of the text"`
+	TextPair string `yaml:"text_pair" default:"" for:"custom" aka:"text_pair_column,sentence2_key" doc:"column or key of the second text; empty: one text an example"`
+	Label    string `yaml:"label" default:"label" for:"custom" must:"true" aka:"label_column,label_column_name" doc:"column or key of the label or score"`
+	Kind     string `yaml:"kind" default:"classification" enum:"classification,regression" for:"custom" aka:"problem_type" doc:"classification among the labels that data.train has, or regression of a number"`
+
+	Shuffle   bool `yaml:"shuffle" default:"true" doc:"a new order of the training set each epoch; false: the file's order"`
+	MaxLength int  `yaml:"max_length" default:"128" range:"[4,)" aka:"max_seq_length,max_len" doc:"tokens an example is cut to, special tokens included"`
 }
 
 // Adapter is what is trained besides the classifier.
@@ -67,7 +79,7 @@ type Train struct {
 	Seed            int      `yaml:"seed" default:"42" range:"[0,)" aka:"random_seed" doc:"decides the start, the order and the dropout"`
 	CheckpointEvery Interval `yaml:"checkpoint_every" default:"epoch" aka:"save_steps,save_strategy" doc:"when the state to resume from is saved: epoch, never or a number of steps"`
 	KeepCheckpoints int      `yaml:"keep_checkpoints" default:"1" range:"[1,)" aka:"save_total_limit" doc:"newest checkpoints that are kept"`
-	BestMetric      string   `yaml:"best_metric" default:"" enum:",accuracy,f1,matthews,pearson,spearman" aka:"metric_for_best_model,metric" doc:"dev metric that chooses adapter/best; empty: the task's own"`
+	BestMetric      string   `yaml:"best_metric" default:"" enum:",accuracy,f1,macro_f1,matthews,pearson,spearman" aka:"metric_for_best_model,metric" doc:"dev metric that chooses adapter/best; empty: the task's own"`
 }
 
 // Run is where results go.

@@ -10,6 +10,16 @@ import (
 
 // rejections holds, for every testdata/NAME.bad.yaml, what is printed after "testdata/NAME.bad.yaml:".
 var rejections = map[string][]string{
+	"custom_without_columns": {"3: data.text: is missing; task custom needs it: column or key of the text", "4: data.label: is missing; task custom needs it: column or key of the label or score"},
+	"custom_without_files": {
+		"1: data.train: is missing; task custom needs it: file of own examples to train on: .tsv and .csv with a header, .jsonl or .json with an object a line",
+		"1: data.dev: is missing; task custom needs it: file of own examples to evaluate on"},
+	"custom_train_subset":       {"2: data.train_subset: is for task mnli, qnli, qqp; the task is custom"},
+	"custom_misspelt":           {`1: task: "custm" is unknown; did you mean custom?`},
+	"custom_control_character":  {`3: data.train: "\x1b[2J.csv" holds a control character or is not UTF-8`},
+	"custom_kind":               {`2: data.kind: "multilabel" is unknown; legal: classification, regression`},
+	"own_data_for_glue":         {"3: data.train: is for task custom; the task is mrpc", "4: data.text: is for task custom; the task is mrpc"},
+	"train_subset_of_rte":       {"2: data.train_subset: is for task mnli, qnli, qqp; the task is rte"},
 	"alias":                     {"3: run: expected keys and values, found an alias (not allowed here)"},
 	"alias_bomb":                {"1: a: unknown key", "2: b: unknown key", "3: c: unknown key", "4: d: unknown key", "5: train: expected keys and values, found an alias (not allowed here)"},
 	"bool_in_quotes":            {`2: data.shuffle: expected true|false, found the text "true"`},
@@ -31,7 +41,7 @@ var rejections = map[string][]string{
 	"integer_too_large":         {`2: train.seed: "99999999999999999999" is not an integer`},
 	"integer_with_fraction":     {`2: train.batch_size: "1.5" is not an integer`},
 	"key_not_a_word":            {"1: a key is a plain word; found a list"},
-	"list_for_scalar":           {"1: task: expected cola|sst2|mrpc|stsb|qqp|mnli|qnli|rte|wnli|sample, found a list"},
+	"list_for_scalar":           {"1: task: expected cola|sst2|mrpc|stsb|qqp|mnli|qnli|rte|wnli|sample|custom, found a list"},
 	"lr_infinite":               {`2: train.lr: "inf" is not a finite number`},
 	"lr_nan":                    {`2: train.lr: ".nan" is not a finite number`},
 	"lr_overflow":               {`2: train.lr: "1e999" is not a finite number`},
@@ -43,7 +53,7 @@ var rejections = map[string][]string{
 	"number_in_quotes":          {`2: train.lr: expected number > 0, found the text "1e-3"`},
 	"rank_zero":                 {"2: adapter.rank: 0 is out of range; must be >= 1"},
 	"second_document":           {"2: a second document starts here; a configuration is one"},
-	"section_as_value":          {"2: task: expected cola|sst2|mrpc|stsb|qqp|mnli|qnli|rte|wnli|sample, found keys and values"},
+	"section_as_value":          {"2: task: expected cola|sst2|mrpc|stsb|qqp|mnli|qnli|rte|wnli|sample|custom, found keys and values"},
 	"section_is_scalar":         {`1: train: expected keys and values, found the text "fast"`},
 	"several":                   {`1: task: "mprc" is unknown; did you mean mrpc?`, `3: model.dtype: "fp16" is unknown; legal: fp32, bf16`, "5: train.lr: -1 is out of range; must be > 0", "6: train.warmpu: unknown key; did you mean train.warmup?", "8: adapter.rank: 0 is out of range; must be >= 1"},
 	"syntax":                    {"2: not YAML: did not find expected key"},
@@ -54,7 +64,7 @@ var rejections = map[string][]string{
 	"targets_nested":            {"2: adapter.targets: expected list of query|key|value|output|ffn_up|ffn_down, found a list in it"},
 	"targets_twice":             {`2: adapter.targets: "query" is listed twice`},
 	"targets_unknown":           {`2: adapter.targets: "valeu" is unknown; did you mean value?`},
-	"task_unknown":              {`1: task: "squad" is unknown; legal: cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli, sample`},
+	"task_unknown":              {`1: task: "squad" is unknown; legal: cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli, sample, custom`},
 	"top_level_list":            {"1: expected keys and values, found a list"},
 	"unclosed":                  {"1: not YAML: did not find expected ',' or '}'"},
 	"unknown_key":               {"3: train.learning_rate: unknown key; did you mean train.lr?"},

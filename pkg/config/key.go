@@ -20,6 +20,8 @@ type Key struct {
 	enum   []string
 	limits interval
 	aka    []string
+	tasks  []string // that the key is for; nil: all
+	must   bool     // these tasks do not go without
 }
 
 // Keys lists the schema in the order in which a resolved configuration is written.
@@ -60,6 +62,10 @@ func (s *keySet) collect(t reflect.Type, prefix string, section []int) {
 			index:   index,
 			kind:    field.Type,
 			limits:  parseLimits(field.Tag.Get("range")),
+			must:    field.Tag.Get("must") == "true",
+		}
+		if tasks, ok := field.Tag.Lookup("for"); ok {
+			key.tasks = strings.Split(tasks, ",")
 		}
 		if enum, ok := field.Tag.Lookup("enum"); ok {
 			key.enum = strings.Split(enum, ",")
@@ -137,8 +143,10 @@ func (s *keySet) nearestKey(name string) string {
 			best, bestDistance = key.Name, d
 		}
 	}
-	if best == "" {
-		return Nearest(name, s.sections)
+	for _, whole := range s.sections {
+		if d := 2 * distance(name, whole); near(d/2, name) && d < bestDistance {
+			best, bestDistance = whole, d
+		}
 	}
 	return best
 }

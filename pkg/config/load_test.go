@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -60,25 +61,31 @@ func TestDefaultsAreGolden(t *testing.T) {
 	}
 }
 
-// full.yaml sets every key to something other than its default.
+// full.yaml and, for its task, full-custom.yaml set every key to something other than its default.
 func TestRoundTrip(t *testing.T) {
 	full, err := Load("testdata/full.yaml", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	custom, err := Load("testdata/full-custom.yaml", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	defaults := mustLoad(t, "")
 	set := readFile("testdata/full.yaml").values
+	maps.Copy(set, readFile("testdata/full-custom.yaml").values)
 	for _, key := range Keys() {
 		byDefault, problem := key.parse(key.Default)
 		if problem != "" {
 			t.Fatalf("default of %s: %s", key.Name, problem)
 		}
 		if value, ok := set[key.Name]; !ok || reflect.DeepEqual(value, byDefault) {
-			t.Errorf("full.yaml leaves %s at its default", key.Name)
+			t.Errorf("both leave %s at its default", key.Name)
 		}
 	}
 	for _, c := range []*Config{
 		full,
+		custom,
 		defaults,
 		mustLoad(t, "", "run.dir=true", "model.path=1e3", "data.glue= #x: y", "train.lr=1e-300"),
 		mustLoad(t, "", "train.checkpoint_every=never", "adapter.method=metatt5d"),

@@ -105,7 +105,13 @@ func (t Task) agreement(logits []float32, examples []Example) (Metrics, error) {
 		case Accuracy:
 			metrics[i].Value = accuracy(counts)
 		case F1:
-			metrics[i].Value = f1(counts)
+			positive := slices.Index(t.Labels, t.Positive)
+			if positive < 0 {
+				return nil, fmt.Errorf("evaluate %s: the F1 of %q, which is none of its labels", t.Name, t.Positive)
+			}
+			metrics[i].Value = f1(counts, positive)
+		case MacroF1:
+			metrics[i].Value = macroF1(counts)
 		case Matthews:
 			metrics[i].Value = matthews(counts)
 		}

@@ -32,9 +32,9 @@ func TestMetricsAgainstReferences(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			task.Metrics = []string{Accuracy, Matthews}
+			task.Metrics = []string{Accuracy, Matthews, MacroF1}
 			if c.Classes == 2 {
-				task.Metrics = append(task.Metrics, F1)
+				task.Metrics, task.Positive = append(task.Metrics, F1), "1"
 			}
 			if task.Regression {
 				task.Metrics = []string{Pearson, Spearman}

@@ -31,14 +31,34 @@ func accuracy(counts [][]float64) float64 {
 	return right / all
 }
 
-// f1 is the harmonic mean of precision and recall of class 1, and 0 where that
+// f1 is the harmonic mean of precision and recall of one class, and 0 where that
 // class is neither gold nor predicted.
-func f1(counts [][]float64) float64 {
-	hits, misses, falseAlarms := counts[1][1], counts[1][0], counts[0][1]
+func f1(counts [][]float64, class int) float64 {
+	hits, inRow, inColumn := counts[class][class], 0.0, 0.0
+	for k := range counts {
+		inRow += counts[class][k]
+		inColumn += counts[k][class]
+	}
 	if hits == 0 {
 		return 0
 	}
-	return 2 * hits / (2*hits + misses + falseAlarms)
+	return 2 * hits / (inRow + inColumn)
+}
+
+// macroF1 is the mean of the F1 of the classes that are gold or predicted.
+func macroF1(counts [][]float64) float64 {
+	var sum, present float64
+	for class := range counts {
+		seen := false
+		for k := range counts {
+			seen = seen || counts[class][k] > 0 || counts[k][class] > 0
+		}
+		if seen {
+			sum += f1(counts, class)
+			present++
+		}
+	}
+	return sum / present
 }
 
 // matthews is the correlation coefficient of gold and predicted classes for any

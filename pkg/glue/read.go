@@ -49,7 +49,7 @@ func (t Task) Read(dir string, s Split) ([]Example, error) {
 		return nil, err
 	}
 	if t.Name == SampleName && dir == "" {
-		return generateSample(s), nil
+		return t.relabel(generateSample(s), sampleLabels), nil
 	}
 	path := filepath.Join(dir, t.Folder, f.name)
 	content, err := os.ReadFile(path)
@@ -68,8 +68,8 @@ func (t Task) missing(path string, s Split) error {
 	if s == Train && err == nil {
 		instead := filepath.Join(filepath.Dir(path), subset.name)
 		if _, err := os.Stat(instead); err == nil {
-			return fmt.Errorf("%s: %w; %s is not the official training file, name the split %s to train on it",
-				path, fs.ErrNotExist, instead, TrainSubset)
+			return fmt.Errorf("%s: %w; %s is not the official training file, set data.train_subset=true to train on it",
+				path, fs.ErrNotExist, instead)
 		}
 	}
 	return fmt.Errorf("%s: %w; the %s file of %s should be there", path, fs.ErrNotExist, s, t.Name)

@@ -169,7 +169,7 @@ func TestReadMissing(t *testing.T) {
 		want  string
 	}{
 		{"MNLI", Train, "testdata/glue", "testdata/glue/MNLI/train.tsv: file does not exist; " +
-			"testdata/glue/MNLI/train_subset.tsv is not the official training file, name the split train_subset to train on it"},
+			"testdata/glue/MNLI/train_subset.tsv is not the official training file, set data.train_subset=true to train on it"},
 		{"MNLI", Test, "testdata/glue", "testdata/glue/MNLI/test_matched.tsv: file does not exist; the test file of MNLI should be there"},
 		{"QNLI", Train, "testdata/glue", "testdata/glue/QNLI/train.tsv: file does not exist; the train file of QNLI should be there"},
 		{"RTE", Train, "nowhere", "nowhere/RTE/train.tsv: file does not exist; the train file of RTE should be there"},

@@ -23,6 +23,9 @@ const (
 	sampleSeed  = 2506 // another one makes another data set of the same kind
 )
 
+// sampleLabels is the order in which sampleExamples counts them.
+var sampleLabels = []string{"different", "same"}
+
 // generateSample returns the sample task's train or dev examples, the same at
 // every call, half of them of each label.
 func generateSample(s Split) []Example {

@@ -29,7 +29,8 @@ const (
 // The keys under which Evaluate returns metrics.
 const (
 	Accuracy = "accuracy"
-	F1       = "f1"
+	F1       = "f1"       // of the class Task.Positive
+	MacroF1  = "macro_f1" // mean of every class's F1
 	Matthews = "matthews"
 	Pearson  = "pearson"
 	Spearman = "spearman"
@@ -40,8 +41,9 @@ type Task struct {
 	Name       string   // as GLUE writes it: "MRPC", "SST-2"
 	Folder     string   // below the GLUE folder
 	Labels     []string // as the files write them, in class order; nil for a regression
+	Positive   string   // the label whose F1 is meant by F1
 	HasPair    bool     // two texts an example
-	Regression bool     // one output, gold scores from 0 to 5
+	Regression bool     // one output; GLUE's gold scores are from 0 to 5
 	Metrics    []string // what Evaluate returns, in this order
 	Best       string   // the metric that decides which epoch was best
 
@@ -91,7 +93,7 @@ func Tasks() []Task {
 		},
 		{
 			Name: "MRPC", Folder: "MRPC", Labels: []string{"0", "1"}, HasPair: true,
-			Metrics: []string{Accuracy, F1}, Best: Accuracy,
+			Metrics: []string{Accuracy, F1}, Best: Accuracy, Positive: "1",
 			columns: columns{id: "index", text: "#1 String", pair: "#2 String", label: "Quality"},
 			files:   trainDevTest(),
 		},
@@ -103,7 +105,7 @@ func Tasks() []Task {
 		},
 		{
 			Name: "QQP", Folder: "QQP", Labels: []string{"0", "1"}, HasPair: true,
-			Metrics: []string{Accuracy, F1}, Best: Accuracy,
+			Metrics: []string{Accuracy, F1}, Best: Accuracy, Positive: "1",
 			columns: columns{id: "id", text: "question1", pair: "question2", label: "is_duplicate"},
 			files: []file{
 				{split: Train, name: "train.tsv", broken: true},
@@ -148,7 +150,7 @@ func Tasks() []Task {
 			files:   []file{{split: Test, name: "diagnostic.tsv", hidden: true}},
 		},
 		{
-			Name: SampleName, Folder: SampleName, Labels: []string{"different", "same"}, HasPair: true,
+			Name: SampleName, Folder: SampleName, Labels: slices.Clone(sampleLabels), HasPair: true,
 			Metrics: []string{Accuracy}, Best: Accuracy,
 			columns: sentences,
 			files:   []file{{split: Train, name: "train.tsv"}, {split: Dev, name: "dev.tsv"}},
@@ -213,6 +215,14 @@ func (t Task) Splits() []Split {
 		splits[i] = f.split
 	}
 	return splits
+}
+
+// TextColumns names the columns of the one or two texts in the task's files.
+func (t Task) TextColumns() []string {
+	if !t.HasPair {
+		return []string{t.columns.text}
+	}
+	return []string{t.columns.text, t.columns.pair}
 }
 
 // file returns the file of a split.

@@ -23,7 +23,7 @@ type assembly struct {
 	config   *config.Config // with what adapter.init_from decides filled in
 	observer Observer
 
-	task     glue.Task
+	source
 	modelDir string
 	device   torch.Device
 	dtype    torch.DType
@@ -35,9 +35,6 @@ type assembly struct {
 }
 
 var dtypes = map[string]torch.DType{"fp32": torch.Float32, "bf16": torch.BFloat16}
-
-// standardGLUE is the GLUE folder where none is named.
-const standardGLUE = "data/glue"
 
 // assemble reads everything a run needs. With a checkpoint, adapter and head
 // are the checkpoint's.
@@ -51,9 +48,6 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 		}
 	}()
 	c := a.config
-	if a.task, err = glue.Lookup(c.Task); err != nil {
-		return a, err
-	}
 	if a.device, err = torch.ParseDevice(c.Device); err != nil {
 		return a, invalid("device", err)
 	}
@@ -77,7 +71,13 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 			return a, err
 		}
 	}
+	if a.source, err = newSource(c, o.GLUEDir, saved, o.Observer.Note); err != nil {
+		return a, err
+	}
 	if a.modelDir, err = hf.Resolve(c.Model.Path); err != nil {
+		return a, err
+	}
+	if err = a.orderClasses(a.modelDir, saved, a.observer.Note); err != nil {
 		return a, err
 	}
 	if err = a.loadModel(saved != nil); err != nil {
@@ -86,7 +86,7 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 	if err = a.loadAdapter(saved); err != nil {
 		return a, err
 	}
-	if err = a.loadData(ctx, o.GLUEDir); err != nil {
+	if err = a.loadData(ctx); err != nil {
 		return a, err
 	}
 	return a, a.plan()
@@ -189,7 +189,7 @@ func (a *assembly) loadAdapter(saved *adapter.Saved) (err error) {
 	return nil
 }
 
-func (a *assembly) loadData(ctx context.Context, glueDir string) error {
+func (a *assembly) loadData(ctx context.Context) error {
 	c := a.config
 	tokens, err := tokenizer.Load(a.modelDir)
 	if err != nil {
@@ -201,17 +201,20 @@ func (a *assembly) loadData(ctx context.Context, glueDir string) error {
 	if most := a.model.MaxLength(); c.Data.MaxLength > most {
 		return invalid("data.max_length", fmt.Errorf("%d: the model has %d positions", c.Data.MaxLength, most))
 	}
-	var folder string
-	if a.task.Name != glue.SampleName { // which needs no files
-		if folder, err = glue.Find(c.Data.GLUE, glueDir, standardGLUE); err != nil {
+	training, err := a.readTraining(c)
+	if err != nil {
+		return err
+	}
+	dev, err := a.readDev()
+	if err != nil {
+		return err
+	}
+	if a.files["data.test"] != "" { // to tell now what would be found wrong after training
+		if _, err := a.readFile("data.test"); err != nil {
 			return err
 		}
 	}
-	for split, set := range map[glue.Split]**data.Set{glue.Train: &a.trainSet, glue.Dev: &a.devSet} {
-		examples, err := a.task.Read(folder, split)
-		if err != nil {
-			return err
-		}
+	for set, examples := range map[**data.Set][]glue.Example{&a.trainSet: training, &a.devSet: dev} {
 		if *set, err = data.Encode(ctx, tokens, a.task, examples, c.Data.MaxLength); err != nil {
 			if ctx.Err() != nil {
 				return train.ErrInterrupted // nothing has begun: nothing to save
@@ -260,6 +263,10 @@ func (a *assembly) saveAdapter(dir string) error {
 	config.TaskType = "SEQ_CLS"
 	config.Tasks = []string{a.task.Name}
 	config.Labels = map[string][]string{a.task.Name: a.task.Labels}
+	config.MaxLength = a.config.Data.MaxLength
+	if a.files != nil {
+		config.Columns = map[string]adapter.Columns{a.task.Name: adapter.Columns(a.columns)}
+	}
 	return adapter.Save(dir, config, slices.Concat(a.adapter.Parameters(), a.model.Head()))
 }
 

@@ -10,7 +10,7 @@ import (
 
 // Load a model, apply a saved adapter to it, predict.
 func ExamplePredictor() {
-	p, err := run.OpenPredictor("testdata/start-query-value", "testdata/tiny-bert")
+	p, err := run.OpenPredictor("testdata/start-query-value", run.PredictorOptions{Model: "testdata/tiny-bert"})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -21,6 +21,6 @@ func ExamplePredictor() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Printf("%d logits, for the labels %v\n", len(rows[0]), p.Labels())
+	fmt.Printf("%d logits, for the labels %v\n", len(rows[0]), p.Task().Labels)
 	// Output: 2 logits, for the labels [0 1]
 }

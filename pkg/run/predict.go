@@ -1,12 +1,19 @@
 package run
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/data"
 	"github.com/metatt/metatt/pkg/glue"
+	"github.com/metatt/metatt/pkg/glue/own"
 	"github.com/metatt/metatt/pkg/hf"
 	"github.com/metatt/metatt/pkg/models"
 	"github.com/metatt/metatt/pkg/models/encoder"
@@ -15,75 +22,203 @@ import (
 	"github.com/metatt/metatt/pkg/train"
 )
 
-// Predictor is a saved adapter and head on their frozen model, on the CPU in
-// fp32. Its methods may be called from several goroutines.
-type Predictor struct {
-	task    glue.Task
-	tokens  *tokenizer.Tokenizer
-	model   *encoder.Model
-	adapter adapter.Adapter
+// PredictorOptions say what an adapter is put on. Empty fields are the defaults.
+type PredictorOptions struct {
+	Model     string // folder or name; by default what the adapter recorded
+	Device    string // "cpu" by default; "auto", "cuda:1"
+	DType     string // of the frozen model: "fp32" by default, or "bf16"
+	BatchSize int    // examples computed at once; 64 by default
 }
 
-// OpenPredictor reads an adapter folder and the model it was trained on: the
-// folder or name in model, or what the adapter recorded where that is empty.
-func OpenPredictor(adapterDir, model string) (p *Predictor, err error) {
-	saved, err := adapter.Read(adapterDir)
+// Predictor is a saved adapter and head on their frozen model. Its methods may
+// be called from several goroutines.
+type Predictor struct {
+	dir       string // of the adapter
+	modelDir  string
+	task      glue.Task
+	columns   own.Columns // of own data
+	maxLength int
+	batchSize int
+	dtypeName string
+	dtype     torch.DType
+	device    torch.Device
+	tokens    *tokenizer.Tokenizer
+	model     *encoder.Model
+	adapter   adapter.Adapter
+}
+
+// OpenPredictor reads an adapter and the model it was trained on. The folder is
+// an adapter's, or a run directory, of which the best adapter is taken.
+func OpenPredictor(dir string, o PredictorOptions) (p *Predictor, err error) {
+	dir, err = adapterFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	saved, err := adapter.Read(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer saved.Close()
-	if len(saved.Config.Tasks) != 1 {
-		return nil, fmt.Errorf("%s: an adapter for %d tasks; one is needed to predict", adapterDir, len(saved.Config.Tasks))
-	}
-	if model == "" {
-		model = saved.Config.BaseModel
-	}
-	p = &Predictor{}
+	p = &Predictor{dir: dir, batchSize: cmp.Or(o.BatchSize, 64), dtypeName: cmp.Or(o.DType, "fp32")}
 	defer func() {
 		if err != nil {
 			p.Close()
 			p = nil
 		}
 	}()
-	if p.task, err = glue.Lookup(saved.Config.Tasks[0]); err != nil {
-		return p, fmt.Errorf("%s: %w", adapterDir, err)
+	if p.task, p.columns, err = savedTask(saved.Config); err != nil {
+		return p, fmt.Errorf("%s: %w", filepath.Join(dir, adapter.ConfigFile), err)
 	}
-	dir, err := hf.Resolve(model)
-	if err != nil {
+	var known bool
+	if p.dtype, known = dtypes[p.dtypeName]; !known {
+		return p, invalid("model.dtype", fmt.Errorf("%q is unknown; legal: fp32, bf16", p.dtypeName))
+	}
+	if p.device, err = torch.ParseDevice(cmp.Or(o.Device, "cpu")); err != nil {
+		return p, invalid("device", err)
+	}
+	if p.modelDir, err = hf.Resolve(cmp.Or(o.Model, saved.Config.BaseModel)); err != nil {
 		return p, err
 	}
-	if p.tokens, err = tokenizer.Load(dir); err != nil {
+	if p.tokens, err = tokenizer.Load(p.modelDir); err != nil {
 		return p, err
 	}
-	if p.model, err = models.Load(dir, encoder.Options{Labels: max(1, len(p.task.Labels)), DType: torch.Float32, Device: torch.CPU}); err != nil {
+	if p.model, err = models.Load(p.modelDir, encoder.Options{Labels: max(1, len(p.task.Labels)), DType: p.dtype, Device: p.device}); err != nil {
 		return p, err
 	}
-	if p.adapter, err = saved.Open(p.model.Architecture(), torch.CPU); err != nil {
+	p.maxLength = p.model.MaxLength()
+	if trained := saved.Config.MaxLength; trained > 0 {
+		p.maxLength = min(p.maxLength, trained)
+	}
+	if p.adapter, err = saved.Open(p.model.Architecture(), p.device); err != nil {
 		return p, err
 	}
 	return p, saved.LoadHead(p.model.Head())
 }
 
-// Labels names the classes in the order of the logits; nil for a regression.
-func (p *Predictor) Labels() []string { return p.task.Labels }
+// adapterFolder is dir itself, or of a run directory that of its best adapter.
+func adapterFolder(dir string) (string, error) {
+	if !isRun(dir) {
+		return dir, nil
+	}
+	best := filepath.Join(dir, "adapter", "best")
+	if _, err := os.Stat(best); errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%s: the run has no adapter yet: it was stopped before its first evaluation", dir)
+	}
+	return best, nil
+}
+
+// isRun tells a run directory from an adapter folder.
+func isRun(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, ConfigFile))
+	return err == nil
+}
+
+// savedTask is the task that an adapter was trained on, its classes in the order
+// of the head's rows.
+func savedTask(c adapter.Config) (glue.Task, own.Columns, error) {
+	var columns own.Columns
+	if len(c.Tasks) != 1 {
+		return glue.Task{}, columns, fmt.Errorf("an adapter for %d tasks; one is needed to predict", len(c.Tasks))
+	}
+	name := c.Tasks[0]
+	labels := c.Labels[name]
+	if name == own.TaskName {
+		columns = own.Columns(c.Columns[name])
+		if err := columns.Check(); err != nil {
+			return glue.Task{}, columns, fmt.Errorf("columns of task %s: %w", name, err)
+		}
+		task, err := own.Task(columns.Pair != "", labels)
+		return task, columns, err
+	}
+	task, err := glue.Lookup(name)
+	if err != nil || labels == nil {
+		return task, columns, err
+	}
+	task, err = task.WithLabels(labels)
+	return task, columns, err
+}
+
+// Task is what the adapter was trained on, its labels in the order of the logits.
+func (p *Predictor) Task() glue.Task { return p.task }
 
 // Logits is one row of logits for each example, in order; a regression's row is
-// its score. Only the texts of the examples are looked at.
+// its score. Only the texts of the examples are looked at. When ctx ends, the
+// error is [train.ErrInterrupted].
 func (p *Predictor) Logits(ctx context.Context, examples []glue.Example) (rows [][]float32, err error) {
-	set, err := data.Encode(ctx, p.tokens, p.task, examples, p.model.MaxLength())
+	flat, err := p.logits(ctx, examples)
+	for outputs := max(1, len(p.task.Labels)); len(flat) > 0; flat = flat[outputs:] {
+		rows = append(rows, flat[:outputs])
+	}
+	return rows, err
+}
+
+// logits is Logits end to end.
+func (p *Predictor) logits(ctx context.Context, examples []glue.Example) (flat []float32, err error) {
+	set, err := data.Encode(ctx, p.tokens, p.task, examples, p.maxLength)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = train.ErrInterrupted
+		}
+		return nil, err
+	}
+	err = torch.Do(func() error {
+		flat, err = train.Predict(ctx, p.model, p.adapter, set, p.batchSize, p.dtype)
+		return err
+	})
+	return flat, err
+}
+
+// Prediction is what a model makes of an example.
+type Prediction struct {
+	Label         string    // the most probable; empty for a regression
+	Probabilities []float64 // of the task's labels, in their order; nil for a regression
+	Score         float64   // of a regression
+}
+
+// Predict is one prediction for each example, in order.
+func (p *Predictor) Predict(ctx context.Context, examples []glue.Example) ([]Prediction, error) {
+	rows, err := p.Logits(ctx, examples)
 	if err != nil {
 		return nil, err
 	}
-	var flat []float32
-	err = torch.Do(func() error {
-		const batchSize = 64
-		flat, err = train.Predict(ctx, p.model, p.adapter, set, batchSize, torch.Float32)
-		return err
-	})
-	for i := 0; i < len(flat); i += set.Outputs() {
-		rows = append(rows, flat[i:i+set.Outputs()])
+	predictions := make([]Prediction, len(rows))
+	for i, row := range rows {
+		for _, logit := range row {
+			if l := float64(logit); math.IsNaN(l) || math.IsInf(l, 0) {
+				return nil, fmt.Errorf("example %s has the logit %v: %s is damaged", examples[i].ID, logit, p.dir)
+			}
+		}
+		if p.task.Regression {
+			predictions[i].Score = float64(row[0])
+			continue
+		}
+		probabilities := softmax(row)
+		best := 0
+		for class := range row {
+			if row[class] > row[best] {
+				best = class
+			}
+		}
+		predictions[i] = Prediction{Label: p.task.Labels[best], Probabilities: probabilities}
 	}
-	return rows, err
+	return predictions, nil
+}
+
+func softmax(logits []float32) []float64 {
+	highest := logits[0]
+	for _, logit := range logits {
+		highest = max(highest, logit)
+	}
+	var sum float64
+	probabilities := make([]float64, len(logits))
+	for i, logit := range logits {
+		probabilities[i] = math.Exp(float64(logit) - float64(highest))
+		sum += probabilities[i]
+	}
+	for i := range probabilities {
+		probabilities[i] /= sum
+	}
+	return probabilities
 }
 
 // Close releases the model and the adapter.

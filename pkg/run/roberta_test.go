@@ -61,7 +61,7 @@ func TestRoBERTa(t *testing.T) {
 	if want := int64(12*12 + 12 + 2*12 + 2); summary.HeadParams != want {
 		t.Errorf("%d head parameters, want %d", summary.HeadParams, want)
 	}
-	p, err := run.OpenPredictor(filepath.Join(summary.RunDir, "adapter", "last"), "")
+	p, err := run.OpenPredictor(filepath.Join(summary.RunDir, "adapter", "last"), run.PredictorOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,9 +26,11 @@ import (
 	_ "github.com/metatt/metatt/pkg/metatt"
 )
 
-// Files of a run directory beside those that training writes.
+// ConfigFile is the resolved configuration in a run directory.
+const ConfigFile = "config.yaml"
+
+// The other files of a run directory beside those that training writes.
 const (
-	configFile      = "config.yaml"
 	environmentFile = "environment.json"
 	summaryFile     = "summary.json"
 )
@@ -92,9 +94,9 @@ func Train(ctx context.Context, o Options) (*Summary, error) {
 // Resume goes on with the run in a directory, from its newest checkpoint and
 // with its own configuration; o.Config is not looked at.
 func Resume(ctx context.Context, dir string, o Options) (*Summary, error) {
-	path := filepath.Join(dir, configFile)
+	path := filepath.Join(dir, ConfigFile)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s is not a run directory: it has no %s", dir, configFile)
+		return nil, fmt.Errorf("%s is not a run directory: it has no %s", dir, ConfigFile)
 	}
 	c, err := config.Load(path, nil, nil)
 	if err != nil {
@@ -123,7 +125,7 @@ func makeRunDir(c *config.Config) (string, error) {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return "", fmt.Errorf("run.dir: %w", err)
 		}
-		if _, err := os.Stat(filepath.Join(dir, configFile)); err == nil {
+		if _, err := os.Stat(filepath.Join(dir, ConfigFile)); err == nil {
 			return "", fmt.Errorf("run.dir: %s holds a run already: choose another folder, or go on with it by --resume %s", dir, dir)
 		}
 		return dir, nil
@@ -168,7 +170,7 @@ func (a *assembly) record(dir, version string) error {
 	if err != nil {
 		return err
 	}
-	if err := renameio.WriteFile(filepath.Join(dir, configFile), text, 0o644); err != nil {
+	if err := renameio.WriteFile(filepath.Join(dir, ConfigFile), text, 0o644); err != nil {
 		return err
 	}
 	return writeJSON(filepath.Join(dir, environmentFile), environment{

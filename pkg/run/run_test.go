@@ -383,7 +383,7 @@ func TestPredictorIsWhatWasEvaluated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := run.OpenPredictor(filepath.Join(summary.RunDir, "adapter", "last"), "")
+	p, err := run.OpenPredictor(filepath.Join(summary.RunDir, "adapter", "last"), run.PredictorOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,8 @@ cases = []
 def classification(name, task, gold, logits):
     logits = np.asarray(logits, np.float32)
     predicted = logits.argmax(1)  # the first of equals
-    metrics = {"accuracy": accuracy_score(gold, predicted), "matthews": matthews_corrcoef(gold, predicted)}
+    metrics = {"accuracy": accuracy_score(gold, predicted), "matthews": matthews_corrcoef(gold, predicted),
+               "macro_f1": f1_score(gold, predicted, average="macro", zero_division=0)}
     if logits.shape[1] == 2:
         metrics["f1"] = f1_score(gold, predicted, zero_division=0)
     cases.append({"name": name, "task": task, "gold": [float(g) for g in gold], "classes": logits.shape[1],

@@ -1,0 +1,221 @@
+package run
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+
+	"github.com/metatt/metatt/pkg/config"
+	"github.com/metatt/metatt/pkg/glue"
+	"github.com/metatt/metatt/pkg/glue/own"
+)
+
+// EvalOptions ask for an evaluation. What is empty is the run's own, or where an
+// adapter folder is given the default.
+type EvalOptions struct {
+	Dir        string // a run directory, of which the best adapter is taken, or an adapter folder
+	Split      string // "dev", also where it is empty, or "test"
+	Data       string // file of own data in the place of the run's
+	GLUE       string // GLUE folder
+	GLUEDir    string // the environment's GLUE_DIR
+	Submission string // zip file to put the predictions for GLUE's test sets into
+	Predictor  PredictorOptions
+	Note       func(string) // is told what is being done; nil: nobody is
+
+	judged string // what own data is called in the result
+}
+
+// Evaluation is what Evaluate found.
+type Evaluation struct {
+	Adapter    string      `json:"adapter"`
+	Task       string      `json:"task"`
+	Model      string      `json:"model"`
+	Device     string      `json:"device"`
+	DType      string      `json:"dtype"`
+	Splits     []Judgement `json:"splits"`
+	Submission []string    `json:"submission,omitempty"` // files put into the zip file
+}
+
+// Judgement is the figures of one split.
+type Judgement struct {
+	Split    string       `json:"split"` // or the file of own data that was asked for
+	Examples int          `json:"examples"`
+	Metrics  glue.Metrics `json:"metrics"`
+}
+
+// Evaluate judges a saved adapter. Of MNLI both dev sets are judged, and with a
+// submission the diagnostic set (AX) is predicted too.
+func Evaluate(ctx context.Context, o EvalOptions) (*Evaluation, error) {
+	if err := o.takeFromRun(); err != nil {
+		return nil, err
+	}
+	p, err := OpenPredictor(o.Dir, o.Predictor)
+	if err != nil {
+		return nil, err
+	}
+	defer p.Close()
+	e := &Evaluation{Adapter: p.dir, Task: p.task.Name, Model: p.modelDir, Device: p.device.String(), DType: p.dtypeName}
+	// Everything is looked at before anything is computed: what is missing shows at once.
+	judged, err := p.readLabelled(o)
+	if err != nil {
+		return nil, err
+	}
+	var hidden []exampleSet
+	if o.Submission != "" {
+		if hidden, err = p.readHidden(o); err != nil {
+			return nil, err
+		}
+		if err = glue.CheckZip(o.Submission); err != nil {
+			return nil, err
+		}
+	}
+	for _, set := range judged {
+		logits, err := p.setLogits(ctx, o, set)
+		if err != nil {
+			return nil, err
+		}
+		metrics, err := set.task.Evaluate(logits, max(1, len(set.task.Labels)), set.examples)
+		if err != nil {
+			return nil, err
+		}
+		e.Splits = append(e.Splits, Judgement{Split: string(set.split), Examples: len(set.examples), Metrics: metrics})
+	}
+	if o.Submission == "" {
+		return e, nil
+	}
+	submission := glue.Submission{}
+	for _, set := range hidden {
+		logits, err := p.setLogits(ctx, o, set)
+		if err != nil {
+			return nil, err
+		}
+		if err := submission.Add(set.task, set.split, logits, set.examples); err != nil {
+			return nil, err
+		}
+	}
+	e.Submission = submission.Names()
+	return e, submission.WriteZip(o.Submission)
+}
+
+// exampleSet is one split of a task.
+type exampleSet struct {
+	task     glue.Task
+	split    glue.Split
+	examples []glue.Example
+}
+
+func (p *Predictor) setLogits(ctx context.Context, o EvalOptions, set exampleSet) ([]float32, error) {
+	o.note("%s: %d examples of %s", set.task.Name, len(set.examples), set.split)
+	return p.logits(ctx, set.examples)
+}
+
+func readSplits(folder string, task glue.Task, splits ...glue.Split) ([]exampleSet, error) {
+	var sets []exampleSet
+	for _, split := range splits {
+		examples, err := task.Read(folder, split)
+		if err != nil {
+			return nil, err
+		}
+		sets = append(sets, exampleSet{task, split, examples})
+	}
+	return sets, nil
+}
+
+// takeFromRun fills what is empty from the configuration of a run directory.
+func (o *EvalOptions) takeFromRun() error {
+	o.Split = cmp.Or(o.Split, "dev")
+	if o.Split != "dev" && o.Split != "test" {
+		return fmt.Errorf("no split %q to evaluate; there are dev and test", o.Split)
+	}
+	o.judged = cmp.Or(o.Data, o.Split)
+	if !isRun(o.Dir) {
+		o.Predictor.Device = cmp.Or(o.Predictor.Device, "auto")
+		return nil
+	}
+	c, err := config.Load(filepath.Join(o.Dir, ConfigFile), nil, nil)
+	if err != nil {
+		return err
+	}
+	o.Predictor.Model = cmp.Or(o.Predictor.Model, c.Model.Path)
+	o.Predictor.DType = cmp.Or(o.Predictor.DType, c.Model.DType)
+	o.Predictor.Device = cmp.Or(o.Predictor.Device, c.Device)
+	o.Predictor.BatchSize = cmp.Or(o.Predictor.BatchSize, c.Train.EvalBatchSize)
+	o.GLUE = cmp.Or(o.GLUE, c.Data.GLUE)
+	if o.Data == "" {
+		o.Data = map[string]string{"dev": c.Data.Dev, "test": c.Data.Test}[o.Split]
+	}
+	return nil
+}
+
+func (o *EvalOptions) note(format string, args ...any) {
+	if o.Note != nil {
+		o.Note(fmt.Sprintf(format, args...))
+	}
+}
+
+// readLabelled reads what is to be judged.
+func (p *Predictor) readLabelled(o EvalOptions) ([]exampleSet, error) {
+	if p.task.Name == own.TaskName {
+		if o.Data == "" {
+			return nil, fmt.Errorf("no file of own data to evaluate on: give --data FILE (or train with data.%s)", o.Split)
+		}
+		examples, err := own.Read(o.Data, p.task, p.columns)
+		return []exampleSet{{p.task, glue.Split(o.judged), examples}}, err
+	}
+	if o.Data != "" {
+		return nil, fmt.Errorf("%s is evaluated on GLUE's own files, not on %s; finetune predict takes any", p.task.Name, o.Data)
+	}
+	if p.task.Name != glue.SampleName && o.Split == "test" {
+		return nil, errors.New("the labels of GLUE's test sets are hidden: --submission FILE.zip writes predictions that the GLUE site judges")
+	}
+	folder, err := p.glueFolder(o)
+	if err != nil {
+		return nil, err
+	}
+	splits := []glue.Split{glue.Split(o.Split)}
+	if slices.Contains(p.task.Splits(), glue.DevMismatched) {
+		splits = append(splits, glue.DevMismatched)
+	}
+	return readSplits(folder, p.task, splits...)
+}
+
+func (p *Predictor) glueFolder(o EvalOptions) (string, error) {
+	if p.task.Name == glue.SampleName {
+		return "", nil
+	}
+	return glue.Find(o.GLUE, o.GLUEDir, glue.StandardFolder)
+}
+
+// readHidden reads the test sets of the task: of MNLI also the diagnostic set,
+// where it is there.
+func (p *Predictor) readHidden(o EvalOptions) ([]exampleSet, error) {
+	splits := p.task.SubmissionSplits()
+	if len(splits) == 0 {
+		return nil, fmt.Errorf("task %s is none of GLUE's: nothing can be submitted", p.task.Name)
+	}
+	folder, err := p.glueFolder(o)
+	if err != nil {
+		return nil, err
+	}
+	sets, err := readSplits(folder, p.task, splits...)
+	if err != nil {
+		return nil, err
+	}
+	diagnostic, err := glue.Lookup("AX")
+	if err != nil {
+		return nil, err
+	}
+	if diagnostic, err = diagnostic.WithLabels(p.task.Labels); err != nil {
+		return sets, nil // the labels are not MNLI's
+	}
+	more, err := readSplits(folder, diagnostic, glue.Test)
+	if errors.Is(err, fs.ErrNotExist) {
+		o.note("no AX.tsv in the submission: %v", err)
+		return sets, nil
+	}
+	return append(sets, more...), err
+}
