@@ -7,9 +7,9 @@ import (
 	"github.com/metatt/metatt/pkg/torch"
 )
 
-// DefaultInit zeroes the input core and starts the others as identities: the
+// defaultInit zeroes the input core and starts the others as identities: the
 // update is zero and every direction has a gradient.
-const DefaultInit = "ze-id-id-id"
+func defaultInit(cores int) string { return "ze" + strings.Repeat("-id", cores-1) }
 
 // normalSigma is the standard deviation of a "no" core.
 const normalSigma = 0.2
@@ -28,7 +28,7 @@ const (
 func parseInit(text string, cores int) ([]start, error) {
 	parts := strings.Split(text, "-")
 	if len(parts) != cores {
-		return nil, fmt.Errorf("init %q has %d parts, the train has %d cores: write one of ze, id, no, or for each, as in %s", text, len(parts), cores, DefaultInit)
+		return nil, fmt.Errorf("init %q has %d parts, the train has %d cores: write one of ze, id, no, or for each, as in %s", text, len(parts), cores, defaultInit(cores))
 	}
 	starts, zeros := make([]start, cores), 0
 	for i, p := range parts {

@@ -3,6 +3,7 @@ package metatt_test
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,14 +16,14 @@ import (
 // layers, feed-forward of 4 blocks.
 var odd = adapter.Architecture{ModelType: "bert", Hidden: 6, Layers: 3, Heads: 2, Intermediate: 24}
 
-func fresh(t *testing.T, spec adapter.Spec) adapter.Adapter {
+func fresh(t *testing.T, method string, spec adapter.Spec) adapter.Adapter {
 	t.Helper()
 	spec.Device = torch.CPU
-	method, err := adapter.Lookup("metatt4d")
+	m, err := adapter.Lookup(method)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := method.New(spec)
+	a, err := m.New(spec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,13 +69,19 @@ func TestParameterCounts(t *testing.T) {
 	base := adapter.Architecture{ModelType: "roberta", Hidden: 768, Layers: 12, Heads: 12, Intermediate: 3072}
 	large := adapter.Architecture{ModelType: "roberta", Hidden: 1024, Layers: 24, Heads: 16, Intermediate: 4096}
 	for _, c := range []struct {
-		model adapter.Architecture
-		rank  int
-		want  int64
-	}{{base, 8, 13184}, {base, 24, 44928}, {base, 64, 155648}, {large, 16, 39424}, {large, 32, 92160}} {
-		a := fresh(t, adapter.Spec{Architecture: c.model, Targets: []adapter.Kind{adapter.Query, adapter.Value}, Rank: c.rank, Alpha: 1})
+		method string
+		model  adapter.Architecture
+		rank   int
+		want   int64
+	}{
+		{"metatt4d", base, 8, 13184}, {"metatt4d", base, 24, 44928}, {"metatt4d", base, 64, 155648},
+		{"metatt4d", large, 16, 39424}, {"metatt4d", large, 32, 92160},
+		{"metatt5d", base, 16, 19968}, {"metatt5d", base, 64, 159744},
+		{"metatt5d", large, 32, 77824}, {"metatt5d", large, 64, 241664},
+	} {
+		a := fresh(t, c.method, adapter.Spec{Architecture: c.model, Targets: []adapter.Kind{adapter.Query, adapter.Value}, Rank: c.rank, Alpha: 1})
 		if got := adapter.Count(a.Parameters()); got != c.want {
-			t.Errorf("width %d, rank %d: %d parameters, want %d", c.model.Hidden, c.rank, got, c.want)
+			t.Errorf("%s, width %d, rank %d: %d parameters, want %d", c.method, c.model.Hidden, c.rank, got, c.want)
 		}
 	}
 }
@@ -97,26 +104,29 @@ func targetSets() [][]adapter.Kind {
 // Apply must be x·Delta added to the frozen output, for values and for the
 // gradients of x and of every core; Delta must be the equation, summed by hand.
 func TestApplyDeltaAndEquationAgree(t *testing.T) {
-	for _, targets := range targetSets() {
-		t.Run(fmt.Sprint(targets), func(t *testing.T) {
-			a := fresh(t, adapter.Spec{Architecture: odd, Targets: targets, Rank: 4, Alpha: 0.7})
-			compute(t, func() {
-				torch.Seed(11)
-				randomize(a)
-				for layer := range odd.Layers {
-					checkGroup(t, a, targets, layer, adapter.Query, adapter.Key, adapter.Value)
-					for _, k := range []adapter.Kind{adapter.Output, adapter.FFNUp, adapter.FFNDown} {
-						checkGroup(t, a, targets, layer, k)
+	for _, method := range []string{"metatt4d", "metatt5d"} {
+		for i, targets := range targetSets() {
+			// One token goes through the cores, many through their product.
+			tokens := []int64{1, 90}[i%2]
+			t.Run(fmt.Sprint(method, targets, tokens), func(t *testing.T) {
+				a := fresh(t, method, adapter.Spec{Architecture: odd, Targets: targets, Rank: 3, Alpha: 0.7})
+				compute(t, func() {
+					torch.Seed(11)
+					randomize(a)
+					for layer := range odd.Layers {
+						checkGroup(t, a, targets, layer, tokens, adapter.Query, adapter.Key, adapter.Value)
+						for _, k := range []adapter.Kind{adapter.Output, adapter.FFNUp, adapter.FFNDown} {
+							checkGroup(t, a, targets, layer, tokens, k)
+						}
 					}
-				}
+				})
 			})
-		})
+		}
 	}
 }
 
-func checkGroup(t *testing.T, a adapter.Adapter, targets []adapter.Kind, layer int, kinds ...adapter.Kind) {
+func checkGroup(t *testing.T, a adapter.Adapter, targets []adapter.Kind, layer int, tokens int64, kinds ...adapter.Kind) {
 	t.Helper()
-	const tokens = 5
 	sites := make([]adapter.Site, len(kinds))
 	for i, k := range kinds {
 		sites[i] = odd.Site(layer, k)
@@ -182,15 +192,23 @@ func equation(a adapter.Adapter, targets []adapter.Kind, s adapter.Site) []float
 	for row := range int(s.In) {
 		for column := range int(s.Out) {
 			m := first + row/d + column/d // one of the two is 0 for every kind
-			var sum float64
-			for i := range cores[0].r {
-				for j := range cores[1].r {
-					for k := range cores[2].r {
-						sum += at(cores[0], 0, row%d, i) * at(cores[1], i, s.Layer, j) * at(cores[2], j, m, k) * at(cores[3], k, column%d, 0)
+			last := cores[len(cores)-1]
+			// The index of each mode: in, layer, matrix, head where there is one, out.
+			indices := []int{row % d, s.Layer, m, column % d / last.n, column % last.n}
+			if len(cores) == 4 {
+				indices = []int{row % d, s.Layer, m, column % d}
+			}
+			left := []float64{1}
+			for k, c := range cores {
+				right := make([]float64, c.r)
+				for i := range left {
+					for j := range right {
+						right[j] += left[i] * at(c, i, indices[k], j)
 					}
 				}
+				left = right
 			}
-			delta[row*int(s.Out)+column] = 0.7 * sum
+			delta[row*int(s.Out)+column] = 0.7 * left[0]
 		}
 	}
 	return delta
@@ -199,18 +217,21 @@ func equation(a adapter.Adapter, targets []adapter.Kind, s adapter.Site) []float
 // Whatever the start, ΔW is zero, and after some steps every component of every
 // bond has a gradient.
 func TestStarts(t *testing.T) {
-	inits := []string{"ze-id-id-id", "id-id-id-ze", "id-ze-id-id", "id-id-ze-id"}
-	for zero := range 4 {
-		for _, other := range []string{"no", "or"} {
-			parts := []string{other, other, other, other}
-			parts[zero] = "ze"
-			inits = append(inits, strings.Join(parts, "-"))
+	var inits []string
+	for _, cores := range []int{4, 5} {
+		for zero := range cores {
+			for _, other := range []string{"id", "no", "or"} {
+				parts := slices.Repeat([]string{other}, cores)
+				parts[zero] = "ze"
+				inits = append(inits, strings.Join(parts, "-"))
+			}
 		}
 	}
 	for _, init := range inits {
 		t.Run(init, func(t *testing.T) {
 			targets := []adapter.Kind{adapter.Query, adapter.Value}
-			a := fresh(t, adapter.Spec{Architecture: odd, Targets: targets, Rank: 4, Alpha: 1, Init: init, Seed: 5})
+			method := fmt.Sprintf("metatt%dd", 1+strings.Count(init, "-"))
+			a := fresh(t, method, adapter.Spec{Architecture: odd, Targets: targets, Rank: 3, Alpha: 1, Init: init, Seed: 5})
 			compute(t, func() {
 				if delta := a.Delta(odd.Site(1, adapter.Value)); delta.Norm().Item() != 0 {
 					t.Error("ΔW is not zero at the start")
@@ -243,7 +264,8 @@ func TestStarts(t *testing.T) {
 						}
 					})
 				}
-				for i, g := range gradients()[:3] { // bond i+1 is the last index of core i
+				all := gradients()
+				for i, g := range all[:len(all)-1] { // bond i+1 is the last index of core i
 					r := g.Size(-1)
 					for component, size := range values(g.Reshape(-1, r).Square().SumDim(0)) {
 						if size == 0 {
@@ -257,23 +279,30 @@ func TestStarts(t *testing.T) {
 }
 
 func TestBadSpecs(t *testing.T) {
-	method, _ := adapter.Lookup("metatt4d")
 	good := adapter.Spec{Architecture: odd, Targets: []adapter.Kind{adapter.Query}, Rank: 2, Alpha: 1, Device: torch.CPU}
 	for name, c := range map[string]struct {
+		method string
 		change func(*adapter.Spec)
 		want   string
 	}{
-		"rank above the bond":    {func(s *adapter.Spec) { s.Rank = 7 }, "rank 7 of bond 1 is not between 1 and 6"},
-		"no zero core":           {func(s *adapter.Spec) { s.Init = "id-id-id-id" }, "has no ze"},
-		"two zero cores":         {func(s *adapter.Spec) { s.Init = "ze-id-id-ze" }, "has 2 ze"},
-		"too few parts":          {func(s *adapter.Spec) { s.Init = "ze-id" }, "2 parts"},
-		"unknown start":          {func(s *adapter.Spec) { s.Init = "ze-id-xx-id" }, `"xx" is none of`},
-		"no targets":             {func(s *adapter.Spec) { s.Targets = nil }, "no targets"},
-		"feed-forward no blocks": {func(s *adapter.Spec) { s.Targets = []adapter.Kind{adapter.FFNUp}; s.Architecture.Intermediate = 25 }, "25 is not a multiple of the width 6"},
+		"rank above the bond":      {"metatt4d", func(s *adapter.Spec) { s.Rank = 7 }, "rank 7 of bond 1 is not between 1 and 6"},
+		"rank above D/H":           {"metatt5d", func(s *adapter.Spec) { s.Rank = 4 }, "rank 4 of bond 4 is not between 1 and 3"},
+		"heads that do not divide": {"metatt5d", func(s *adapter.Spec) { s.Architecture.Heads = 4 }, "4 heads do not divide the width 6"},
+		"too few parts for 5D":     {"metatt5d", func(s *adapter.Spec) { s.Init = "ze-id-id-id" }, "ze-id-id-id-id"},
+		"no zero core":             {"metatt4d", func(s *adapter.Spec) { s.Init = "id-id-id-id" }, "has no ze"},
+		"two zero cores":           {"metatt4d", func(s *adapter.Spec) { s.Init = "ze-id-id-ze" }, "has 2 ze"},
+		"too few parts":            {"metatt4d", func(s *adapter.Spec) { s.Init = "ze-id" }, "2 parts"},
+		"unknown start":            {"metatt4d", func(s *adapter.Spec) { s.Init = "ze-id-xx-id" }, `"xx" is none of`},
+		"no targets":               {"metatt4d", func(s *adapter.Spec) { s.Targets = nil }, "no targets"},
+		"feed-forward no blocks":   {"metatt4d", func(s *adapter.Spec) { s.Targets = []adapter.Kind{adapter.FFNUp}; s.Architecture.Intermediate = 25 }, "25 is not a multiple of the width 6"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			spec := good
 			c.change(&spec)
+			method, err := adapter.Lookup(c.method)
+			if err != nil {
+				t.Fatal(err)
+			}
 			a, err := method.New(spec)
 			if err == nil {
 				a.Free()
@@ -287,8 +316,14 @@ func TestBadSpecs(t *testing.T) {
 }
 
 func TestSaveAndOpen(t *testing.T) {
+	for _, method := range []string{"metatt4d", "metatt5d"} {
+		t.Run(method, func(t *testing.T) { saveAndOpen(t, method) })
+	}
+}
+
+func saveAndOpen(t *testing.T, method string) {
 	targets := []adapter.Kind{adapter.Value, adapter.FFNDown}
-	a := fresh(t, adapter.Spec{Architecture: odd, Targets: targets, Rank: 3, Alpha: 2.5})
+	a := fresh(t, method, adapter.Spec{Architecture: odd, Targets: targets, Rank: 3, Alpha: 2.5})
 	compute(t, func() { torch.Seed(9); randomize(a) })
 	dir := t.TempDir()
 	if err := adapter.Save(dir, a.Config(), a.Parameters()); err != nil {

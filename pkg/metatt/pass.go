@@ -1,0 +1,164 @@
+package metatt
+
+import (
+	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/torch"
+)
+
+// factors is the train as the sites see it, in fp32:
+//
+//	ΔW[l,m] = in · layer[l] · matrix[m] · out
+//
+// with α in matrix.
+type factors struct {
+	in     *torch.Tensor // (D, a)
+	layer  *torch.Tensor // (L, a, b)
+	matrix *torch.Tensor // (M, b, c)
+	out    *torch.Tensor // (c, D): the heads' columns side by side
+}
+
+func (t *train) factors() factors {
+	d := t.model.Hidden
+	f := factors{
+		in:     t.core(modeIn).Reshape(d, -1),
+		layer:  t.core(modeLayer).Permute(1, 0, 2),
+		matrix: t.core(modeMatrix).Permute(1, 0, 2).MulScalar(t.alpha),
+		out:    t.core(modeOut).Reshape(-1, t.size(len(t.cores)-1)),
+	}
+	if t.has(modeHead) {
+		// c·H·r4·D/H products, once a pass: nothing beside the tokens'.
+		head := t.core(modeHead) // (c, H, r4)
+		f.out = head.Reshape(-1, head.Size(2)).MatMul(f.out).Reshape(head.Size(0), d)
+	}
+	return f
+}
+
+// middle is layer[l] · matrix[m] for every l and m, (L, M, a, c).
+func (f factors) middle() *torch.Tensor {
+	return f.layer.Unsqueeze(1).MatMul(f.matrix.Unsqueeze(0)) // (L, 1, a, b) x (1, M, b, c)
+}
+
+// Begin implements [adapter.Adapter].
+func (t *train) Begin(step adapter.Step) adapter.Pass {
+	f := t.factors()
+	return &pass{train: t, factors: f, step: step, in: f.in.ToDType(step.DType), out: f.out.ToDType(step.DType)}
+}
+
+// pass holds the factors of one forward pass; in, out and cores in the run's
+// dtype.
+type pass struct {
+	*train
+	factors factors
+	step    adapter.Step
+	in, out *torch.Tensor
+
+	folded bool
+	// Until the first site is adapted both are nil. Not folded, layers is
+	// (L, a, b) and cores (1, M, b, c), the same for every layer; folded, layers
+	// stays nil and cores is (L, M, a, c).
+	layers, cores *torch.Tensor
+}
+
+// prepare casts what the sites need, once it is known how many tokens there
+// are. Folding layer and matrix cores costs their product once; otherwise each
+// token goes through both, the first shared by the sites that read the same x.
+func (p *pass) prepare(tokens int64) {
+	if p.cores != nil {
+		return
+	}
+	a, b := p.factors.layer.Size(1), p.factors.layer.Size(2)
+	m, c := p.matrix, p.factors.matrix.Size(2)
+	fold := m*a*b*c + tokens*m*a*c
+	apart := tokens * (p.inputs()*a*b + m*b*c)
+	if p.folded = fold <= apart; p.folded {
+		p.cores = p.factors.middle().ToDType(p.step.DType)
+		return
+	}
+	p.layers = p.factors.layer.ToDType(p.step.DType)
+	p.cores = p.factors.matrix.ToDType(p.step.DType).Unsqueeze(0)
+}
+
+// inputs is how many blocks of D columns the targets of a layer read, query,
+// key and value the same one.
+func (t *train) inputs() int64 {
+	var n int64
+	attention := false
+	for kind, s := range t.slots {
+		switch kind {
+		case adapter.Query, adapter.Key, adapter.Value:
+			attention = true
+		case adapter.FFNDown:
+			n += s.blocks
+		default:
+			n++
+		}
+	}
+	if attention {
+		n++
+	}
+	return n
+}
+
+// at is the cores of a layer, (M, k, c), and the factor (a, k) that comes
+// before them; nil where it is folded in.
+func (p *pass) at(layer int) (before, cores *torch.Tensor) {
+	if p.folded {
+		return nil, p.cores.Select(0, int64(layer))
+	}
+	return p.layers.Select(0, int64(layer)), p.cores.Select(0, 0)
+}
+
+// Apply implements [adapter.Pass]. x G1, and x G1 G2[l] where the cores are not
+// folded, is computed once for all sites that read x.
+func (p *pass) Apply(sites []adapter.Site, x *torch.Tensor, frozen []*torch.Tensor) []*torch.Tensor {
+	d := p.model.Hidden
+	var reduced, cores *torch.Tensor // (tokens, blocks·k) and (M, k, c)
+	for i, site := range sites {
+		s, adapted := p.slots[site.Kind]
+		if !adapted {
+			continue
+		}
+		tokens := x.Size(0)
+		if reduced == nil {
+			p.prepare(tokens)
+			// ffn_down reads blocks·D columns: each block goes through G1.
+			reduced = x.Reshape(-1, d).MatMul(p.in)
+			var before *torch.Tensor
+			if before, cores = p.at(site.Layer); before != nil {
+				reduced = reduced.MatMul(before)
+			}
+			reduced = reduced.Reshape(tokens, -1)
+		}
+		core := cores.Narrow(0, s.first, s.blocks) // (blocks, k, c)
+		k, c := core.Size(1), core.Size(2)
+		if site.Kind == adapter.FFNUp {
+			// Every output block reads the same k numbers and goes through G4.
+			core = core.Permute(1, 0, 2).Reshape(k, s.blocks*c)
+			update := reduced.MatMul(core).Reshape(-1, c) // (tokens·blocks, c)
+			frozen[i] = frozen[i].Reshape(-1, d).AddMatMulInPlace(update, p.out).Reshape(tokens, site.Out)
+			continue
+		}
+		// Input blocks add up before G4: (tokens, blocks·k) x (blocks·k, c).
+		update := reduced.MatMul(core.Reshape(s.blocks*k, c))
+		frozen[i].AddMatMulInPlace(update, p.out)
+	}
+	return frozen
+}
+
+// Delta implements [adapter.Adapter].
+func (t *train) Delta(site adapter.Site) *torch.Tensor {
+	s, adapted := t.slots[site.Kind]
+	if !adapted {
+		return nil
+	}
+	f := t.factors()
+	left := f.in.MatMul(f.layer.Select(0, int64(site.Layer))) // (D, b)
+	blocks := make([]*torch.Tensor, s.blocks)
+	for i := range blocks {
+		blocks[i] = left.MatMul(f.matrix.Select(0, s.first+int64(i))).MatMul(f.out) // (D, b) x (b, c) x (c, D)
+	}
+	if site.Kind == adapter.FFNDown {
+		return torch.Cat(0, blocks...)
+	}
+	return torch.Cat(1, blocks...)
+}
