@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/metatt/metatt/pkg/textenc"
 )
 
 // Unlabelled is the Label of an example whose file hides it, and of every
@@ -59,7 +61,7 @@ func (t Task) Read(dir string, s Split) ([]Example, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s of %s: %w", s, t.Name, err)
 	}
-	return t.parse(path, f, decode(content))
+	return t.parse(path, f, textenc.DecodeUTF8(content))
 }
 
 // missing says that a split's file is not there, and what could be read instead.

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/metatt/metatt/pkg/textenc"
 )
 
 // sameExample compares with NaN equal to NaN.
@@ -221,7 +223,7 @@ func FuzzRead(f *testing.F) {
 		rows := bytes.Count(content, []byte("\n")) + 1
 		for _, task := range Tasks() {
 			for _, file := range task.files {
-				examples, err := task.parse("file.tsv", file, decode(content))
+				examples, err := task.parse("file.tsv", file, textenc.DecodeUTF8(content))
 				if err != nil {
 					var format *FormatError
 					if !errors.As(err, &format) || format.Line > rows || strings.ContainsAny(err.Error(), "\n\r") {

@@ -199,29 +199,3 @@ func FuzzIndex(f *testing.F) {
 		}
 	})
 }
-
-func TestNearest(t *testing.T) {
-	present := []string{"embeddings.word_embeddings.weight", "embeddings.position_embeddings.weight", "pooler.dense.bias", "pooler.dense.weight", ""}
-	for name, want := range map[string]string{
-		"bert.embeddings.word_embeddings.weight": "embeddings.word_embeddings.weight",
-		"pooler.dense.wieght":                    "pooler.dense.weight",
-		"pooler.dense.bias":                      "pooler.dense.bias",
-		"classifier.weight":                      "",
-		"":                                       "",
-	} {
-		if got := Nearest(name, present); got != want {
-			t.Errorf("%q: got %q, want %q", name, got, want)
-		}
-	}
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"", "ab", 2}, {"kitten", "sitting", 3}, {"flaw", "lawn", 2}, {"ab", "ba", 2}, {"abc", "", 3}} {
-		if got := editDistance(c.a, c.b, 99); got != c.want {
-			t.Errorf("%q to %q: %d, want %d", c.a, c.b, got, c.want)
-		}
-		if got := editDistance(c.b, c.a, 99); got != c.want {
-			t.Errorf("%q to %q: %d, want %d", c.b, c.a, got, c.want)
-		}
-	}
-}

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/metatt/metatt/pkg/spelling"
 )
 
 // NotFoundError reports a model that none of the places holds.
@@ -63,7 +65,7 @@ func Resolve(ref string) (dir string, err error) {
 		if revision != "main" {
 			notFound.Hint += " --revision " + revision
 		}
-		if near := Nearest(ref, slices.Sorted(maps.Keys(knownModels))); near != "" {
+		if near := spelling.Nearest(ref, slices.Sorted(maps.Keys(knownModels))); near != "" {
 			notFound.Hint = fmt.Sprintf("did you mean %q?", near)
 		}
 		return "", notFound

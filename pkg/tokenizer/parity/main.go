@@ -17,6 +17,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/metatt/metatt/pkg/textenc"
 	"github.com/metatt/metatt/pkg/tokenizer"
 )
 
@@ -84,10 +85,10 @@ func rows(data []byte) []tokenizer.Input {
 	var inputs []tokenizer.Input
 	for line := range bytes.Lines(data) {
 		line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
-		inputs = append(inputs, tokenizer.Input{Text: tokenizer.DecodeUTF8(line)})
+		inputs = append(inputs, tokenizer.Input{Text: textenc.DecodeUTF8(line)})
 		if columns := bytes.Split(line, []byte("\t")); len(columns) > 1 {
 			a, b := longestTwo(columns)
-			inputs = append(inputs, tokenizer.Input{Text: tokenizer.DecodeUTF8(a), Pair: tokenizer.DecodeUTF8(b), HasPair: true})
+			inputs = append(inputs, tokenizer.Input{Text: textenc.DecodeUTF8(a), Pair: textenc.DecodeUTF8(b), HasPair: true})
 		}
 	}
 	return inputs
