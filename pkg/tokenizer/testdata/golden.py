@@ -48,8 +48,6 @@ TEXTS = [
     "\u0e01\u0e33 \u0915\u094d\u0937\u093f \u0627\u0644\u0644\u0651\u064e",
 ]
 
-# Ill-formed and well-formed bytes, in hexadecimal.
-
 
 def added(token, content, **flags):
     base = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
