@@ -13,8 +13,8 @@ func (p *program) fetchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "fetch NAME",
 		GroupID: "setup",
-		Short:   "Bring a pretrained model here and say where it is",
-		Example: "  finetune fetch minilm",
+		Short:   "Bring a pretrained model here, by its name on the Hugging Face hub, and say where it is",
+		Example: "  finetune fetch minilm\n  finetune fetch FacebookAI/roberta-base",
 		Args:    p.exactly(1, "name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			view := p.download(args[0])
@@ -27,9 +27,12 @@ func (p *program) fetchCommand() *cobra.Command {
 				fmt.Fprintln(p.stdout, fetched.Dir)
 				return nil
 			}
-			origin := "verified; from " + fetched.Source
+			origin := "from " + fetched.Source
 			if fetched.Source == "" {
-				origin = "verified; it was there already"
+				origin = "it was there already"
+			}
+			if fetched.Verified {
+				origin = "verified; " + origin
 			}
 			fmt.Fprintf(p.stdout, "%s is in %s (%s)\n", args[0], fetched.Dir, origin)
 			return nil

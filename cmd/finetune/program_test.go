@@ -253,7 +253,7 @@ CUDA                none
 }
 
 func TestFetch(t *testing.T) {
-	fetched := hf.Fetched{Dir: "/models/minilm", Source: "a package"}
+	fetched := hf.Fetched{Dir: "/models/minilm", Source: "a package", Verified: true}
 	b := backend{fetch: func(_ context.Context, name string, o hf.FetchOptions) (hf.Fetched, error) {
 		for done := int64(0); done <= 40; done++ {
 			o.Progress(done<<20, 80<<20)
@@ -281,6 +281,11 @@ func TestFetch(t *testing.T) {
 	fetched.Source = ""
 	got = command(t, t.Context(), b, 0, nil, "fetch", "minilm")
 	if got.stdout != "minilm is in /models/minilm (verified; it was there already)\n" {
+		t.Errorf("got %+v", got)
+	}
+	fetched.Verified = false
+	got = command(t, t.Context(), b, 0, nil, "fetch", "minilm")
+	if got.stdout != "minilm is in /models/minilm (it was there already)\n" {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -61,10 +61,7 @@ func Resolve(ref string) (dir string, err error) {
 	dir, err = snapshotDir(repo, revision)
 	if missing := (*fs.PathError)(nil); errors.As(err, &missing) && errors.Is(err, fs.ErrNotExist) {
 		notFound.Looked = append(notFound.Looked, missing.Path)
-		notFound.Hint = "bring it with: hf download " + repo
-		if revision != "main" {
-			notFound.Hint += " --revision " + revision
-		}
+		notFound.Hint = "bring it with: finetune fetch " + ref
 		if near := spelling.Nearest(ref, slices.Sorted(maps.Keys(knownModels))); near != "" {
 			notFound.Hint = fmt.Sprintf("did you mean %q?", near)
 		}
