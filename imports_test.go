@@ -34,7 +34,7 @@ var mayImport = map[string][]string{
 	"pkg/models/roberta": {"pkg/torch", "pkg/adapter", "pkg/hf", "pkg/models/encoder"},
 	"pkg/hf":             {"pkg/torch", "pkg/internal", "pkg/safetensors", "pkg/spelling", "pkg/download"},
 	"pkg/tokenizer":      {"pkg/internal", "pkg/textenc"},
-	"pkg/glue":           {"pkg/spelling", "pkg/textenc"},
+	"pkg/glue":           {"pkg/spelling", "pkg/textenc", "pkg/download"},
 	"pkg/data":           {"pkg/glue", "pkg/tokenizer"},
 	"pkg/optim":          {"pkg/torch"},
 	"pkg/parallel":       {},

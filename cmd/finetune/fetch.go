@@ -13,8 +13,8 @@ func (p *program) fetchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "fetch NAME",
 		GroupID: "setup",
-		Short:   "Bring a pretrained model here, by its name on the Hugging Face hub, and say where it is",
-		Example: "  finetune fetch minilm\n  finetune fetch FacebookAI/roberta-base",
+		Short:   "Bring a pretrained model (or GLUE) here and say where it is",
+		Example: "  finetune fetch minilm\n  finetune fetch FacebookAI/roberta-base\n  finetune fetch glue",
 		Args:    p.exactly(1, "name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			view := p.download(args[0])
@@ -38,6 +38,7 @@ func (p *program) fetchCommand() *cobra.Command {
 			return nil
 		},
 	}
+	cmd.AddCommand(p.fetchGLUECommand())
 	cmd.Flags().BoolVar(&pathOnly, "print-path", false, "print nothing but the folder")
 	return cmd
 }

@@ -290,6 +290,38 @@ func TestFetch(t *testing.T) {
 	}
 }
 
+func TestFetchGLUE(t *testing.T) {
+	var asked []string
+	b := backend{fetchGLUE: func(_ context.Context, dir string, task glue.Task, o glue.FetchOptions) (bool, error) {
+		asked = append(asked, dir+" "+task.Name+" "+o.Host)
+		o.Progress(1, 1)
+		if task.Name == "WNLI" {
+			return false, errors.New("cannot fetch WNLI")
+		}
+		return task.Name == "RTE", nil
+	}}
+	got := command(t, t.Context(), b, 0, map[string]string{"GLUE_DIR": "shared"}, "fetch", "glue", "mrpc", "rte")
+	if want := "MRPC is in shared/MRPC (verified)\nRTE is in shared/RTE (verified; it was there already)\n"; got.code != 0 || got.stdout != want {
+		t.Errorf("got %+v", got)
+	}
+	got = command(t, t.Context(), b, 0, map[string]string{"GLUE_DIR": "shared"}, "fetch", "glue", "--into", "here", "--from", "http://mirror", "wnli", "cola")
+	if got.code != 1 || !strings.HasSuffix(got.stderr, "finetune: cannot fetch WNLI\n") || got.stdout != "" {
+		t.Errorf("got %+v", got)
+	}
+	if want := "shared MRPC ,shared RTE ,here WNLI http://mirror"; strings.Join(asked, ",") != want {
+		t.Errorf("asked for %s, want %s", strings.Join(asked, ","), want)
+	}
+	asked = nil
+	command(t, t.Context(), b, 0, nil, "fetch", "glue")
+	if strings.Join(asked, ",") != "data/glue CoLA ,data/glue SST-2 ,data/glue MRPC ,data/glue STS-B ,data/glue QQP ,data/glue MNLI ,data/glue QNLI ,data/glue RTE ,data/glue WNLI " {
+		t.Errorf("asked for %s", strings.Join(asked, ","))
+	}
+	got = command(t, t.Context(), b, 0, nil, "fetch", "glue", "mprc")
+	if got.code != 2 || !strings.HasPrefix(got.stderr, `finetune: unknown task "mprc": did you mean MRPC?`) {
+		t.Errorf("got %+v", got)
+	}
+}
+
 func TestCompletesKeys(t *testing.T) {
 	got := command(t, t.Context(), backend{}, 0, nil, "__complete", "train", "train.l")
 	if !strings.HasPrefix(got.stdout, "train.lr=\thighest learning rate\n:") {

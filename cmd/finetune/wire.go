@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 
+	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/hf"
 	"github.com/metatt/metatt/pkg/run"
 	"github.com/metatt/metatt/pkg/torch"
@@ -15,6 +16,7 @@ type backend struct {
 	describe    func(context.Context, run.Options) (*run.Plan, error)
 	environment func() torch.Environment
 	fetch       func(ctx context.Context, name string, o hf.FetchOptions) (hf.Fetched, error)
+	fetchGLUE   func(ctx context.Context, dir string, t glue.Task, o glue.FetchOptions) (already bool, err error)
 }
 
 func wired() backend {
@@ -24,5 +26,6 @@ func wired() backend {
 		describe:    run.Describe,
 		environment: torch.ReadEnvironment,
 		fetch:       hf.Fetch,
+		fetchGLUE:   glue.Fetch,
 	}
 }

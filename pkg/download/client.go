@@ -135,7 +135,6 @@ func (c *Client) transfer(ctx context.Context, url string, part *partial) error 
 		default:
 			return c.refused(response)
 		}
-		part.learn(response.ContentLength)
 		_, err := part.ReadFrom(body)
 		return err
 	})

@@ -1,5 +1,5 @@
 // Package download brings files over HTTP into a folder: resumed where a transfer broke off, and under their final
-// names only when they are whole and, where a checksum is known, have it. What a server answers is never trusted.
+// names only when they are whole and have the known checksum. What a server answers is never trusted.
 package download
 
 import (
@@ -17,8 +17,8 @@ import (
 type File struct {
 	Name     string // at the source
 	Stored   string // in the folder, "" for Name
-	Size     int64  // bytes; only an upper bound where Digest is ""
-	Digest   string // hexadecimal: SHA-256, or the SHA-1 of git's blob; "" where it is not known
+	Size     int64  // bytes
+	Digest   string // hexadecimal: SHA-256, or the SHA-1 of git's blob
 	Optional bool   // may be missing at the source
 }
 
@@ -63,9 +63,9 @@ func (f File) check(name string, size int64, h hash.Hash) error {
 	switch got := hex.EncodeToString(h.Sum(nil)); {
 	case size > f.Size:
 		return fmt.Errorf("%s: longer than its %d bytes", name, f.Size)
-	case f.Digest != "" && size < f.Size:
+	case size < f.Size:
 		return fmt.Errorf("%s: %d bytes, want %d", name, size, f.Size)
-	case f.Digest != "" && got != f.Digest:
+	case got != f.Digest:
 		return &ChecksumError{name, f.Digest, got}
 	}
 	return nil

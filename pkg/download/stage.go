@@ -139,19 +139,6 @@ func (p *partial) restart() error {
 	return p.f.Truncate(0)
 }
 
-// learn takes the size of a file of which only a bound is known from what a server says is left of it.
-func (p *partial) learn(left int64) {
-	if p.file.Digest != "" || left < 0 || left > p.file.Size-p.size {
-		return
-	}
-	p.file.Size = p.size + left
-	for i := range p.stage.Files {
-		if p.stage.Files[i].Name == p.file.Name {
-			p.stage.Files[i].Size = p.file.Size
-		}
-	}
-}
-
 // ReadFrom appends r, never more than the file's size and one byte.
 func (p *partial) ReadFrom(r io.Reader) (int64, error) {
 	before := p.size

@@ -13,6 +13,9 @@ import (
 // ErrNoFolder is wrapped by the errors of Find.
 var ErrNoFolder = errors.New("no GLUE folder")
 
+// StandardFolder is the GLUE folder where none is named.
+const StandardFolder = "data/glue"
+
 // Find chooses the GLUE folder: configured (the key data.glue), else env (the
 // variable GLUE_DIR), else standard. The first that is not empty counts: where
 // it is no folder that holds a task, that is an error and nothing else is tried.
@@ -35,7 +38,7 @@ func Find(configured, env, standard string) (string, error) {
 	return standard, nil
 }
 
-const advice = "set one of them to a folder that holds MRPC/train.tsv and the like, or choose task=sample, which needs none"
+const advice = "bring it with: finetune fetch glue; or set one of them to a folder that holds MRPC/train.tsv and the like, or choose task=sample, which needs none"
 
 // inspect says what keeps dir from being a GLUE folder, or nothing.
 func inspect(dir string) string {

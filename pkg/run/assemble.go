@@ -35,9 +35,6 @@ type assembly struct {
 
 var dtypes = map[string]torch.DType{"fp32": torch.Float32, "bf16": torch.BFloat16}
 
-// standardGLUE is the GLUE folder where none is named.
-const standardGLUE = "data/glue"
-
 // assemble reads everything a run needs. With a checkpoint, adapter and head
 // are the checkpoint's.
 func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *assembly, err error) {
@@ -202,7 +199,7 @@ func (a *assembly) loadData(ctx context.Context, glueDir string) error {
 	}
 	var folder string
 	if a.task.Name != glue.SampleName { // which needs no files
-		if folder, err = glue.Find(c.Data.GLUE, glueDir, standardGLUE); err != nil {
+		if folder, err = glue.Find(c.Data.GLUE, glueDir, glue.StandardFolder); err != nil {
 			return err
 		}
 	}
