@@ -77,12 +77,9 @@ func Fetch(ctx context.Context, name string, opts FetchOptions) (Fetched, error)
 }
 
 func fetchSnapshot(ctx context.Context, repo, revision string, opts FetchOptions) (Fetched, error) {
-	blobs := filepath.Join(hubCache(), repoFolder(repo), "blobs")
-	if err := os.MkdirAll(blobs, 0o755); err != nil {
-		return Fetched{}, err
-	}
 	hub := newHub()
-	incoming := snapshot{hub: hub, repo: repo, revision: revision, stage: &download.Stage{Dir: blobs, Progress: opts.Progress}}
+	blobs := &download.Stage{Dir: filepath.Join(hubCache(), repoFolder(repo), "blobs"), Progress: opts.Progress}
+	incoming := snapshot{hub: hub, repo: repo, revision: revision, stage: blobs}
 	dir, err := incoming.bring(ctx)
 	if ctx.Err() != nil {
 		return Fetched{}, ctx.Err()

@@ -39,6 +39,9 @@ func (s *snapshot) bring(ctx context.Context) (dir string, err error) {
 		return "", err
 	}
 	s.commit, s.stage.Files = commit, []download.File{config}
+	if err := os.MkdirAll(s.stage.Dir, 0o755); err != nil {
+		return "", err
+	}
 	weights, err := s.describeWeights(ctx)
 	if err != nil {
 		return "", err

@@ -345,6 +345,9 @@ func TestFetchSaysWhatTheHubMeans(t *testing.T) {
 			}
 		})
 	}
+	if _, err := os.Stat(hubCache()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a model that does not exist left a trace: %v", err)
+	}
 	for name, want := range map[string]string{
 		"minlm": `unknown model "minlm": did you mean minilm?`,
 		"../x":  `unknown model "../x": want minilm, or owner/name[@revision] of a model on the Hugging Face hub`,
