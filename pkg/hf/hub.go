@@ -92,7 +92,7 @@ func (h *hub) describe(ctx context.Context, repo, revision, name string) (file d
 func refused(response *http.Response) error {
 	status := fmt.Sprintf("%d %s", response.StatusCode, http.StatusText(response.StatusCode))
 	switch code := response.Header.Get("X-Error-Code"); {
-	case code == "GatedRepo" || response.StatusCode == http.StatusForbidden:
+	case code == "GatedRepo":
 		return fmt.Errorf("%s: the model is gated: ask for access on its page, then set HF_TOKEN", status)
 	case code == "RevisionNotFound":
 		return fmt.Errorf("%s: the model has no such revision", status)

@@ -329,8 +329,13 @@ func TestFetchSaysWhatTheHubMeans(t *testing.T) {
 		"hostile etag":  {tinyRepo, answering("ETag", `"../../../x"`, "Content-Length", "1"), `config.json: the ETag "../../../x" is no checksum`},
 		"hostile size":  {tinyRepo, answering("ETag", `"`+blobSum(nil)+`"`, "X-Linked-Size", "9223372036854775807"), `config.json: the size "9223372036854775807" is none`},
 		"negative size": {tinyRepo, answering("ETag", `"`+blobSum(nil)+`"`, "X-Linked-Size", "-1"), `config.json: the size "-1" is none`},
-		"gated":         {tinyRepo, func(h *fakeHub) { serve(h.t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(403) }) }, "config.json: 403 Forbidden: the model is gated: ask for access on its page, then set HF_TOKEN"},
-		"out of order":  {tinyRepo, func(h *fakeHub) { serve(h.t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }) }, "config.json: 503 Service Unavailable"},
+		"gated": {tinyRepo, func(h *fakeHub) {
+			serve(h.t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("X-Error-Code", "GatedRepo")
+				w.WriteHeader(403)
+			})
+		}, "config.json: 403 Forbidden: the model is gated: ask for access on its page, then set HF_TOKEN"},
+		"out of order": {tinyRepo, func(h *fakeHub) { serve(h.t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }) }, "config.json: 503 Service Unavailable"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			hub := startHub(t, maps.Clone(hubFiles(t)))
