@@ -2,6 +2,7 @@ package tokenizer
 
 import (
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	sugarme "github.com/sugarme/tokenizer"
@@ -79,7 +80,8 @@ func (m *bpe) Tokenize(word string) ([]sugarme.Token, error) {
 // symbols returns the characters of a word, and the word without those that vanish.
 func (m *bpe) symbols(word string) (symbols []symbol, kept string) {
 	symbols = make([]symbol, 0, utf8.RuneCountInString(word))
-	kept = word
+	var text strings.Builder
+	text.Grow(len(word))
 	afterUnknown := false
 	for i, r := range word {
 		size := utf8.RuneLen(r)
@@ -87,22 +89,22 @@ func (m *bpe) symbols(word string) (symbols []symbol, kept string) {
 		switch {
 		case known:
 		case m.unk == "":
-			at := len(word) - i
-			kept = kept[:len(kept)-at] + kept[len(kept)-at+size:]
 			continue
 		case m.fuseUnk && afterUnknown:
+			text.WriteString(word[i : i+size])
 			symbols[len(symbols)-1].length += size
 			continue
 		default:
 			id = m.vocabulary[m.unk]
 		}
+		text.WriteString(word[i : i+size])
 		afterUnknown = !known
 		symbols = append(symbols, symbol{id: int32(id), length: size, prev: len(symbols) - 1, next: len(symbols) + 1, unknown: !known})
 	}
 	if len(symbols) > 0 {
 		symbols[len(symbols)-1].next = -1
 	}
-	return symbols, kept
+	return symbols, text.String()
 }
 
 func (m *bpe) mergeAll(symbols []symbol) {

@@ -44,8 +44,11 @@ func (o *object) parse(path string, data []byte) error {
 		return o.fail("", "null instead of an object")
 	}
 	err := rawjson.Members(data, func(name string, value []byte) error {
-		if _, twice := o.fields[name]; twice || len(o.fields) == maxFields {
-			return fmt.Errorf("the field %.40q comes twice, or after %d others", name, maxFields)
+		if _, twice := o.fields[name]; twice {
+			return fmt.Errorf("the field %.40q comes twice", name)
+		}
+		if len(o.fields) == maxFields {
+			return fmt.Errorf("more than %d fields", maxFields)
 		}
 		o.fields[name] = value
 		return nil

@@ -72,6 +72,8 @@ func TestParseTokenizerJSONErrors(t *testing.T) {
 		{"bytelevel", fields{"model/merges": raw(`["a b c"]`)}, `model.merges[0]: "a b c" is not two tokens`},
 		{"bytelevel", fields{"model/merges": raw(`[["a"]]`)}, `model.merges[0]: ["a"] is not two tokens`},
 		{"bytelevel", fields{"model/merges": raw(`["a a","x y"]`)}, `model.merges[1]: "xy" is not in the vocabulary`},
+		{"bytelevel", fields{"post_processor/cls": raw(`[]`)}, "post_processor.cls: 0 values instead of a token and its id"},
+		{"bytelevel", fields{"post_processor/cls": raw(`{}`)}, "post_processor.cls: {} where an array belongs"},
 		{"bytelevel", fields{"post_processor/cls": raw(`["<s>"]`)}, "post_processor.cls: 1 values instead of a token and its id"},
 		{"bytelevel", fields{"post_processor/sep": raw(`["</s>",-1]`)}, `post_processor.sep: the id of "</s>", -1, is outside`},
 		{"bytelevel", fields{"post_processor/sep": nil}, "post_processor.sep: the field is missing"},
@@ -82,9 +84,10 @@ func TestParseTokenizerJSONErrors(t *testing.T) {
 		}
 	}
 	for data, want := range map[string]string{
-		"":             "unexpected EOF",
-		"null":         "null instead of an object",
-		"{\"a\":\xff}": "the file is not UTF-8",
+		"":              "unexpected EOF",
+		"null":          "null instead of an object",
+		`{"a":1,"a":1}`: `the field "a" comes twice`,
+		"{\"a\":\xff}":  "the file is not UTF-8",
 	} {
 		if _, err := parseTokenizerJSON([]byte(data)); err == nil || err.Error() != want {
 			t.Errorf("%q: got %v, want %s", data, err, want)

@@ -6,8 +6,6 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
-
-	"github.com/metatt/metatt/pkg/internal/rawjson"
 )
 
 func (o *object) postProcessor() (postProcessor, error) {
@@ -38,17 +36,19 @@ func (o *object) namedID(name string) int32 {
 	if o.fields[name] == nil {
 		o.fail(name, "the field is missing")
 	}
-	values := rawjson.Len(o.fields[name])
+	values := 0
 	o.elements(name, func(i int, raw jsontext.Value) {
-		switch {
-		case values != 2:
-			o.fail(name, "%d values instead of a token and its id", values)
-		case i == 0:
+		values++
+		switch i {
+		case 0:
 			o.decode(name, raw, &token)
-		case i == 1:
+		case 1:
 			o.decode(name, raw, &id)
 		}
 	})
+	if values != 2 {
+		o.fail(name, "%d values instead of a token and its id", values)
+	}
 	o.checkID(name, token, id)
 	return int32(id)
 }
