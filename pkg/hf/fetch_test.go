@@ -305,6 +305,11 @@ func TestDeadHub(t *testing.T) {
 		if err == nil || !strings.HasSuffix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: got %v, want … %s", endpoint, err, want)
 		}
+		if endpoint != stuck.URL { // which has answered before it falls silent
+			if _, _, err := h.describe(t.Context(), tinyRepo, "main", "config.json"); err == nil || !strings.HasSuffix(err.Error(), want) {
+				t.Errorf("%s: got %v, want … %s", endpoint, err, want)
+			}
+		}
 		if took := time.Since(start); took > 2*time.Second {
 			t.Errorf("%s: %s", endpoint, took)
 		}
