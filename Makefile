@@ -17,10 +17,13 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VENV := .venv
 FUZZTIME ?= 1m
 
-.PHONY: help setup build run test lint parity bench fuzz clean
+# Tokenizers to compare beside MiniLM's: a RoBERTa's, where a team shares one beside the checkout.
+TOKENIZERS ?= $(wildcard ../shared/data/models/roberta-base-tokenizer)
+
+.PHONY: help setup build run test lint parity parity-tokenizer bench fuzz clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 setup: ## find or install libtorch and fit gotch to it
 	@GOWORK=off go run ./cmd/setup
@@ -45,6 +48,12 @@ parity: build $(VENV)/ready ## compare with PyTorch and transformers (needs a GL
 	@go build -o bin/dump ./parity/dump
 	@$(VENV)/bin/python parity/models.py compare --dump bin/dump --model "$$(bin/finetune fetch minilm --print-path)"
 	@$(VENV)/bin/python parity/train_steps.py --finetune bin/finetune --model "$$(bin/finetune fetch minilm --print-path)" --glue "$(GLUE_DIR)" --roberta-tokenizer "$(ROBERTA_TOKENIZER)"
+
+parity-tokenizer: build $(VENV)/ready ## compare ids with Hugging Face's on all of GLUE (TOKENIZERS=folders)
+	@test -n "$(GLUE_DIR)" || { echo "parity-tokenizer: no GLUE folder: put one at data/glue or set GLUE_DIR" >&2; exit 1; }
+	@bin/finetune fetch minilm
+	@$(VENV)/bin/python pkg/tokenizer/parity/compare.py $(addprefix --tokenizer ,$(TOKENIZERS)) \
+	  --tokenizer "$$(bin/finetune fetch minilm --print-path)" "$(GLUE_DIR)"/*/*.tsv
 
 $(VENV)/ready: parity/requirements.txt
 	@python3 -m venv $(VENV) || { echo "parity: python3 has no venv: apt-get install python3-venv" >&2; exit 1; }

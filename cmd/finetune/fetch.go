@@ -13,8 +13,8 @@ func (p *program) fetchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "fetch NAME",
 		GroupID: "setup",
-		Short:   "Bring a pretrained model here and say where it is",
-		Example: "  finetune fetch minilm",
+		Short:   "Bring a pretrained model (or GLUE) here and say where it is",
+		Example: "  finetune fetch minilm\n  finetune fetch FacebookAI/roberta-base\n  finetune fetch glue",
 		Args:    p.exactly(1, "name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			view := p.download(args[0])
@@ -27,14 +27,18 @@ func (p *program) fetchCommand() *cobra.Command {
 				fmt.Fprintln(p.stdout, fetched.Dir)
 				return nil
 			}
-			origin := "verified; from " + fetched.Source
+			origin := "from " + fetched.Source
 			if fetched.Source == "" {
-				origin = "verified; it was there already"
+				origin = "it was there already"
+			}
+			if fetched.Verified {
+				origin = "verified; " + origin
 			}
 			fmt.Fprintf(p.stdout, "%s is in %s (%s)\n", args[0], fetched.Dir, origin)
 			return nil
 		},
 	}
+	cmd.AddCommand(p.fetchGLUECommand())
 	cmd.Flags().BoolVar(&pathOnly, "print-path", false, "print nothing but the folder")
 	return cmd
 }

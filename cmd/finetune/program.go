@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/metatt/metatt/pkg/config"
+	"github.com/metatt/metatt/pkg/spelling"
 	"github.com/metatt/metatt/pkg/train"
 )
 
@@ -125,7 +126,7 @@ func wrongFlag(cmd *cobra.Command, err error) error {
 	if errors.As(err, &unknown) {
 		var names []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-		if near := config.Nearest(unknown.GetSpecifiedName(), names); near != "" {
+		if near := spelling.Nearest(unknown.GetSpecifiedName(), names); near != "" {
 			message += "; did you mean --" + near + "?"
 		}
 	}

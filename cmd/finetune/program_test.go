@@ -288,7 +288,7 @@ CUDA                none
 }
 
 func TestFetch(t *testing.T) {
-	fetched := hf.Fetched{Dir: "/models/minilm", Source: "a package"}
+	fetched := hf.Fetched{Dir: "/models/minilm", Source: "a package", Verified: true}
 	b := backend{fetch: func(_ context.Context, name string, o hf.FetchOptions) (hf.Fetched, error) {
 		for done := int64(0); done <= 40; done++ {
 			o.Progress(done<<20, 80<<20)
@@ -316,6 +316,43 @@ func TestFetch(t *testing.T) {
 	fetched.Source = ""
 	got = command(t, t.Context(), b, 0, nil, "fetch", "minilm")
 	if got.stdout != "minilm is in /models/minilm (verified; it was there already)\n" {
+		t.Errorf("got %+v", got)
+	}
+	fetched.Verified = false
+	got = command(t, t.Context(), b, 0, nil, "fetch", "minilm")
+	if got.stdout != "minilm is in /models/minilm (it was there already)\n" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestFetchGLUE(t *testing.T) {
+	var asked []string
+	b := backend{fetchGLUE: func(_ context.Context, dir string, task glue.Task, o glue.FetchOptions) (bool, error) {
+		asked = append(asked, dir+" "+task.Name+" "+o.Host)
+		o.Progress(1, 1)
+		if task.Name == "WNLI" {
+			return false, errors.New("cannot fetch WNLI")
+		}
+		return task.Name == "RTE", nil
+	}}
+	got := command(t, t.Context(), b, 0, map[string]string{"GLUE_DIR": "shared"}, "fetch", "glue", "mrpc", "rte")
+	if want := "MRPC is in shared/MRPC (verified)\nRTE is in shared/RTE (verified; it was there already)\n"; got.code != 0 || got.stdout != want {
+		t.Errorf("got %+v", got)
+	}
+	got = command(t, t.Context(), b, 0, map[string]string{"GLUE_DIR": "shared"}, "fetch", "glue", "--into", "here", "--from", "http://mirror", "wnli", "cola")
+	if got.code != 1 || !strings.HasSuffix(got.stderr, "finetune: cannot fetch WNLI\n") || got.stdout != "" {
+		t.Errorf("got %+v", got)
+	}
+	if want := "shared MRPC ,shared RTE ,here WNLI http://mirror"; strings.Join(asked, ",") != want {
+		t.Errorf("asked for %s, want %s", strings.Join(asked, ","), want)
+	}
+	asked = nil
+	command(t, t.Context(), b, 0, nil, "fetch", "glue")
+	if strings.Join(asked, ",") != "data/glue CoLA ,data/glue SST-2 ,data/glue MRPC ,data/glue STS-B ,data/glue QQP ,data/glue MNLI ,data/glue QNLI ,data/glue RTE ,data/glue WNLI " {
+		t.Errorf("asked for %s", strings.Join(asked, ","))
+	}
+	got = command(t, t.Context(), b, 0, nil, "fetch", "glue", "mprc")
+	if got.code != 2 || !strings.HasPrefix(got.stderr, `finetune: unknown task "mprc": did you mean MRPC?`) {
 		t.Errorf("got %+v", got)
 	}
 }

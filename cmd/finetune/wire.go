@@ -19,6 +19,7 @@ type backend struct {
 	predictor   func(dir string, o run.PredictorOptions) (predictor, error)
 	environment func() torch.Environment
 	fetch       func(ctx context.Context, name string, o hf.FetchOptions) (hf.Fetched, error)
+	fetchGLUE   func(ctx context.Context, dir string, t glue.Task, o glue.FetchOptions) (already bool, err error)
 }
 
 func wired() backend {
@@ -30,6 +31,7 @@ func wired() backend {
 		predictor:   openPredictor,
 		environment: torch.ReadEnvironment,
 		fetch:       hf.Fetch,
+		fetchGLUE:   glue.Fetch,
 	}
 }
 

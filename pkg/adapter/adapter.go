@@ -33,6 +33,7 @@ type Pass interface {
 type Step struct {
 	DType    torch.DType // of x and the frozen outputs
 	Training bool        // dropout is on
+	Tokens   int64       // rows of x, for the choice between ways to compute the same
 }
 
 // Parameter is a named trainable tensor.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/metatt/metatt/pkg/spelling"
 )
 
 // Key describes one key of the schema.
@@ -128,10 +130,11 @@ func (s *keySet) nearestKey(name string) string {
 		names := append([]string{keyLast}, key.aka...)
 		for _, candidate := range names {
 			// Halves keep the section a tie-breaker only.
-			d := 2 * distance(last, candidate)
-			if !near(d/2, last) {
+			edits, near := spelling.Slip(last, candidate)
+			if !near {
 				continue
 			}
+			d := 2 * edits
 			if section != keySection {
 				d++
 			}
@@ -139,13 +142,13 @@ func (s *keySet) nearestKey(name string) string {
 				best, bestDistance = key.Name, d
 			}
 		}
-		if d := 2 * distance(name, key.Name); near(d/2, name) && d < bestDistance {
-			best, bestDistance = key.Name, d
+		if edits, near := spelling.Slip(name, key.Name); near && 2*edits < bestDistance {
+			best, bestDistance = key.Name, 2*edits
 		}
 	}
 	for _, whole := range s.sections {
-		if d := 2 * distance(name, whole); near(d/2, name) && d < bestDistance {
-			best, bestDistance = whole, d
+		if edits, near := spelling.Slip(name, whole); near && 2*edits < bestDistance {
+			best, bestDistance = whole, 2*edits
 		}
 	}
 	return best

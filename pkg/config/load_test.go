@@ -273,20 +273,3 @@ func TestReadyConfigurations(t *testing.T) {
 		checkRoundTrip(t, c)
 	}
 }
-
-func TestDistance(t *testing.T) {
-	for _, test := range []struct {
-		a, b string
-		want int
-	}{
-		{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"lr", "LR", 0}, {"rank", "rnak", 1}, {"warmup", "warmpu", 1},
-		{"epochs", "epoch", 1}, {"kitten", "sitting", 3}, {"ca", "abc", 3}, {strings.Repeat("a", 100), "a", 100},
-	} {
-		if got := distance(test.a, test.b); got != test.want {
-			t.Errorf("distance(%.9q, %q) = %d, want %d", test.a, test.b, got, test.want)
-		}
-		if distance(test.a, test.b) != distance(test.b, test.a) {
-			t.Errorf("distance of %.9q and %q depends on their order", test.a, test.b)
-		}
-	}
-}

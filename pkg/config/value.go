@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/metatt/metatt/pkg/spelling"
 )
 
 // parse turns the text of a value into the type of the key's field and checks it against the key's limits. The
@@ -95,7 +97,7 @@ func (k *Key) checkEnum(word string) string {
 	if k.enum == nil || slices.Contains(k.enum, word) {
 		return ""
 	}
-	if best := Nearest(word, k.enum); best != "" {
+	if best := spelling.Nearest(word, k.enum); best != "" {
 		return fmt.Sprintf("%s is unknown; did you mean %s?", quote(word), best)
 	}
 	legal := slices.DeleteFunc(slices.Clone(k.enum), func(s string) bool { return s == "" })

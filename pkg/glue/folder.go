@@ -38,7 +38,7 @@ func Find(configured, env, standard string) (string, error) {
 	return standard, nil
 }
 
-const advice = "set one of them to a folder that holds MRPC/train.tsv and the like, or choose task=sample, which needs none"
+const advice = "bring it with: finetune fetch glue; or set one of them to a folder that holds MRPC/train.tsv and the like, or choose task=sample, which needs none"
 
 // inspect says what keeps dir from being a GLUE folder, or nothing.
 func inspect(dir string) string {

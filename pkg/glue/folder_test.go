@@ -8,7 +8,7 @@ import (
 )
 
 func TestFind(t *testing.T) {
-	const advice = "; set one of them to a folder that holds MRPC/train.tsv and the like, or choose task=sample, which needs none"
+	const advice = "; bring it with: finetune fetch glue; or set one of them to a folder that holds MRPC/train.tsv and the like, or choose task=sample, which needs none"
 	const folders = "CoLA, SST-2, MRPC, STS-B, QQP, MNLI, QNLI, RTE, WNLI, diagnostic, sample"
 	here := filepath.Join("testdata", "glue")
 	empty := t.TempDir()

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/metatt/metatt/pkg/textenc"
 )
 
 // Unlabelled is the Label of an example whose file hides it, and of every
@@ -59,7 +61,7 @@ func (t Task) Read(dir string, s Split) ([]Example, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s of %s: %w", s, t.Name, err)
 	}
-	return t.parse(path, f, decode(content))
+	return t.parse(path, f, content)
 }
 
 // missing says that a split's file is not there, and what could be read instead.
@@ -83,8 +85,8 @@ var colaHeader = []string{"source", "label", "judgement", "sentence"}
 type positions struct{ id, text, pair, label int }
 
 // parse reads a whole file; path serves its errors.
-func (t Task) parse(path string, f file, content string) ([]Example, error) {
-	table := newTable(content)
+func (t Task) parse(path string, f file, content []byte) ([]Example, error) {
+	table := newTable(textenc.DecodeUTF8(content))
 	header := colaHeader
 	if !f.noHeader {
 		if !table.next() {
@@ -101,8 +103,11 @@ func (t Task) parse(path string, f file, content string) ([]Example, error) {
 		return nil, &FormatError{File: path, Line: 1, Message: err.Error()}
 	}
 
-	// No legal row is shorter than four bytes: a file of line ends must not claim memory.
-	examples := make([]Example, 0, min(table.rowsLeft(), len(table.rest)/4))
+	rows := table.rowsLeft()
+	if rows > maxShortRows && rows > len(content)/minRow {
+		return nil, &FormatError{File: path, Message: fmt.Sprintf("%d rows in %d bytes are too short to hold text", rows, len(content))}
+	}
+	examples := make([]Example, 0, rows)
 	fields := make([]string, len(header))
 	broken := 0
 	for table.next() {
@@ -125,6 +130,13 @@ func (t Task) parse(path string, f file, content string) ([]Example, error) {
 	}
 	return examples, nil
 }
+
+// An example takes several times the memory of a short row. Many rows must have minRow bytes on average, line end
+// included, so that a file of line ends claims nothing.
+const (
+	maxShortRows = 8192
+	minRow       = 6
+)
 
 // maxColumns bounds a header; the widest of GLUE, MNLI's dev files, has 16.
 const maxColumns = 64

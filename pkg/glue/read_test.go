@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/metatt/metatt/pkg/internal/allocbound"
 )
 
 // sameExample compares with NaN equal to NaN.
@@ -203,6 +205,48 @@ func TestReadUnreadable(t *testing.T) {
 
 // FuzzRead feeds any bytes to every kind of file: what is read is whole, and
 // what is refused is a FormatError of one line.
+// parseBounded reads a file within the bound on what that allocates.
+func parseBounded(t *testing.T, task Task, f file, content []byte) (examples []Example, err error) {
+	t.Helper()
+	allocbound.Check(t, len(content), func() { examples, err = task.parse("file.tsv", f, bytes.Clone(content)) })
+	return examples, err
+}
+
+// The shortest rows that are read, and shorter ones.
+func TestMemoryIsInProportionToTheFile(t *testing.T) {
+	const n = 1 << 18
+	for name, c := range map[string]struct {
+		task, content string
+		split         Split
+		want          string
+	}{
+		"shortest":         {"CoLA", strings.Repeat("\t0\t\ta\n", n), Train, ""},
+		"shortest invalid": {"CoLA", strings.Repeat("\t0\t\t\xff\n", n), Train, ""},
+		"no ids":           {"SST-2", "sentence\tlabel\n" + strings.Repeat("abc\t0\n", n), Train, ""},
+		"invalid":          {"SST-2", "sentence\tlabel\n" + strings.Repeat("\xff\xff\xff\t0\n", n), Train, ""},
+		"long and invalid": {"SST-2", "sentence\tlabel\n" + strings.Repeat("\xff", n) + "\t0\n", Train, ""},
+		"no text":          {"SST-2", "index\tsentence\n" + strings.Repeat("\t\n", n), Test, "file.tsv: 262144 rows in 524303 bytes are too short to hold text"},
+		"invalid text":     {"SST-2", "index\tsentence\n" + strings.Repeat("\t\xff\xff\n", n), Test, "file.tsv: 262144 rows in 1048591 bytes are too short to hold text"},
+		"line ends":        {"CoLA", strings.Repeat("\n", n), Train, "file.tsv: 262144 rows in 262144 bytes are too short to hold text"},
+		"few line ends":    {"CoLA", strings.Repeat("\n", 8192), Train, "file.tsv:1: 1 columns, want 4"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			task, err := Lookup(c.task)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, err := task.file(c.split)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = parseBounded(t, task, f, []byte(c.content))
+			if c.want == "" && err != nil || c.want != "" && (err == nil || err.Error() != c.want) {
+				t.Errorf("got %v, want %s", err, c.want)
+			}
+		})
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	for _, pattern := range []string{"testdata/*.bad.tsv", "testdata/glue/*/*.tsv"} {
 		paths, err := filepath.Glob(pattern)
@@ -221,7 +265,7 @@ func FuzzRead(f *testing.F) {
 		rows := bytes.Count(content, []byte("\n")) + 1
 		for _, task := range Tasks() {
 			for _, file := range task.files {
-				examples, err := task.parse("file.tsv", file, decode(content))
+				examples, err := parseBounded(t, task, file, content)
 				if err != nil {
 					var format *FormatError
 					if !errors.As(err, &format) || format.Line > rows || strings.ContainsAny(err.Error(), "\n\r") {

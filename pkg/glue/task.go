@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/metatt/metatt/pkg/spelling"
 )
 
 // Split names one file of a task.
@@ -162,20 +164,16 @@ func Tasks() []Task {
 // also called diagnostic.
 func Lookup(name string) (Task, error) {
 	key := fold(name)
-	nearest, least := "", 3 // a name three edits away is no typing error
-	var names []string
+	var names, folded []string
 	for _, t := range Tasks() {
 		if key == fold(t.Name) || key == fold(t.Folder) {
 			return t, nil
 		}
-		if d := distance(key, fold(t.Name)); d < least {
-			nearest, least = t.Name, d
-		}
-		names = append(names, t.Name)
+		names, folded = append(names, t.Name), append(folded, fold(t.Name))
 	}
 	suggestion := ""
-	if nearest != "" {
-		suggestion = fmt.Sprintf("did you mean %s? ", nearest)
+	if nearest := spelling.Nearest(key, folded); nearest != "" {
+		suggestion = fmt.Sprintf("did you mean %s? ", names[slices.Index(folded, nearest)])
 	}
 	return Task{}, fmt.Errorf("unknown task %q: %sthe tasks are %s", name, suggestion, strings.Join(names, ", "))
 }
@@ -183,29 +181,6 @@ func Lookup(name string) (Task, error) {
 // fold reduces a task's name to what Lookup compares.
 func fold(name string) string {
 	return strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(name))
-}
-
-// distance is the Levenshtein distance of two strings in bytes, at most 1000
-// bytes of each.
-func distance(a, b string) int {
-	a, b = a[:min(len(a), 1000)], b[:min(len(b), 1000)]
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substituted := diagonal
-			if a[i] != b[j] {
-				substituted++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(substituted, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // Splits returns the splits that the task has.

@@ -9,7 +9,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/metatt/metatt/pkg/hf/pickle"
+	"github.com/metatt/metatt/pkg/internal/rawjson"
 	"github.com/metatt/metatt/pkg/safetensors"
 )
 
@@ -18,30 +21,29 @@ const (
 	maxIndexFile = 64 << 20
 )
 
-// tensorFile is one file of tensors in either format.
-type tensorFile interface {
-	Path() string
-	Names() []string
-	Info(name string) (safetensors.Info, bool)
-	ReadInto(name string, dst []byte) error
-	Close() error
-}
-
 // formats are tried in this order, each as one file and then as shards.
 var formats = []struct {
 	file string
-	open func(path string) (tensorFile, error)
+	open func(path string) (*safetensors.Tensors, error)
 }{
-	{"model.safetensors", func(path string) (tensorFile, error) { return safetensors.Open(path) }},
-	{"pytorch_model.bin", func(path string) (tensorFile, error) { return pickle.Open(path) }},
+	{"model.safetensors", openSafetensors},
+	{"pytorch_model.bin", pickle.Open},
+}
+
+func openSafetensors(path string) (*safetensors.Tensors, error) {
+	file, err := safetensors.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return file.Tensors, nil
 }
 
 // Checkpoint is a model's tensors, whatever files they stand in. Its methods
 // may be called from several goroutines at once.
 type Checkpoint struct {
 	names  []string
-	holder map[string]tensorFile
-	files  []tensorFile
+	holder map[string]*safetensors.Tensors
+	files  []*safetensors.Tensors
 	path   string // the single file or the index
 }
 
@@ -54,7 +56,7 @@ func OpenCheckpoint(dir string) (*Checkpoint, error) {
 		path := filepath.Join(dir, format.file)
 		file, err := format.open(path)
 		if err == nil {
-			return newCheckpoint(path, []tensorFile{file}, nil)
+			return newCheckpoint(path, []*safetensors.Tensors{file}, nil)
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
@@ -72,8 +74,8 @@ func OpenCheckpoint(dir string) (*Checkpoint, error) {
 	return nil, fmt.Errorf("%s: holds none of %s: %w", dir, strings.Join(missing, ", "), fs.ErrNotExist)
 }
 
-func openShards(path string, index *shardIndex, open func(string) (tensorFile, error)) (*Checkpoint, error) {
-	var files []tensorFile
+func openShards(path string, index *shardIndex, open func(string) (*safetensors.Tensors, error)) (*Checkpoint, error) {
+	var files []*safetensors.Tensors
 	for _, shard := range index.shards() {
 		file, err := open(filepath.Join(filepath.Dir(path), shard))
 		if err != nil {
@@ -86,8 +88,8 @@ func openShards(path string, index *shardIndex, open func(string) (tensorFile, e
 }
 
 // newCheckpoint takes over the files; index is nil for a single one.
-func newCheckpoint(path string, files []tensorFile, index *shardIndex) (*Checkpoint, error) {
-	c := &Checkpoint{holder: map[string]tensorFile{}, files: files, path: path}
+func newCheckpoint(path string, files []*safetensors.Tensors, index *shardIndex) (*Checkpoint, error) {
+	c := &Checkpoint{holder: map[string]*safetensors.Tensors{}, files: files, path: path}
 	if err := c.assign(index); err != nil {
 		c.Close()
 		return nil, err
@@ -102,7 +104,7 @@ func (c *Checkpoint) assign(index *shardIndex) error {
 	for _, file := range c.files {
 		for _, name := range file.Names() {
 			if index != nil {
-				if shard, placed := index.WeightMap[name]; placed && shard != filepath.Base(file.Path()) {
+				if shard, placed := index.weightMap[name]; placed && shard != filepath.Base(file.Path()) {
 					continue
 				}
 			}
@@ -116,7 +118,7 @@ func (c *Checkpoint) assign(index *shardIndex) error {
 	if index == nil {
 		return nil
 	}
-	for name, shard := range index.WeightMap {
+	for name, shard := range index.weightMap {
 		if c.holder[name] == nil {
 			return &FormatError{index.path, "weight_map", fmt.Sprintf("tensor %.200q is not in %s", name, shard)}
 		}
@@ -145,7 +147,7 @@ func (c *Checkpoint) Path(name string) string {
 	return c.path
 }
 
-// ReadInto fills dst, of exactly the tensor's size, as [safetensors.File.ReadInto].
+// ReadInto fills dst, of exactly the tensor's size, as [safetensors.Tensors.ReadInto].
 func (c *Checkpoint) ReadInto(name string, dst []byte) error {
 	file, ok := c.holder[name]
 	if !ok {
@@ -157,7 +159,7 @@ func (c *Checkpoint) ReadInto(name string, dst []byte) error {
 // Close closes every file.
 func (c *Checkpoint) Close() error { return closeAll(c.files) }
 
-func closeAll(files []tensorFile) error {
+func closeAll(files []*safetensors.Tensors) error {
 	var errs []error
 	for _, file := range files {
 		errs = append(errs, file.Close())
@@ -167,8 +169,8 @@ func closeAll(files []tensorFile) error {
 
 // shardIndex is what says in which shard each tensor is.
 type shardIndex struct {
-	WeightMap map[string]string `json:"weight_map"`
 	path      string
+	weightMap map[string]string // a tensor's name to its shard's
 }
 
 func readIndex(path string) (*shardIndex, error) {
@@ -180,28 +182,54 @@ func readIndex(path string) (*shardIndex, error) {
 }
 
 func parseIndex(path string, text []byte) (*shardIndex, error) {
-	index := &shardIndex{path: path}
-	if err := decodeJSON(path, text, index); err != nil {
-		return nil, err
-	}
-	if len(index.WeightMap) == 0 {
-		return nil, &FormatError{path, "weight_map", "missing or empty"}
-	}
-	extension := filepath.Ext(strings.TrimSuffix(path, indexSuffix))
-	for name, shard := range index.WeightMap {
-		// A shard lies beside its index; anything else could leave the folder.
-		if !filepath.IsLocal(shard) || shard != filepath.Base(shard) || filepath.Ext(shard) != extension {
-			return nil, &FormatError{path, "weight_map", fmt.Sprintf("tensor %.200q: %.200q is not the name of a %s file of this folder", name, shard, extension)}
+	var weightMap []byte
+	err := rawjson.Members(text, func(name string, value []byte) error {
+		if name == "weight_map" {
+			weightMap = value
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, &FormatError{path, "", err.Error()}
+	}
+	index := &shardIndex{path: path, weightMap: make(map[string]string, rawjson.Len(weightMap))}
+	if weightMap != nil {
+		err = rawjson.Members(weightMap, index.place)
+	}
+	if err == nil && len(index.weightMap) == 0 {
+		err = errors.New("missing or empty")
+	}
+	if err != nil {
+		return nil, &FormatError{path, "weight_map", err.Error()}
 	}
 	return index, nil
 }
 
+// place reads one entry of the map.
+func (index *shardIndex) place(tensor string, value []byte) error {
+	if kind := rawjson.Kind(value); kind != "string" {
+		return fmt.Errorf("tensor %.200q: is %s, want string", tensor, kind)
+	}
+	name, err := jsontext.AppendUnquote(nil, value)
+	if err != nil {
+		return fmt.Errorf("tensor %.200q: %w", tensor, err)
+	}
+	shard := string(name)
+	// A shard lies beside its index; anything else could leave the folder.
+	extension := filepath.Ext(strings.TrimSuffix(index.path, indexSuffix))
+	if !filepath.IsLocal(shard) || shard != filepath.Base(shard) || filepath.Ext(shard) != extension {
+		return fmt.Errorf("tensor %.200q: %.200q is not the name of a %s file of this folder", tensor, shard, extension)
+	}
+	if _, twice := index.weightMap[tensor]; twice {
+		return fmt.Errorf("tensor %.200q twice", tensor)
+	}
+	index.weightMap[tensor] = shard
+	return nil
+}
+
 // shards lists the files of the index, each once, sorted.
 func (index *shardIndex) shards() []string {
-	files := map[string]bool{}
-	for _, shard := range index.WeightMap {
-		files[shard] = true
-	}
-	return slices.Sorted(maps.Keys(files))
+	files := slices.AppendSeq(make([]string, 0, len(index.weightMap)), maps.Values(index.weightMap))
+	slices.Sort(files)
+	return slices.Compact(files)
 }

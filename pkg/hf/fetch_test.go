@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/metatt/metatt/pkg/download"
 )
 
 // tinyFiles are a model's files as every source of these tests has them;
@@ -44,7 +46,7 @@ func tinyModel(packages ...pythonPackage) knownModel {
 	model := knownModel{repo: tinyRepo, packages: packages}
 	for _, name := range []string{"config.json", "model.safetensors", "vocab.txt"} {
 		content := tinyFiles[name]
-		model.files = append(model.files, knownFile{name, int64(len(content)), sum(content), name == "vocab.txt"})
+		model.files = append(model.files, download.File{Name: name, Size: int64(len(content)), Digest: sum(content), Optional: name == "vocab.txt"})
 	}
 	return model
 }
@@ -115,7 +117,7 @@ func TestFetchFromTheHub(t *testing.T) {
 		}
 		progress = append(progress, done)
 	}}
-	got, err := fetch(t.Context(), "tiny", tinyModel(), opts)
+	got, err := fetchKnown(t.Context(), "tiny", tinyModel(), opts)
 	expectTiny(t, got, err, hub.URL)
 	if got.Dir != filepath.Join(models, "tiny") || requests != 3 {
 		t.Errorf("in %s by %d requests", got.Dir, requests)
@@ -124,7 +126,7 @@ func TestFetchFromTheHub(t *testing.T) {
 		t.Errorf("progress %v", progress)
 	}
 
-	got, err = fetch(t.Context(), "tiny", tinyModel(), FetchOptions{})
+	got, err = fetchKnown(t.Context(), "tiny", tinyModel(), FetchOptions{})
 	expectTiny(t, got, err, "")
 	if requests != 3 {
 		t.Errorf("what was there was asked for again")
@@ -132,7 +134,7 @@ func TestFetchFromTheHub(t *testing.T) {
 
 	// A damaged copy is replaced.
 	writeText(t, filepath.Join(got.Dir, "model.safetensors"), "damaged")
-	got, err = fetch(t.Context(), "tiny", tinyModel(), FetchOptions{})
+	got, err = fetchKnown(t.Context(), "tiny", tinyModel(), FetchOptions{})
 	expectTiny(t, got, err, hub.URL)
 }
 
@@ -148,7 +150,7 @@ func TestFetchResumesABrokenTransfer(t *testing.T) {
 		}
 		serveTiny(w, r)
 	})
-	got, err := fetch(t.Context(), "tiny", tinyModel(), FetchOptions{})
+	got, err := fetchKnown(t.Context(), "tiny", tinyModel(), FetchOptions{})
 	expectTiny(t, got, err, hub.URL)
 	if want := []string{"", "bytes=100000-", "bytes=200000-"}; !slices.Equal(ranges, want) {
 		t.Errorf("ranges %q, want %q", ranges, want)
@@ -182,7 +184,7 @@ func TestFetchResumesAnEarlierRun(t *testing.T) {
 		}
 		serveTiny(w, r)
 	})
-	_, err := fetch(ctx, "tiny", tinyModel(), FetchOptions{Progress: func(done, _ int64) {
+	_, err := fetchKnown(ctx, "tiny", tinyModel(), FetchOptions{Progress: func(done, _ int64) {
 		if done == 100_021 {
 			cancel()
 		}
@@ -199,7 +201,7 @@ func TestFetchResumesAnEarlierRun(t *testing.T) {
 		requests = append(requests, filepath.Base(r.URL.Path)+" "+r.Header.Get("Range"))
 		serveTiny(w, r)
 	})
-	got, err := fetch(t.Context(), "tiny", tinyModel(), FetchOptions{})
+	got, err := fetchKnown(t.Context(), "tiny", tinyModel(), FetchOptions{})
 	expectTiny(t, got, err, hub.URL)
 	if want := []string{"model.safetensors bytes=100000-", "vocab.txt "}; !slices.Equal(requests, want) {
 		t.Errorf("requests %q, want %q", requests, want)
@@ -213,9 +215,9 @@ func TestFetchStartsAgainWhenWhatItResumedWasWrong(t *testing.T) {
 	if err := os.MkdirAll(stage, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	writeText(t, filepath.Join(stage, "model.safetensors.part"), "not its first bytes")
-	writeText(t, filepath.Join(stage, "config.json.part"), strings.Repeat("longer than the file", 10))
-	got, err := fetch(t.Context(), "tiny", tinyModel(), FetchOptions{})
+	writeText(t, filepath.Join(stage, "model.safetensors.incomplete"), "not its first bytes")
+	writeText(t, filepath.Join(stage, "config.json.incomplete"), strings.Repeat("longer than the file", 10))
+	got, err := fetchKnown(t.Context(), "tiny", tinyModel(), FetchOptions{})
 	expectTiny(t, got, err, hub.URL)
 }
 
@@ -239,17 +241,17 @@ func TestFetchRefusesWrongContent(t *testing.T) {
 				}
 				serveTiny(w, r)
 			})
-			_, err := fetch(t.Context(), "tiny", tinyModel(), FetchOptions{})
+			_, err := fetchKnown(t.Context(), "tiny", tinyModel(), FetchOptions{})
 			if err == nil || !strings.HasSuffix(err.Error(), "; "+hub.URL+": "+c.want) {
 				t.Errorf("got %v, want … %s", err, c.want)
 			}
-			if name == "one bit" != errors.As(err, new(*ChecksumError)) {
+			if name == "one bit" != errors.As(err, new(*download.ChecksumError)) {
 				t.Errorf("%v: wrong type", err)
 			}
 			if isDir(filepath.Join(models, "tiny")) {
 				t.Error("a model appeared")
 			}
-			if _, err := os.Stat(filepath.Join(models, ".tiny.partial", "model.safetensors.part")); err == nil {
+			if _, err := os.Stat(filepath.Join(models, ".tiny.partial", "model.safetensors.incomplete")); err == nil {
 				t.Error("wrong bytes are kept to be resumed")
 			}
 		})
@@ -259,18 +261,18 @@ func TestFetchRefusesWrongContent(t *testing.T) {
 func TestFetchNamesEverySourceThatFailed(t *testing.T) {
 	isolate(t)
 	hub := serve(t, http.NotFound)
-	_, err := fetch(t.Context(), "tiny", tinyModel(), FetchOptions{})
+	_, err := fetchKnown(t.Context(), "tiny", tinyModel(), FetchOptions{})
 	want := fmt.Sprintf("cannot fetch tiny: Hugging Face cache: some-org/tiny is not in %s; %s: config.json: 404 Not Found: file does not exist", hubCache(), hub.URL)
 	if err == nil || err.Error() != want || !errors.As(err, new(*FetchError)) {
 		t.Errorf("got %v\nwant %s", err, want)
 	}
 
 	t.Setenv("HF_HUB_OFFLINE", "1")
-	if _, err = fetch(t.Context(), "tiny", tinyModel(), FetchOptions{}); err == nil || !strings.HasSuffix(err.Error(), "HF_HUB_OFFLINE is set") {
+	if _, err = fetchKnown(t.Context(), "tiny", tinyModel(), FetchOptions{}); err == nil || !strings.HasSuffix(err.Error(), "HF_HUB_OFFLINE is set") {
 		t.Errorf("offline: %v", err)
 	}
 
-	if _, err := Fetch(t.Context(), "minlm", FetchOptions{}); err == nil || err.Error() != `unknown model "minlm", known: minilm` {
+	if _, err := Fetch(t.Context(), "minlm", FetchOptions{}); err == nil || err.Error() != `unknown model "minlm": did you mean minilm?` {
 		t.Errorf("unknown: %v", err)
 	}
 }
@@ -278,8 +280,8 @@ func TestFetchNamesEverySourceThatFailed(t *testing.T) {
 // A hub may be dead in three ways: nobody listens, it accepts and says
 // nothing, it stops in the middle.
 func TestDeadHub(t *testing.T) {
-	if hubPatience > 5*time.Second {
-		t.Errorf("a dead hub costs %s", hubPatience)
+	if download.Patience > 5*time.Second {
+		t.Errorf("a dead hub costs %s", download.Patience)
 	}
 	isolate(t)
 	mute, err := net.Listen("tcp", "127.0.0.1:0")
@@ -298,10 +300,15 @@ func TestDeadHub(t *testing.T) {
 		stuck.URL:                        "no answer within 50ms",
 	} {
 		start := time.Now()
-		h := &hub{endpoint: endpoint, patience: 50 * time.Millisecond}
-		err := h.bring(t.Context(), tinyRepo, &staging{dir: t.TempDir(), files: tinyModel().files})
+		h := &hub{endpoint: endpoint, client: &download.Client{Patience: 50 * time.Millisecond}}
+		err := h.bring(t.Context(), tinyRepo, &download.Stage{Dir: t.TempDir(), Files: tinyModel().files})
 		if err == nil || !strings.HasSuffix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: got %v, want … %s", endpoint, err, want)
+		}
+		if endpoint != stuck.URL { // which has answered before it falls silent
+			if _, _, err := h.describe(t.Context(), tinyRepo, "main", "config.json"); err == nil || !strings.HasSuffix(err.Error(), want) {
+				t.Errorf("%s: got %v, want … %s", endpoint, err, want)
+			}
 		}
 		if took := time.Since(start); took > 2*time.Second {
 			t.Errorf("%s: %s", endpoint, took)
@@ -330,21 +337,21 @@ func TestTokenStaysWithTheHub(t *testing.T) {
 		}
 		http.Redirect(w, r, storage.URL+r.URL.Path, http.StatusFound)
 	})
-	got, err := fetch(t.Context(), "tiny", tinyModel(), FetchOptions{})
+	got, err := fetchKnown(t.Context(), "tiny", tinyModel(), FetchOptions{})
 	expectTiny(t, got, err, hub.URL)
 }
 
 func TestFetchFromTheHuggingFaceCache(t *testing.T) {
 	isolate(t)
 	snapshot := writeSnapshot(t, hubCache())
-	got, err := fetch(t.Context(), "tiny", tinyModel(), FetchOptions{})
+	got, err := fetchKnown(t.Context(), "tiny", tinyModel(), FetchOptions{})
 	expectTiny(t, got, err, "Hugging Face cache")
 
 	// One that does not hold the known bytes is passed over.
 	hub := serve(t, serveTiny)
 	os.RemoveAll(got.Dir)
 	writeText(t, filepath.Join(snapshot, "config.json"), "{}")
-	got, err = fetch(t.Context(), "tiny", tinyModel(), FetchOptions{})
+	got, err = fetchKnown(t.Context(), "tiny", tinyModel(), FetchOptions{})
 	expectTiny(t, got, err, hub.URL)
 }
 

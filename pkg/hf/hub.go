@@ -5,39 +5,33 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"os"
+	"regexp"
+	"strconv"
 	"strings"
-	"time"
+
+	"github.com/metatt/metatt/pkg/download"
 )
 
-const (
-	defaultEndpoint = "https://huggingface.co"
+const defaultEndpoint = "https://huggingface.co"
 
-	// hubPatience is how long the hub may stay silent, from dialling to the
-	// first byte and between two bytes: a dead one must not cost more than 5 s.
-	hubPatience = 4 * time.Second
+var errOffline = errors.New("HF_HUB_OFFLINE is set")
 
-	// hubAttempts is how often one file may break off and be resumed.
-	hubAttempts = 5
-)
-
-// hub downloads from a Hugging Face endpoint.
+// hub is a Hugging Face endpoint.
 type hub struct {
 	endpoint string
-	token    string
 	offline  bool
-	patience time.Duration
+	client   *download.Client
 }
 
 func newHub() *hub {
 	return &hub{
 		endpoint: strings.TrimSuffix(cmp.Or(os.Getenv("HF_ENDPOINT"), defaultEndpoint), "/"),
-		token:    os.Getenv("HF_TOKEN"),
 		offline:  isTrue(os.Getenv("HF_HUB_OFFLINE")),
-		patience: hubPatience,
+		client:   &download.Client{Token: os.Getenv("HF_TOKEN"), Patience: download.Patience, Refused: refused},
 	}
 }
 
@@ -50,112 +44,64 @@ func isTrue(value string) bool {
 	return false
 }
 
-// bring downloads a model's files at the head of its main branch.
-func (h *hub) bring(ctx context.Context, repo string, s *staging) error {
+// address is that of one file at a revision, which may hold slashes.
+func (h *hub) address(repo, revision, file string) string {
+	return h.endpoint + "/" + repo + "/resolve/" + url.PathEscape(revision) + "/" + file
+}
+
+// bring downloads a known model's files at the head of its main branch.
+func (h *hub) bring(ctx context.Context, repo string, s *download.Stage) error {
 	if h.offline {
-		return errors.New("HF_HUB_OFFLINE is set")
+		return errOffline
 	}
-	return s.fill(ctx, func(file knownFile) error {
-		return h.download(ctx, h.endpoint+"/"+repo+"/resolve/main/"+file.name, file, s)
+	return s.Fill(ctx, func(file download.File) error {
+		return h.client.Get(ctx, h.address(repo, "main", file.Name), file, s)
 	})
 }
 
-// errBroken marks a transfer that broke off after it had begun.
-var errBroken = errors.New("the connection broke off")
+// maxHubFile bounds what a hub may call the size of a file: more than any model's.
+const maxHubFile = 1 << 42
 
-// download fetches one file, going on where an earlier attempt or an earlier
-// run stopped.
-func (h *hub) download(ctx context.Context, url string, file knownFile, s *staging) error {
-	part, err := s.resume(file)
+var commitHash = regexp.MustCompile(`^[0-9a-f]{40}$`)
+
+// describe asks what a file is at a revision, and for the commit that the revision names.
+func (h *hub) describe(ctx context.Context, repo, revision, name string) (file download.File, commit string, err error) {
+	header, err := h.client.Head(ctx, h.address(repo, revision, name))
 	if err != nil {
-		return err
+		return download.File{}, "", fmt.Errorf("%s: %w", name, err)
 	}
-	defer part.close()
-	resumed := part.size > 0
-	for attempt := 1; ; attempt++ {
-		before := part.size
-		err = h.transfer(ctx, url, part)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, errBroken) || part.size == before || attempt == hubAttempts {
-			return fmt.Errorf("%s: %w", file.name, err)
-		}
+	commit = header.Get("X-Repo-Commit")
+	// Where a file lies elsewhere, its own checksum and size are said under these names.
+	etag := cmp.Or(header.Get("X-Linked-Etag"), header.Get("ETag"))
+	etag = strings.Trim(strings.TrimPrefix(etag, "W/"), `"`)
+	length := cmp.Or(header.Get("X-Linked-Size"), header.Get("Content-Length"))
+	size, err := strconv.ParseInt(length, 10, 64)
+	switch {
+	case !commitHash.MatchString(commit):
+		return download.File{}, "", fmt.Errorf("%s: the answer is not a Hugging Face hub's: X-Repo-Commit is %.60q, want a commit", name, commit)
+	case !download.IsDigest(etag):
+		return download.File{}, "", fmt.Errorf("%s: the ETag %.100q is no checksum", name, etag)
+	case err != nil || size < 0 || size > maxHubFile:
+		return download.File{}, "", fmt.Errorf("%s: the size %.40q is none", name, length)
 	}
-	err = part.commit()
-	if wrong := (*ChecksumError)(nil); errors.As(err, &wrong) && resumed {
-		// What the earlier run left may be the culprit; it is gone now.
-		return h.download(ctx, url, file, s)
-	}
-	return err
+	return download.File{Name: name, Stored: etag, Size: size, Digest: etag}, commit, nil
 }
 
-// transfer makes one request for what part still lacks and appends it.
-func (h *hub) transfer(ctx context.Context, url string, part *partial) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	silent := fmt.Errorf("no answer within %s", h.patience)
-	watchdog := time.AfterFunc(h.patience, func() { cancel(silent) })
-	defer watchdog.Stop()
-
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
+// refused says in the user's words what the hub means. It answers 401 to whoever asks without a token for a model that
+// does not exist.
+func refused(response *http.Response) error {
+	status := fmt.Sprintf("%d %s", response.StatusCode, http.StatusText(response.StatusCode))
+	switch code := response.Header.Get("X-Error-Code"); {
+	case code == "GatedRepo":
+		return fmt.Errorf("%s: the model is gated: ask for access on its page, then set HF_TOKEN", status)
+	case code == "RevisionNotFound":
+		return fmt.Errorf("%s: the model has no such revision", status)
+	case response.StatusCode == http.StatusUnauthorized && response.Request.Header.Get("Authorization") != "":
+		return fmt.Errorf("%s: HF_TOKEN is not valid", status)
+	case code == "RepoNotFound" || response.StatusCode == http.StatusUnauthorized:
+		return fmt.Errorf("%s: there is no such model, or it is private: then set HF_TOKEN", status)
+	case response.StatusCode == http.StatusNotFound:
+		return fmt.Errorf("%s: %w", status, fs.ErrNotExist)
 	}
-	if h.token != "" {
-		request.Header.Set("Authorization", "Bearer "+h.token)
-	}
-	if part.size > 0 {
-		request.Header.Set("Range", fmt.Sprintf("bytes=%d-", part.size))
-	}
-	client := http.Client{CheckRedirect: keepTokenAtHome}
-	response, err := client.Do(request)
-	if err != nil {
-		return cmp.Or(context.Cause(ctx), err)
-	}
-	defer response.Body.Close()
-	switch response.StatusCode {
-	case http.StatusPartialContent:
-		if want := fmt.Sprintf("bytes %d-", part.size); !strings.HasPrefix(response.Header.Get("Content-Range"), want) {
-			return fmt.Errorf("Content-Range is %q, want %s…", response.Header.Get("Content-Range"), want)
-		}
-	case http.StatusOK: // the server sends all of it, asked or not
-		if err := part.restart(); err != nil {
-			return err
-		}
-	case http.StatusRequestedRangeNotSatisfiable:
-		if err := part.restart(); err != nil {
-			return err
-		}
-		return errors.New(response.Status)
-	case http.StatusNotFound:
-		return fmt.Errorf("%s: %w", response.Status, fs.ErrNotExist)
-	default:
-		return errors.New(response.Status)
-	}
-	_, err = part.ReadFrom(readerFunc(func(b []byte) (int, error) {
-		n, err := response.Body.Read(b)
-		watchdog.Reset(h.patience)
-		if err != nil && err != io.EOF {
-			err = fmt.Errorf("%w: %w", errBroken, err)
-		}
-		return n, err
-	}))
-	return cmp.Or(context.Cause(ctx), err)
-}
-
-type readerFunc func([]byte) (int, error)
-
-func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
-
-// keepTokenAtHome drops the token when a redirect leaves the hub's own host.
-// net/http would keep it for subdomains and other ports.
-func keepTokenAtHome(request *http.Request, via []*http.Request) error {
-	if len(via) >= 10 {
-		return errors.New("stopped after 10 redirects")
-	}
-	if home := via[0].URL; request.URL.Host != home.Host || request.URL.Scheme != home.Scheme {
-		request.Header.Del("Authorization")
-	}
-	return nil
+	return errors.New(status)
 }

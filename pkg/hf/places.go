@@ -43,9 +43,10 @@ func parseHubName(ref string) (repo, revision string, ok bool) {
 // or a name that the cache has resolved to one:
 //
 //	models--org--name/refs/<revision>        the commit
-//	models--org--name/snapshots/<commit>/    the files
+//	models--org--name/snapshots/<commit>/    the files, as links into
+//	models--org--name/blobs/                 under their checksums
 func snapshotDir(repo, revision string) (string, error) {
-	model := filepath.Join(hubCache(), "models--"+strings.ReplaceAll(repo, "/", "--"))
+	model := filepath.Join(hubCache(), repoFolder(repo))
 	commit, ref := revision, filepath.Join(model, "refs", revision)
 	text, err := readSmall(ref, 1<<10)
 	if err == nil {
@@ -62,6 +63,9 @@ func snapshotDir(repo, revision string) (string, error) {
 	}
 	return dir, nil
 }
+
+// repoFolder is the folder of a model in the cache.
+func repoFolder(repo string) string { return "models--" + strings.ReplaceAll(repo, "/", "--") }
 
 func isDir(path string) bool {
 	stat, err := os.Stat(path)

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/metatt/metatt/pkg/spelling"
 )
 
 // NotFoundError reports a model that none of the places holds.
@@ -59,11 +61,8 @@ func Resolve(ref string) (dir string, err error) {
 	dir, err = snapshotDir(repo, revision)
 	if missing := (*fs.PathError)(nil); errors.As(err, &missing) && errors.Is(err, fs.ErrNotExist) {
 		notFound.Looked = append(notFound.Looked, missing.Path)
-		notFound.Hint = "bring it with: hf download " + repo
-		if revision != "main" {
-			notFound.Hint += " --revision " + revision
-		}
-		if near := Nearest(ref, slices.Sorted(maps.Keys(knownModels))); near != "" {
+		notFound.Hint = "bring it with: finetune fetch " + ref
+		if near := spelling.Nearest(ref, slices.Sorted(maps.Keys(knownModels))); near != "" {
 			notFound.Hint = fmt.Sprintf("did you mean %q?", near)
 		}
 		return "", notFound

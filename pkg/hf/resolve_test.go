@@ -45,8 +45,8 @@ func TestResolve(t *testing.T) {
 	for ref, want := range map[string]string{
 		"minilm":              `model "minilm" not found (looked at minilm, ` + fetched + `): bring it with: finetune fetch minilm`,
 		"minlm":               `model "minlm" not found (looked at minlm, ` + cache + `/models--minlm/snapshots/main): did you mean "minilm"?`,
-		"some-org/none":       `model "some-org/none" not found (looked at some-org/none, ` + cache + `/models--some-org--none/snapshots/main): bring it with: hf download some-org/none`,
-		"some-org/tiny@v2":    `model "some-org/tiny@v2" not found (looked at some-org/tiny@v2, ` + cache + `/models--some-org--tiny/snapshots/v2): bring it with: hf download some-org/tiny --revision v2`,
+		"some-org/none":       `model "some-org/none" not found (looked at some-org/none, ` + cache + `/models--some-org--none/snapshots/main): bring it with: finetune fetch some-org/none`,
+		"some-org/tiny@v2":    `model "some-org/tiny@v2" not found (looked at some-org/tiny@v2, ` + cache + `/models--some-org--tiny/snapshots/v2): bring it with: finetune fetch some-org/tiny@v2`,
 		"some-org/tiny@../..": `model "some-org/tiny@../.." not found (looked at some-org/tiny@../..): no such folder`,
 		"some-org/tiny@evil":  filepath.Join(refs, "evil") + ": does not hold a commit",
 		"../none":             `model "../none" not found (looked at ../none): no such folder`,

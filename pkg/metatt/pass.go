@@ -41,41 +41,32 @@ func (f factors) middle() *torch.Tensor {
 // Begin implements [adapter.Adapter].
 func (t *train) Begin(step adapter.Step) adapter.Pass {
 	f := t.factors()
-	return &pass{train: t, factors: f, step: step, in: f.in.ToDType(step.DType), out: f.out.ToDType(step.DType)}
+	p := &pass{train: t, in: f.in.ToDType(step.DType), out: f.out.ToDType(step.DType)}
+	if t.folds(f, step.Tokens) {
+		p.cores = f.middle().ToDType(step.DType)
+		return p
+	}
+	p.layers, p.cores = f.layer.ToDType(step.DType), f.matrix.ToDType(step.DType).Unsqueeze(0)
+	return p
 }
 
-// pass holds the factors of one forward pass; in, out and cores in the run's
-// dtype.
+// pass holds the factors of one forward pass in the run's dtype.
 type pass struct {
 	*train
-	factors factors
-	step    adapter.Step
 	in, out *torch.Tensor
-
-	folded bool
-	// Until the first site is adapted both are nil. Not folded, layers is
-	// (L, a, b) and cores (1, M, b, c), the same for every layer; folded, layers
-	// stays nil and cores is (L, M, a, c).
+	// Folded, cores is layer[l] · matrix[m], (L, M, a, c), and layers is nil;
+	// else layers is (L, a, b) and cores (1, M, b, c), the same for every layer.
 	layers, cores *torch.Tensor
 }
 
-// prepare casts what the sites need, once it is known how many tokens there
-// are. Folding layer and matrix cores costs their product once; otherwise each
-// token goes through both, the first shared by the sites that read the same x.
-func (p *pass) prepare(tokens int64) {
-	if p.cores != nil {
-		return
-	}
-	a, b := p.factors.layer.Size(1), p.factors.layer.Size(2)
-	m, c := p.matrix, p.factors.matrix.Size(2)
-	fold := m*a*b*c + tokens*m*a*c
-	apart := tokens * (p.inputs()*a*b + m*b*c)
-	if p.folded = fold <= apart; p.folded {
-		p.cores = p.factors.middle().ToDType(p.step.DType)
-		return
-	}
-	p.layers = p.factors.layer.ToDType(p.step.DType)
-	p.cores = p.factors.matrix.ToDType(p.step.DType).Unsqueeze(0)
+// folds decides whether layer and matrix cores are multiplied before the tokens
+// go through them. That costs their product once; otherwise each token goes
+// through both, the first shared by the sites that read the same x.
+func (t *train) folds(f factors, tokens int64) bool {
+	a, b, c := f.layer.Size(1), f.layer.Size(2), f.matrix.Size(2)
+	folded := t.matrix * (a*b*c + tokens*a*c)
+	apart := tokens * (t.inputs()*a*b + t.matrix*b*c)
+	return folded <= apart
 }
 
 // inputs is how many blocks of D columns the targets of a layer read, query,
@@ -102,7 +93,7 @@ func (t *train) inputs() int64 {
 // at is the cores of a layer, (M, k, c), and the factor (a, k) that comes
 // before them; nil where it is folded in.
 func (p *pass) at(layer int) (before, cores *torch.Tensor) {
-	if p.folded {
+	if p.layers == nil {
 		return nil, p.cores.Select(0, int64(layer))
 	}
 	return p.layers.Select(0, int64(layer)), p.cores.Select(0, 0)
@@ -120,7 +111,6 @@ func (p *pass) Apply(sites []adapter.Site, x *torch.Tensor, frozen []*torch.Tens
 		}
 		tokens := x.Size(0)
 		if reduced == nil {
-			p.prepare(tokens)
 			// ffn_down reads blocks·D columns: each block goes through G1.
 			reduced = x.Reshape(-1, d).MatMul(p.in)
 			var before *torch.Tensor

@@ -99,7 +99,9 @@ func (h *header) parseMetadata(s *scanner) error {
 	if h.metadata != nil {
 		return fmt.Errorf("header: key %q twice", metadataKey)
 	}
-	h.metadata = map[string]string{}
+	// Grown step by step, a map costs twice its final size. No entry but a few is shorter than eight bytes.
+	rest := s.b[s.pos:]
+	h.metadata = make(map[string]string, min(bytes.Count(rest, []byte(`":"`)), len(rest)/8))
 	return s.object(func(key string) error {
 		value, err := s.string()
 		if err != nil {

@@ -58,7 +58,7 @@ func (d DType) Size() int { return dtypes[d].size }
 type Info struct {
 	Name   string
 	DType  DType
-	Shape  []int64 // empty for a scalar; shared with the File, not to be changed
+	Shape  []int64 // empty for a scalar; shared with the [Tensors], not to be changed
 	Offset int64   // of the first byte, from the start of the file
 	Size   int64   // bytes
 }

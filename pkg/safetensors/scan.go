@@ -1,10 +1,11 @@
 package safetensors
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // scanner reads the JSON of a header. encoding/json would serve but for three
@@ -123,11 +124,11 @@ func (s *scanner) string() (string, error) {
 			if !escaped {
 				return string(raw), nil
 			}
-			var text string
-			if err := json.Unmarshal(s.b[start:s.pos], &text); err != nil {
+			text, err := jsontext.AppendUnquote(nil, s.b[start:s.pos])
+			if err != nil {
 				return "", fmt.Errorf("header byte %d: malformed string", start)
 			}
-			return text, nil
+			return string(text), nil
 		}
 	}
 	s.pos = len(s.b)

@@ -22,7 +22,7 @@ type addedVocabulary struct {
 // newAddedVocabulary gives each token the id that Hugging Face gives it: the model's, or the next free one. An id in the
 // file that differs is an error.
 func newAddedVocabulary(tokens []sugarme.TokenConfig, model sugarme.Model, normalize func(string) string) (addedVocabulary, error) {
-	a := addedVocabulary{ids: make(map[string]int), byID: make(map[int]sugarme.TokenConfig)}
+	a := addedVocabulary{ids: make(map[string]int, len(tokens)), byID: make(map[int]sugarme.TokenConfig, len(tokens))}
 	next := model.GetVocabSize()
 	for i, token := range tokens {
 		if token.Content == "" {

@@ -2,6 +2,7 @@ package tokenizer
 
 import (
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	sugarme "github.com/sugarme/tokenizer"
@@ -17,40 +18,40 @@ type bpe struct {
 	ignoreMerges bool   // a word in the vocabulary is not taken apart
 }
 
-type pair struct{ left, right int }
+type pair struct{ left, right int32 }
 
-type merge struct {
-	rank, id int
-	token    string
-}
+type merge struct{ rank, id int32 }
 
 var _ sugarme.Model = (*bpe)(nil)
 
-func newBPE(v vocabulary, merges [][2]string, unk string, fuseUnk, ignoreMerges bool) (*bpe, error) {
-	m := &bpe{vocabulary: v, merges: make(map[pair]merge, len(merges)), unk: unk, fuseUnk: fuseUnk, ignoreMerges: ignoreMerges}
+// newBPE has room for so many merges, which are yet to be learned.
+func newBPE(v vocabulary, merges int, unk string, fuseUnk, ignoreMerges bool) (*bpe, error) {
 	if _, ok := v[unk]; unk != "" && !ok {
 		return nil, fmt.Errorf("unk_token: %q is not in the vocabulary", unk)
 	}
-	for rank, parts := range merges {
-		var ids [3]int
-		merged := parts[0] + parts[1]
-		for i, token := range [...]string{parts[0], parts[1], merged} {
-			id, ok := v[token]
-			if !ok {
-				return nil, fmt.Errorf("merges[%d]: %q is not in the vocabulary", rank, token)
-			}
-			ids[i] = id
+	return &bpe{vocabulary: v, merges: make(map[pair]merge, merges), unk: unk, fuseUnk: fuseUnk, ignoreMerges: ignoreMerges}, nil
+}
+
+// learn adds a merge; those with lower ranks come first.
+func (m *bpe) learn(rank int, left, right string) error {
+	var ids [3]int32
+	for i, token := range [...]string{left, right, left + right} {
+		id, ok := m.vocabulary[token]
+		if !ok {
+			return fmt.Errorf("%q is not in the vocabulary", token)
 		}
-		m.merges[pair{ids[0], ids[1]}] = merge{rank, ids[2], merged}
+		ids[i] = int32(id)
 	}
-	return m, nil
+	m.merges[pair{ids[0], ids[1]}] = merge{int32(rank), ids[2]}
+	return nil
 }
 
 // symbol is a part of a word, linked to its neighbours by index. A part that was merged into its left one has length 0.
 type symbol struct {
-	id, length int
-	token      string
+	id         int32
+	length     int
 	prev, next int // -1 at the ends
+	unknown    bool
 }
 
 // Tokenize returns the parts of one word. Offsets are bytes of the word without the
@@ -59,44 +60,51 @@ func (m *bpe) Tokenize(word string) ([]sugarme.Token, error) {
 	if id, ok := m.vocabulary[word]; ok && m.ignoreMerges {
 		return []sugarme.Token{{Id: id, Value: word, Offsets: []int{0, len(word)}}}, nil
 	}
-	symbols := m.symbols(word)
+	symbols, kept := m.symbols(word)
 	m.mergeAll(symbols)
 	var tokens []sugarme.Token
 	start := 0
 	for _, s := range symbols {
 		if s.length > 0 {
-			tokens = append(tokens, sugarme.Token{Id: s.id, Value: s.token, Offsets: []int{start, start + s.length}})
+			token := sugarme.Token{Id: int(s.id), Value: kept[start : start+s.length], Offsets: []int{start, start + s.length}}
+			if s.unknown {
+				token.Value = m.unk
+			}
+			tokens = append(tokens, token)
 			start += s.length
 		}
 	}
 	return tokens, nil
 }
 
-// symbols returns the characters of a word.
-func (m *bpe) symbols(word string) []symbol {
-	symbols := make([]symbol, 0, utf8.RuneCountInString(word))
+// symbols returns the characters of a word, and the word without those that vanish.
+func (m *bpe) symbols(word string) (symbols []symbol, kept string) {
+	symbols = make([]symbol, 0, utf8.RuneCountInString(word))
+	var text strings.Builder
+	text.Grow(len(word))
 	afterUnknown := false
 	for i, r := range word {
 		size := utf8.RuneLen(r)
-		token := word[i : i+size]
-		id, known := m.vocabulary[token]
+		id, known := m.vocabulary[word[i:i+size]]
 		switch {
 		case known:
 		case m.unk == "":
 			continue
 		case m.fuseUnk && afterUnknown:
+			text.WriteString(word[i : i+size])
 			symbols[len(symbols)-1].length += size
 			continue
 		default:
-			id, token = m.vocabulary[m.unk], m.unk
+			id = m.vocabulary[m.unk]
 		}
+		text.WriteString(word[i : i+size])
 		afterUnknown = !known
-		symbols = append(symbols, symbol{id: id, length: size, token: token, prev: len(symbols) - 1, next: len(symbols) + 1})
+		symbols = append(symbols, symbol{id: int32(id), length: size, prev: len(symbols) - 1, next: len(symbols) + 1, unknown: !known})
 	}
 	if len(symbols) > 0 {
 		symbols[len(symbols)-1].next = -1
 	}
-	return symbols
+	return symbols, text.String()
 }
 
 func (m *bpe) mergeAll(symbols []symbol) {
@@ -124,7 +132,7 @@ func (m *bpe) mergeAll(symbols []symbol) {
 		if !ok || now.id != top.id {
 			continue
 		}
-		left.id, left.token = now.id, now.token
+		left.id = now.id
 		left.length += right.length
 		right.length = 0
 		left.next = right.next
@@ -137,7 +145,10 @@ func (m *bpe) mergeAll(symbols []symbol) {
 }
 
 // candidate is a merge of the symbol at an index with the next one.
-type candidate struct{ rank, id, at int }
+type candidate struct {
+	rank, id int32
+	at       int
+}
 
 func (c candidate) before(d candidate) bool {
 	return c.rank < d.rank || c.rank == d.rank && c.at < d.at

@@ -2,7 +2,6 @@ package tokenizer
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -108,20 +107,6 @@ func TestGolden(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-func TestDecodeUTF8(t *testing.T) {
-	var golden map[string]string
-	readJSON(t, "utf8.json", &golden)
-	for bytes, want := range golden {
-		b, err := hex.DecodeString(bytes)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := DecodeUTF8(b); got != want {
-			t.Errorf("%s: got %+q, want %+q", bytes, got, want)
-		}
 	}
 }
 

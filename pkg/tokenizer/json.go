@@ -2,7 +2,6 @@ package tokenizer
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,25 +9,54 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/metatt/metatt/pkg/internal/rawjson"
 )
 
 // object is a JSON object read field by field, so that a field that nobody read is an error and not a silent difference.
 // Unlike encoding/json's structs it takes the case of names seriously. The first error stays until [object.done].
 type object struct {
 	path   string // where it stands in the file: "model."
-	fields map[string]json.RawMessage
+	fields map[string]jsontext.Value
 	err    error
 }
 
+// maxFields bounds an object, so that one of nonsense takes no memory; the widest of the format has a dozen.
+const maxFields = 256
+
+// parseObject finds the fields of an object, which are parts of data.
 func parseObject(path string, data []byte) (*object, error) {
-	o := &object{path: path}
-	if err := json.Unmarshal(data, &o.fields); err != nil {
-		return nil, o.fail("", "%w", jsonError(err))
-	}
-	if o.fields == nil {
-		return nil, o.fail("", "null instead of an object")
+	o := &object{fields: make(map[string]jsontext.Value)}
+	if err := o.parse(path, data); err != nil {
+		return nil, err
 	}
 	return o, nil
+}
+
+// parse takes another object in the place of this one.
+func (o *object) parse(path string, data []byte) error {
+	o.path, o.err = path, nil
+	clear(o.fields)
+	if rawjson.Kind(data) == "null" {
+		return o.fail("", "null instead of an object")
+	}
+	err := rawjson.Members(data, func(name string, value []byte) error {
+		if _, twice := o.fields[name]; twice {
+			return fmt.Errorf("the field %.40q comes twice", name)
+		}
+		if len(o.fields) == maxFields {
+			return fmt.Errorf("more than %d fields", maxFields)
+		}
+		o.fields[name] = value
+		return nil
+	})
+	if err != nil {
+		return o.fail("", "%w", err)
+	}
+	return nil
 }
 
 // fail records an error about a field, or about the object itself.
@@ -44,7 +72,7 @@ func (o *object) fail(field, format string, args ...any) error {
 }
 
 // take returns a field's bytes and counts it as read. They are nil where it is absent or null.
-func (o *object) take(name string) json.RawMessage {
+func (o *object) take(name string) jsontext.Value {
 	raw := o.fields[name]
 	delete(o.fields, name)
 	if string(bytes.TrimSpace(raw)) == "null" {
@@ -76,7 +104,7 @@ func (o *object) need(name string, value any) {
 	}
 }
 
-func (o *object) decode(name string, raw json.RawMessage, value any) {
+func (o *object) decode(name string, raw jsontext.Value, value any) {
 	if err := json.Unmarshal(raw, value); err != nil {
 		o.fail(name, "%w", jsonError(err))
 	}
@@ -115,33 +143,45 @@ func (o *object) done() error {
 }
 
 // elements calls read with each element of an array, in turn and until the first error, so that an array of nonsense
-// takes no memory. The element is valid during the call only.
-func (o *object) elements(name string, read func(place string, element json.RawMessage)) {
+// takes no memory.
+func (o *object) elements(name string, read func(i int, element jsontext.Value)) {
 	raw := o.take(name)
 	if raw == nil {
 		return
 	}
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	if start, _ := decoder.Token(); start != json.Delim('[') {
+	err := rawjson.Elements(raw, func(i int, element []byte) error {
+		read(i, element)
+		return o.err
+	})
+	if wrongKind := (*rawjson.KindError)(nil); errors.As(err, &wrongKind) {
 		o.fail(name, "%s where an array belongs", excerpt(raw))
-		return
-	}
-	var element json.RawMessage
-	for i := 0; o.err == nil && decoder.More(); i++ {
-		if err := decoder.Decode(&element); err != nil {
-			o.fail(name, "%w", err)
-			return
-		}
-		read(fmt.Sprintf("%s[%d]", name, i), element)
+	} else if err != nil && o.err == nil {
+		o.fail(name, "%w", err)
 	}
 }
 
+// element is the place of an array's i-th element.
+func element(name string, i int) string { return fmt.Sprintf("%s[%d]", name, i) }
+
 // vocabulary reads a map of tokens to ids.
 func (o *object) vocabulary(name string) vocabulary {
-	var ids map[string]int
-	o.need(name, &ids)
-	for token, id := range ids {
+	raw := o.take(name)
+	if raw == nil {
+		o.fail(name, "the field is missing")
+		return nil
+	}
+	ids := make(vocabulary, rawjson.Len(raw))
+	err := rawjson.Members(raw, func(token string, value []byte) error {
+		id, err := strconv.Atoi(string(value))
+		if err != nil {
+			o.decode(name, value, &id) // for its error
+		}
 		o.checkID(name, token, id)
+		ids[token] = id
+		return o.err
+	})
+	if err != nil && o.err == nil {
+		o.fail(name, "%w", jsonError(err))
 	}
 	return ids
 }
@@ -153,15 +193,22 @@ func (o *object) checkID(field, token string, id int) {
 }
 
 // excerpt returns the beginning of a value, on one line.
-func excerpt(raw json.RawMessage) string {
+func excerpt(raw jsontext.Value) string {
 	return fmt.Sprintf("%.40s", strings.Join(strings.Fields(string(raw[:min(len(raw), 200)])), " "))
 }
 
 // jsonError puts a type error into the words of the file.
 func jsonError(err error) error {
-	var wrongType *json.UnmarshalTypeError
-	if errors.As(err, &wrongType) {
-		return fmt.Errorf("%s where a value of type %s belongs", wrongType.Value, wrongType.Type)
+	var wrongType *json.SemanticError
+	if !errors.As(err, &wrongType) {
+		return err
 	}
-	return err
+	kind := rawjson.Kind(wrongType.JSONValue)
+	if len(wrongType.JSONValue) == 0 {
+		kind = wrongType.JSONKind.String()
+	}
+	if kind == "number" {
+		kind += " " + excerpt(wrongType.JSONValue)
+	}
+	return fmt.Errorf("%s where a value of type %s belongs", kind, wrongType.GoType)
 }

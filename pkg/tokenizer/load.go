@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Load reads the tokenizer of a Hugging Face model folder: tokenizer.json, or else vocab.txt (BERT) or vocab.json and
@@ -31,32 +33,54 @@ type files struct {
 }
 
 func (f files) load() (*Tokenizer, error) {
-	if data, err := f.read("tokenizer.json"); err == nil {
-		t, err := parseTokenizerJSON(data)
-		return t, f.named("tokenizer.json", err)
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	if data, err := f.read("vocab.txt"); err == nil {
-		return f.bert(data)
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	if data, err := f.read("vocab.json"); err == nil {
-		return f.roberta(data)
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	for _, format := range []struct {
+		name string
+		load func(content string) (*Tokenizer, error)
+	}{
+		{"tokenizer.json", f.tokenizerJSON},
+		{"vocab.txt", f.bert},
+		{"vocab.json", f.roberta},
+	} {
+		content, err := f.read(format.name)
+		if err == nil {
+			return format.load(content)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
 	}
 	return nil, fmt.Errorf("%s has none of tokenizer.json, vocab.txt and vocab.json", f.dir)
 }
 
-func (f files) read(name string) ([]byte, error) {
-	data, err := os.ReadFile(filepath.Join(f.dir, name))
-	if err == nil {
-		fmt.Fprintf(f.digest, "%s %d\n", name, len(data))
-		f.digest.Write(data)
+func (f files) tokenizerJSON(content string) (*Tokenizer, error) {
+	t, err := parseTokenizerJSON([]byte(content))
+	return t, f.named("tokenizer.json", err)
+}
+
+// maxFile is far above any tokenizer's file.
+const maxFile = 256 << 20
+
+// read returns a string because the tokens of a vocabulary are parts of it.
+func (f files) read(name string) (string, error) {
+	file, err := os.Open(filepath.Join(f.dir, name))
+	if err != nil {
+		return "", err
 	}
-	return data, err
+	defer file.Close()
+	stat, err := file.Stat()
+	if err != nil {
+		return "", err
+	}
+	if stat.Size() > maxFile {
+		return "", f.named(name, fmt.Errorf("%d bytes, want at most %d", stat.Size(), maxFile))
+	}
+	var content strings.Builder
+	content.Grow(int(stat.Size()))
+	if _, err := io.Copy(&content, io.LimitReader(file, stat.Size())); err != nil {
+		return "", err
+	}
+	fmt.Fprintf(f.digest, "%s %d\n%s", name, content.Len(), content.String())
+	return content.String(), nil
 }
 
 // named puts the path of a file in front of an error about its content.

@@ -30,7 +30,7 @@ func TestParseTokenizerJSONErrors(t *testing.T) {
 		{"wordpiece", fields{"model": nil}, `model.type: "" is not supported, only WordPiece and BPE`},
 		{"wordpiece", fields{"model/type": raw(`"Unigram"`)}, `model.type: "Unigram" is not supported, only WordPiece and BPE`},
 		{"wordpiece", fields{"model/type": nil}, "model.type: the field is missing"},
-		{"wordpiece", fields{"model": raw(`[]`)}, "model: array where a value of type"},
+		{"wordpiece", fields{"model": raw(`[]`)}, "model: array where an object belongs"},
 		{"wordpiece", fields{"model/vocab": nil}, "model.vocab: the field is missing"},
 		{"wordpiece", fields{"model/vocab": raw(`{"[UNK]":-1}`)}, `model.vocab: the id of "[UNK]", -1, is outside 0…2147483647`},
 		{"wordpiece", fields{"model/vocab": raw(`{"[UNK]":2147483648}`)}, `model.vocab: the id of "[UNK]", 2147483648, is outside`},
@@ -71,7 +71,9 @@ func TestParseTokenizerJSONErrors(t *testing.T) {
 		{"bytelevel", fields{"model/merges": nil}, "model.merges: the field is missing"},
 		{"bytelevel", fields{"model/merges": raw(`["a b c"]`)}, `model.merges[0]: "a b c" is not two tokens`},
 		{"bytelevel", fields{"model/merges": raw(`[["a"]]`)}, `model.merges[0]: ["a"] is not two tokens`},
-		{"bytelevel", fields{"model/merges": raw(`["a a","x y"]`)}, `model: merges[1]: "xy" is not in the vocabulary`},
+		{"bytelevel", fields{"model/merges": raw(`["a a","x y"]`)}, `model.merges[1]: "xy" is not in the vocabulary`},
+		{"bytelevel", fields{"post_processor/cls": raw(`[]`)}, "post_processor.cls: 0 values instead of a token and its id"},
+		{"bytelevel", fields{"post_processor/cls": raw(`{}`)}, "post_processor.cls: {} where an array belongs"},
 		{"bytelevel", fields{"post_processor/cls": raw(`["<s>"]`)}, "post_processor.cls: 1 values instead of a token and its id"},
 		{"bytelevel", fields{"post_processor/sep": raw(`["</s>",-1]`)}, `post_processor.sep: the id of "</s>", -1, is outside`},
 		{"bytelevel", fields{"post_processor/sep": nil}, "post_processor.sep: the field is missing"},
@@ -82,9 +84,10 @@ func TestParseTokenizerJSONErrors(t *testing.T) {
 		}
 	}
 	for data, want := range map[string]string{
-		"":             "unexpected end of JSON input",
-		"null":         "null instead of an object",
-		"{\"a\":\xff}": "the file is not UTF-8",
+		"":              "unexpected EOF",
+		"null":          "null instead of an object",
+		`{"a":1,"a":1}`: `the field "a" comes twice`,
+		"{\"a\":\xff}":  "the file is not UTF-8",
 	} {
 		if _, err := parseTokenizerJSON([]byte(data)); err == nil || err.Error() != want {
 			t.Errorf("%q: got %v, want %s", data, err, want)
@@ -185,9 +188,9 @@ func TestLoadErrors(t *testing.T) {
 		want  string
 	}{
 		{nil, "tokenizer: DIR has none of tokenizer.json, vocab.txt and vocab.json"},
-		{map[string]string{"tokenizer.json": "{"}, "tokenizer: DIR/tokenizer.json: unexpected end of JSON input"},
+		{map[string]string{"tokenizer.json": "{"}, "tokenizer: DIR/tokenizer.json: byte 1: unexpected EOF"},
 		{map[string]string{"vocab.txt": "a\nb\n"}, "tokenizer: DIR: "},
-		{map[string]string{"vocab.txt": vocab, "tokenizer_config.json": "[]"}, "tokenizer: DIR/tokenizer_config.json: array where"},
+		{map[string]string{"vocab.txt": vocab, "tokenizer_config.json": "[]"}, "tokenizer: DIR/tokenizer_config.json: array where an object belongs"},
 		{
 			map[string]string{"vocab.txt": vocab, "tokenizer_config.json": `{"cls_token":"[X]"}`},
 			`tokenizer: DIR: cls_token "[X]" is not in the vocabulary`,

@@ -3,6 +3,7 @@ package tokenizer
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 
 	sugarme "github.com/sugarme/tokenizer"
@@ -47,6 +48,15 @@ func TestModels(t *testing.T) {
 		if !slices.Equal(values, c.want) || !slices.Equal(starts, c.starts) {
 			t.Errorf("%q: got %q at %v, want %q at %v", c.word, values, starts, c.want, c.starts)
 		}
+	}
+}
+
+// Time is in proportion to the word, also where most of it vanishes; were it to its square, this would not end.
+func TestALongWordOfUnknownCharacters(t *testing.T) {
+	model := mustParse(t, variant(t, "bytelevel", nil)).model
+	tokens, err := model.Tokenize(strings.Repeat("漢", 1<<20) + "a")
+	if err != nil || len(tokens) != 1 || tokens[0].Value != "a" {
+		t.Errorf("%v, %v", tokens, err)
 	}
 }
 

@@ -1,9 +1,11 @@
 package tokenizer
 
 import (
-	"encoding/json"
+	"cmp"
 	"math"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 func (o *object) postProcessor() (postProcessor, error) {
@@ -31,33 +33,61 @@ func (o *object) postProcessor() (postProcessor, error) {
 func (o *object) namedID(name string) int32 {
 	var token string
 	var id int
-	var raw []json.RawMessage
-	o.need(name, &raw)
-	if len(raw) != 2 {
-		o.fail(name, "%d values instead of a token and its id", len(raw))
-		return 0
+	if o.fields[name] == nil {
+		o.fail(name, "the field is missing")
 	}
-	o.decode(name, raw[0], &token)
-	o.decode(name, raw[1], &id)
+	values := 0
+	o.elements(name, func(i int, raw jsontext.Value) {
+		values++
+		switch i {
+		case 0:
+			o.decode(name, raw, &token)
+		case 1:
+			o.decode(name, raw, &id)
+		}
+	})
+	if values != 2 {
+		o.fail(name, "%d values instead of a token and its id", values)
+	}
 	o.checkID(name, token, id)
 	return int32(id)
 }
 
 func (o *object) templateProcessing() (postProcessor, error) {
-	var tokens map[string]struct {
-		IDs []int `json:"ids"`
-	}
-	o.need("special_tokens", &tokens)
-	specials := make(map[string][]int32, len(tokens))
-	for name, token := range tokens {
-		specials[name] = make([]int32, len(token.IDs))
-		for i, id := range token.IDs {
-			o.checkID("special_tokens", name, id)
-			specials[name][i] = int32(id)
-		}
+	specials := o.specialTokens()
+	if o.err != nil {
+		return postProcessor{}, o.err
 	}
 	p := postProcessor{single: o.template("single", "A", specials), pair: o.template("pair", "AB", specials)}
 	return p, o.done()
+}
+
+// specialTokens reads the ids of the tokens that templates name.
+func (o *object) specialTokens() map[string][]int32 {
+	const field = "special_tokens"
+	raw := o.take(field)
+	if raw == nil {
+		o.fail(field, "the field is missing")
+		return nil
+	}
+	tokens, err := parseObject(o.path+field+".", raw)
+	if err != nil {
+		o.err = cmp.Or(o.err, err)
+		return nil
+	}
+	specials := make(map[string][]int32, len(tokens.fields))
+	for name, raw := range tokens.fields {
+		var token struct {
+			IDs []int `json:"ids"`
+		}
+		o.decode(field, raw, &token)
+		specials[name] = make([]int32, len(token.IDs))
+		for i, id := range token.IDs {
+			o.checkID(field, name, id)
+			specials[name][i] = int32(id)
+		}
+	}
+	return specials
 }
 
 // template reads a template in which each of the sequences (a letter each) stands once.
@@ -67,12 +97,16 @@ func (o *object) template(name, sequences string, specials map[string][]int32) t
 	}
 	var pieces []piece
 	var seen string
-	o.elements(name, func(place string, element json.RawMessage) {
+	o.elements(name, func(i int, raw jsontext.Value) {
+		place := element(name, i)
+		if i == maxFields {
+			o.fail(place, "more than %d pieces", maxFields)
+		}
 		var entry map[string]struct {
 			ID     string `json:"id"`
 			TypeID int    `json:"type_id"`
 		}
-		o.decode(place, element, &entry)
+		o.decode(place, raw, &entry)
 		if len(entry) != 1 {
 			o.fail(place, "%d pieces instead of one", len(entry))
 		}

@@ -16,9 +16,11 @@ import (
 	"unicode/utf8"
 
 	sugarme "github.com/sugarme/tokenizer"
+
+	"github.com/metatt/metatt/pkg/textenc"
 )
 
-// Input is one text, or a pair of texts when HasPair is set. Text that is not valid UTF-8 is read as [DecodeUTF8] does.
+// Input is one text, or a pair of texts when HasPair is set. Text that is not valid UTF-8 is read as [textenc.DecodeUTF8] does.
 type Input struct {
 	Text, Pair string
 	HasPair    bool
@@ -121,7 +123,7 @@ func (t *Tokenizer) encode(in Input, maxLength int, w *worker) (Encoding, error)
 // appendIDs appends the ids of one text, without special tokens of the template.
 func (t *Tokenizer) appendIDs(ids []int32, text string, w *worker) ([]int32, error) {
 	if !utf8.ValidString(text) {
-		text = DecodeUTF8([]byte(text))
+		text = textenc.DecodeUTF8([]byte(text))
 	}
 	return t.added.raw.split(ids, text, func(ids []int32, gap string) ([]int32, error) {
 		if t.added.normalized.count == 0 {

@@ -2,12 +2,14 @@ package tokenizer
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
-	"strings"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	sugarme "github.com/sugarme/tokenizer"
+
+	"github.com/metatt/metatt/pkg/internal/rawjson"
 )
 
 // parseTokenizerJSON reads a tokenizer.json. What it stores about truncation and padding is the caller's to decide at
@@ -125,41 +127,55 @@ func (o *object) bpe() (*bpe, error) {
 	o.only("continuing_subword_prefix", `""`)
 	o.only("end_of_word_suffix", `""`)
 	v := o.vocabulary("vocab")
-	merges := o.merges()
-	if err := o.done(); err != nil {
-		return nil, err
+	if o.err != nil {
+		return nil, o.err
 	}
-	model, err := newBPE(v, merges, unk, fuseUnk, ignoreMerges)
+	model, err := newBPE(v, rawjson.Len(o.fields["merges"]), unk, fuseUnk, ignoreMerges)
 	if err != nil {
 		return nil, o.fail("", "%w", err)
 	}
-	return model, nil
+	o.merges(model)
+	return model, o.done()
 }
 
-// merges reads the merges, as pairs or as the older lines "left right".
-func (o *object) merges() [][2]string {
+// merges reads the merges into the model, as pairs or as the older lines "left right".
+func (o *object) merges(model *bpe) {
 	if o.fields["merges"] == nil {
 		o.fail("merges", "the field is missing")
 	}
-	var merges [][2]string
-	o.elements("merges", func(place string, element json.RawMessage) {
-		var line string
-		var tokens []string
-		if element[0] == '"' {
-			o.decode(place, element, &line)
-			tokens = strings.Split(line, " ")
+	rank := 0
+	var pair []string
+	o.elements("merges", func(i int, raw jsontext.Value) {
+		var left, right string
+		var ok bool
+		if raw.Kind() == '"' {
+			line, err := jsontext.AppendUnquote(nil, raw)
+			if err != nil {
+				o.fail(element("merges", i), "%w", err)
+				return
+			}
+			if isVersion(string(line)) {
+				return
+			}
+			left, right, ok = twoTokens(string(line))
 		} else {
-			o.decode(place, element, &tokens)
+			if err := json.Unmarshal(raw, &pair); err != nil {
+				o.fail(element("merges", i), "%w", jsonError(err))
+				return
+			}
+			if ok = len(pair) == 2; ok {
+				left, right = pair[0], pair[1]
+			}
 		}
-		switch {
-		case strings.HasPrefix(line, "#version"):
-		case len(tokens) != 2:
-			o.fail(place, "%s is not two tokens", excerpt(element))
-		default:
-			merges = append(merges, [2]string(tokens))
+		if !ok {
+			o.fail(element("merges", i), "%s is not two tokens", excerpt(raw))
+			return
 		}
+		if err := model.learn(rank, left, right); err != nil {
+			o.fail(element("merges", i), "%w", err)
+		}
+		rank++
 	})
-	return merges
 }
 
 func (o *object) byteLevelEncoder(model sugarme.Model) (textEncoder, error) {
@@ -183,10 +199,14 @@ func (o *object) byteLevelEncoder(model sugarme.Model) (textEncoder, error) {
 	return newByteLevelEncoder(model, addPrefixSpace), nil
 }
 
+// minAddedToken is the length of an entry that has all its fields.
+const minAddedToken = 100
+
 func (o *object) addedTokens() []sugarme.TokenConfig {
-	var tokens []sugarme.TokenConfig
-	o.elements("added_tokens", func(place string, element json.RawMessage) {
-		entry, err := parseObject(place+".", element)
+	tokens := make([]sugarme.TokenConfig, 0, len(o.fields["added_tokens"])/minAddedToken)
+	entry := &object{fields: make(map[string]jsontext.Value)} // one for all of them
+	o.elements("added_tokens", func(i int, raw jsontext.Value) {
+		err := entry.parse(element("added_tokens", i)+".", raw)
 		if err == nil {
 			var t sugarme.TokenConfig
 			entry.need("id", &t.Id)

@@ -2,16 +2,17 @@ package tokenizer
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 
+	"github.com/go-json-experiment/json/jsontext"
 	sugarme "github.com/sugarme/tokenizer"
 )
 
@@ -36,8 +37,8 @@ func robertaTokens() namedTokens {
 func (t namedTokens) id(name string) int32 { return int32(t[name].Id) }
 
 // bert builds the tokenizer that transformers' BertTokenizer makes of vocab.txt, a token a line.
-func (f files) bert(vocab []byte) (*Tokenizer, error) {
-	v := make(vocabulary)
+func (f files) bert(vocab string) (*Tokenizer, error) {
+	v := make(vocabulary, linesAtMost(vocab))
 	for i, line := range lines(vocab) {
 		v[strings.TrimRightFunc(line, unicode.IsSpace)] = i
 	}
@@ -63,19 +64,22 @@ func (f files) bert(vocab []byte) (*Tokenizer, error) {
 }
 
 // roberta builds the tokenizer that transformers' RobertaTokenizer makes of vocab.json and merges.txt.
-func (f files) roberta(vocab []byte) (*Tokenizer, error) {
+func (f files) roberta(vocab string) (*Tokenizer, error) {
 	// Wrapped, because the whole file is the map.
-	o := &object{fields: map[string]json.RawMessage{"": vocab}}
+	o := &object{fields: map[string]jsontext.Value{"": []byte(vocab)}}
 	v := o.vocabulary("")
 	if o.err != nil {
 		return nil, f.named("vocab.json", o.err)
 	}
-	data, err := f.read("merges.txt")
+	merges, err := f.read("merges.txt")
 	if err != nil {
 		return nil, err
 	}
-	merges, at, err := parseMerges(lines(data))
+	model, err := newBPE(v, linesAtMost(merges), "", false, false)
 	if err != nil {
+		return nil, f.named("vocab.json", err)
+	}
+	if at, err := model.learnLines(merges); err != nil {
 		return nil, f.named(fmt.Sprintf("merges.txt:%d", at+1), err)
 	}
 	config, tokens, err := f.tokenizerConfig(robertaTokens(), v)
@@ -87,36 +91,55 @@ func (f files) roberta(vocab []byte) (*Tokenizer, error) {
 	if config.err != nil {
 		return nil, f.named("tokenizer_config.json", config.err)
 	}
-	model, err := newBPE(v, merges, "", false, false)
-	if err != nil {
-		return nil, f.named("merges.txt", err)
-	}
 	post := robertaProcessing(tokens.id("cls_token"), tokens.id("sep_token"))
 	return f.assemble(model, newByteLevelEncoder(model, addPrefixSpace), config, tokens, post)
 }
 
-// lines splits a file at line feeds, without carriage returns in front of them and an empty last line.
-func lines(data []byte) []string {
-	all := strings.Split(strings.ReplaceAll(string(data), "\r\n", "\n"), "\n")
-	if all[len(all)-1] == "" {
-		all = all[:len(all)-1]
+// lines splits a file at line feeds, without carriage returns in front of them.
+func lines(text string) iter.Seq2[int, string] {
+	return func(yield func(int, string) bool) {
+		i := 0
+		for line := range strings.Lines(text) {
+			if text, ended := strings.CutSuffix(line, "\n"); ended {
+				line = strings.TrimSuffix(text, "\r")
+			}
+			if !yield(i, line) {
+				return
+			}
+			i++
+		}
 	}
-	return all
 }
 
-// parseMerges reads lines "left right", without a header "#version". With an error it returns the line's index.
-func parseMerges(lines []string) (merges [][2]string, at int, err error) {
-	for i, line := range lines {
-		if strings.HasPrefix(line, "#version") {
+// linesAtMost bounds how many different lines a file has. Of those shorter than three letters there are too few to
+// matter, so that a file of line ends claims nothing.
+func linesAtMost(text string) int { return min(strings.Count(text, "\n")+1, len(text)/4) }
+
+// learnLines reads merges.txt: lines "left right", and a header "#version". With an error it returns the line's index.
+func (m *bpe) learnLines(text string) (at int, err error) {
+	rank := 0
+	for i, line := range lines(text) {
+		if isVersion(line) {
 			continue
 		}
-		tokens := strings.Split(line, " ")
-		if len(tokens) != 2 {
-			return nil, i, fmt.Errorf("%.40q is not two tokens", line)
+		left, right, ok := twoTokens(line)
+		if !ok {
+			return i, fmt.Errorf("%.40q is not two tokens", line)
 		}
-		merges = append(merges, [2]string(tokens))
+		if err := m.learn(rank, left, right); err != nil {
+			return i, err
+		}
+		rank++
 	}
-	return merges, 0, nil
+	return 0, nil
+}
+
+// isVersion says whether a line is the header of merges.txt, which old tokenizer.json files hold, too.
+func isVersion(line string) bool { return strings.HasPrefix(line, "#version") }
+
+func twoTokens(line string) (left, right string, ok bool) {
+	left, right, ok = strings.Cut(line, " ")
+	return left, right, ok && !strings.Contains(right, " ")
 }
 
 // tokenizerConfig reads tokenizer_config.json and special_tokens_map.json, both optional, and the special tokens as they
@@ -129,12 +152,12 @@ func (f files) tokenizerConfig(tokens namedTokens, v vocabulary) (*object, named
 	for _, name := range []string{"special_tokens_map.json", "tokenizer_config.json"} {
 		data, err := f.read(name)
 		if errors.Is(err, fs.ErrNotExist) {
-			data, err = []byte("{}"), nil
+			data, err = "{}", nil
 		}
 		if err != nil {
 			return nil, nil, err
 		}
-		if config, err = parseObject("", data); err != nil {
+		if config, err = parseObject("", []byte(data)); err != nil {
 			return nil, nil, f.named(name, err)
 		}
 		for name, token := range tokens {

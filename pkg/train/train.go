@@ -187,7 +187,7 @@ func (t *trainer) step(step int, batch data.Batch) error {
 	var loss float64
 	torch.Seed(stepSeed(t.Options.Seed, step))
 	torch.Scoped(func() {
-		pass := t.Adapter.Begin(adapter.Step{DType: t.DType, Training: true})
+		pass := t.Adapter.Begin(adapter.Step{DType: t.DType, Training: true, Tokens: int64(len(batch.IDs))})
 		objective := t.loss(t.Model.Forward(in, pass, true), batch)
 		loss = objective.Item()
 		if math.IsNaN(loss) || math.IsInf(loss, 0) {

@@ -21,79 +21,78 @@ import (
 // maxProgram bounds the pickle itself, which names tensors and holds none.
 const maxProgram = 64 << 20
 
-// File is an open pytorch_model.bin. Its methods may be called from several
-// goroutines at once.
-type File struct {
-	path    string
-	f       *os.File
-	tensors []safetensors.Info
-	index   map[string]int
-}
-
 // Open runs the program of a file and checks every tensor against its storage.
 // The error is a [*safetensors.FormatError], a [*safetensors.UnsupportedError]
 // (other objects than tensors among them) or the operating system's.
-func Open(path string) (*File, error) {
+func Open(path string) (*safetensors.Tensors, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	stat, err := f.Stat()
-	file := &File{path: path, f: f, index: map[string]int{}}
+	var infos []safetensors.Info
 	if err == nil {
-		err = file.read(f, stat.Size())
+		infos, err = reader{path}.read(f, stat.Size())
+	}
+	var tensors *safetensors.Tensors
+	if err == nil {
+		tensors, err = safetensors.NewTensors(f, infos)
 	}
 	if err != nil {
 		f.Close()
 		return nil, err
 	}
-	return file, nil
+	return tensors, nil
 }
 
-func (f *File) corrupt(format string, args ...any) error {
+// reader puts a file's path in front of what is wrong with it.
+type reader struct{ path string }
+
+func (f reader) corrupt(format string, args ...any) error {
 	return &safetensors.FormatError{Path: f.path, Problem: fmt.Sprintf(format, args...)}
 }
 
-func (f *File) unsupported(format string, args ...any) error {
+func (f reader) unsupported(format string, args ...any) error {
 	return &safetensors.UnsupportedError{Path: f.path, Problem: fmt.Sprintf(format, args...)}
 }
 
-func (f *File) read(r io.ReaderAt, size int64) error {
+// read returns the tensors in the order of the dict.
+func (f reader) read(r io.ReaderAt, size int64) ([]safetensors.Info, error) {
 	archive, err := zip.NewReader(r, size)
 	if err != nil {
 		var head [2]byte
 		if _, err := r.ReadAt(head[:], 0); err == nil && head[0] == 0x80 {
-			return f.unsupported("in the form of PyTorch before 1.6; load it with PyTorch and save it again")
+			return nil, f.unsupported("in the form of PyTorch before 1.6; load it with PyTorch and save it again")
 		}
-		return f.corrupt("%v", err)
+		return nil, f.corrupt("%v", err)
 	}
 	members, root, err := f.members(archive, size)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if order, ok := members[root+"byteorder"]; ok {
 		text, err := f.content(r, order, 16)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if !bytes.Equal(text, []byte("little")) {
-			return f.unsupported("byte order %q", text)
+			return nil, f.unsupported("byte order %q", text)
 		}
 	}
 	program, err := f.content(r, members[root+"data.pkl"], maxProgram)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	value, err := newMachine(program, 8*size+512<<10).run()
 	if other := unsupported(""); errors.As(err, &other) {
-		return f.unsupported("%s", string(other))
+		return nil, f.unsupported("%s", string(other))
 	}
 	if err != nil {
-		return f.corrupt("%v", err)
+		return nil, f.corrupt("%v", err)
 	}
 	state, ok := value.(*dict)
 	if !ok {
-		return f.unsupported("holds %T, want a dict of tensors", value)
+		return nil, f.unsupported("holds %T, want a dict of tensors", value)
 	}
 	return f.collect(state, members, root)
 }
@@ -103,7 +102,7 @@ type extent struct{ offset, size int64 }
 
 // members finds the archive's files and the folder of its one data.pkl.
 // PyTorch stores them uncompressed, so nothing here can inflate.
-func (f *File) members(archive *zip.Reader, size int64) (members map[string]extent, root string, err error) {
+func (f reader) members(archive *zip.Reader, size int64) (members map[string]extent, root string, err error) {
 	members = make(map[string]extent, len(archive.File))
 	programs := 0
 	for _, member := range archive.File {
@@ -133,7 +132,7 @@ func (f *File) members(archive *zip.Reader, size int64) (members map[string]exte
 	return members, root, nil
 }
 
-func (f *File) content(r io.ReaderAt, e extent, limit int64) ([]byte, error) {
+func (f reader) content(r io.ReaderAt, e extent, limit int64) ([]byte, error) {
 	if e.size > limit {
 		return nil, f.unsupported("member of %d bytes, the limit is %d", e.size, limit)
 	}
@@ -146,7 +145,8 @@ func (f *File) content(r io.ReaderAt, e extent, limit int64) ([]byte, error) {
 
 // collect takes the tensors of the dict; entries of other kinds, a training
 // step for one, are none of a model's.
-func (f *File) collect(state *dict, members map[string]extent, root string) error {
+func (f reader) collect(state *dict, members map[string]extent, root string) ([]safetensors.Info, error) {
+	var infos []safetensors.Info
 	for i, key := range state.keys {
 		t, isTensor := state.values[i].(*tensor)
 		name, isText := key.(string)
@@ -154,30 +154,26 @@ func (f *File) collect(state *dict, members map[string]extent, root string) erro
 			continue
 		}
 		if !isText {
-			return f.unsupported("a tensor under a key that is no text: %v", key)
-		}
-		if _, twice := f.index[name]; twice {
-			return f.corrupt("tensor %.200q twice", name)
+			return nil, f.unsupported("a tensor under a key that is no text: %v", key)
 		}
 		storage, ok := members[root+"data/"+t.storage]
 		if !ok {
-			return f.corrupt("tensor %.200q: no storage %.100q", name, t.storage)
+			return nil, f.corrupt("tensor %.200q: no storage %.100q", name, t.storage)
 		}
 		info, err := f.place(name, t, storage)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		f.index[name] = len(f.tensors)
-		f.tensors = append(f.tensors, info)
+		infos = append(infos, info)
 	}
-	if len(f.tensors) == 0 {
-		return f.unsupported("no tensors at the top level")
+	if len(infos) == 0 {
+		return nil, f.unsupported("no tensors at the top level")
 	}
-	return nil
+	return infos, nil
 }
 
 // place checks that a tensor lies within its storage, one row after the other.
-func (f *File) place(name string, t *tensor, storage extent) (safetensors.Info, error) {
+func (f reader) place(name string, t *tensor, storage extent) (safetensors.Info, error) {
 	bytes, elements := int64(t.dtype.Size()), int64(1)
 	for i := len(t.shape) - 1; i >= 0; i-- {
 		if t.shape[i] > 1 && t.strides[i] != elements {
@@ -201,46 +197,7 @@ func (f *File) place(name string, t *tensor, storage extent) (safetensors.Info, 
 	}, nil
 }
 
-// Names lists the tensors in the order of the dict.
-func (f *File) Names() []string {
-	names := make([]string, len(f.tensors))
-	for i, t := range f.tensors {
-		names[i] = t.Name
-	}
-	return names
-}
-
-// Info describes the tensor of that name.
-func (f *File) Info(name string) (safetensors.Info, bool) {
-	i, ok := f.index[name]
-	if !ok {
-		return safetensors.Info{}, false
-	}
-	return f.tensors[i], true
-}
-
-// Path is the path the file was opened by.
-func (f *File) Path() string { return f.path }
-
-// ReadInto fills dst as [safetensors.File.ReadInto].
-func (f *File) ReadInto(name string, dst []byte) error {
-	t, ok := f.Info(name)
-	if !ok {
-		return fmt.Errorf("%s: no tensor %q", f.path, name)
-	}
-	if int64(len(dst)) != t.Size {
-		return fmt.Errorf("%s: tensor %q has %d bytes, the destination %d", f.path, name, t.Size, len(dst))
-	}
-	if _, err := f.f.ReadAt(dst, t.Offset); err != nil {
-		return f.readError(err)
-	}
-	return nil
-}
-
-// Close releases the file; the infos stay readable.
-func (f *File) Close() error { return f.f.Close() }
-
-func (f *File) readError(err error) error {
+func (f reader) readError(err error) error {
 	if errors.Is(err, io.EOF) {
 		return f.corrupt("truncated while it was being read")
 	}

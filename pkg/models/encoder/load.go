@@ -7,6 +7,7 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/hf"
+	"github.com/metatt/metatt/pkg/spelling"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
@@ -62,7 +63,7 @@ func newLoader(checkpoint *hf.Checkpoint, c *hf.Config, family Family, o Options
 
 // missing is the error for a tensor that the file does not have.
 func missing(c *hf.Checkpoint, name string) error {
-	if near := hf.Nearest(name, c.Names()); near != "" {
+	if near := spelling.Nearest(name, c.Names()); near != "" {
 		return fmt.Errorf("%s: tensor %s is missing; the nearest is %s", c.Path(name), name, near)
 	}
 	return fmt.Errorf("%s: tensor %s is missing", c.Path(name), name)

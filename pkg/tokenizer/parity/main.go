@@ -2,9 +2,10 @@
 //
 //	parity TOKENIZER OUTPUT FILE...
 //
-// A row is encoded twice: the line as one text, and its two longest tab-separated columns as a pair. OUTPUT gets, for each row, text and pair, at
-// each maximum length, the number of ids, the ids and the type ids as little-endian int32. The time that encoding took on
-// one thread, and then on all cores, is printed in seconds.
+// A row is encoded twice: the line as one text, and its two longest tab-separated columns as a pair. A file whose name
+// ends in .texts holds texts that may have line ends, each after its length as a little-endian int32. OUTPUT gets, for
+// each input and at each maximum length, the number of ids, the ids and the type ids as little-endian int32. The time
+// that encoding took on one thread, and then on all cores, is printed in seconds.
 package main
 
 import (
@@ -12,11 +13,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/metatt/metatt/pkg/textenc"
 	"github.com/metatt/metatt/pkg/tokenizer"
 )
 
@@ -45,7 +49,14 @@ func run(tokenizerDir, output string, paths []string) error {
 		if err != nil {
 			return err
 		}
-		inputs = append(inputs, rows(data)...)
+		if strings.HasSuffix(path, ".texts") {
+			inputs, err = appendTexts(inputs, data)
+		} else {
+			inputs = append(inputs, rows(data)...)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
 	}
 	file, err := os.Create(output)
 	if err != nil {
@@ -79,15 +90,28 @@ func run(tokenizerDir, output string, paths []string) error {
 	return file.Close()
 }
 
+// appendTexts reads texts that stand after their lengths.
+func appendTexts(inputs []tokenizer.Input, data []byte) ([]tokenizer.Input, error) {
+	for len(data) > 0 {
+		if len(data) < 4 || int64(binary.LittleEndian.Uint32(data)) > int64(len(data)-4) {
+			return nil, errors.New("a text ends early")
+		}
+		end := 4 + int(binary.LittleEndian.Uint32(data))
+		inputs = append(inputs, tokenizer.Input{Text: textenc.DecodeUTF8(data[4:end])})
+		data = data[end:]
+	}
+	return inputs, nil
+}
+
 // rows splits a file as the GLUE readers do: at line feeds only, one trailing carriage return dropped.
 func rows(data []byte) []tokenizer.Input {
 	var inputs []tokenizer.Input
 	for line := range bytes.Lines(data) {
 		line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
-		inputs = append(inputs, tokenizer.Input{Text: tokenizer.DecodeUTF8(line)})
+		inputs = append(inputs, tokenizer.Input{Text: textenc.DecodeUTF8(line)})
 		if columns := bytes.Split(line, []byte("\t")); len(columns) > 1 {
 			a, b := longestTwo(columns)
-			inputs = append(inputs, tokenizer.Input{Text: tokenizer.DecodeUTF8(a), Pair: tokenizer.DecodeUTF8(b), HasPair: true})
+			inputs = append(inputs, tokenizer.Input{Text: textenc.DecodeUTF8(a), Pair: textenc.DecodeUTF8(b), HasPair: true})
 		}
 	}
 	return inputs

@@ -48,12 +48,6 @@ TEXTS = [
     "\u0e01\u0e33 \u0915\u094d\u0937\u093f \u0627\u0644\u0644\u0651\u064e",
 ]
 
-# Ill-formed and well-formed bytes, in hexadecimal.
-BYTES = """
-61ff62 80 bf8080 c0af c1bf c3 c328 c3a9 e28261 e282ac e0809f e09fbf e0a0 eda080 edbfbf ed9fbf f0808080 f08f f0908080
-f09f98 f09f9878 f48fbfbf f4908080 f5808080 f8888080 fe fefeffff e2e282 f0f09f f09fe282 c3c3a9 00c3 efbfbd e28200
-""".split()
-
 
 def added(token, content, **flags):
     base = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
@@ -238,17 +232,13 @@ def main():
     for base, fields in variants():
         golden.append({"base": base, "fields": fields, "cases": list(cases(build(bases[base], fields)))})
     dump("golden.json", golden)
-    dump("utf8.json", {b: bytes.fromhex(b).decode("utf-8", "replace") for b in BYTES})
     dump("unicode.json", unicode_digests())
 
 
 def dump(name, items):
     """Writes a JSON file, an item a line."""
     with open(os.path.join(HERE, name), "w") as file:
-        if isinstance(items, dict):
-            file.write("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in items.items()) + "\n}\n")
-        else:
-            file.write("[\n" + ",\n".join(json.dumps(i) for i in items) + "\n]\n")
+        file.write("[\n" + ",\n".join(json.dumps(i) for i in items) + "\n]\n")
 
 
 if __name__ == "__main__":
