@@ -49,6 +49,7 @@ type Data struct {
 	Kind     string `yaml:"kind" default:"classification" enum:"classification,regression" for:"custom" aka:"problem_type" doc:"classification among the labels that data.train has, or regression of a number"`
 
 	Shuffle   bool `yaml:"shuffle" default:"true" doc:"a new order of the training set each epoch; false: the file's order"`
+	Cache     bool `yaml:"cache" default:"true" aka:"use_cache" doc:"keep encoded data sets in metatt's cache folder ($METATT_HOME, else the user's)"`
 	MaxLength int  `yaml:"max_length" default:"128" range:"[4,)" aka:"max_seq_length,max_len" doc:"tokens an example is cut to, special tokens included"`
 }
 

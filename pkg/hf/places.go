@@ -10,11 +10,14 @@ import (
 	"strings"
 )
 
-// modelsDir is where Fetch puts models: $METATT_HOME/models, by default
-// metatt/models in the user's cache folder.
-func modelsDir() string {
-	return filepath.Join(cmp.Or(os.Getenv("METATT_HOME"), filepath.Join(userCache(), "metatt")), "models")
+// Home is the folder for what can be brought or made again: $METATT_HOME, by
+// default metatt in the user's cache folder.
+func Home() string {
+	return cmp.Or(os.Getenv("METATT_HOME"), filepath.Join(userCache(), "metatt"))
 }
+
+// modelsDir is where Fetch puts models.
+func modelsDir() string { return filepath.Join(Home(), "models") }
 
 // hubCache is the folder that huggingface_hub keeps models in.
 func hubCache() string {

@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 
 	"github.com/metatt/metatt/pkg/adapter"
@@ -189,6 +190,9 @@ func (a *assembly) loadAdapter(saved *adapter.Saved) (err error) {
 	return nil
 }
 
+// encodedLimit bounds the cache of encoded sets: full GLUE takes a tenth of it.
+const encodedLimit = 4 << 30
+
 func (a *assembly) loadData(ctx context.Context) error {
 	c := a.config
 	tokens, err := tokenizer.Load(a.modelDir)
@@ -214,8 +218,12 @@ func (a *assembly) loadData(ctx context.Context) error {
 			return err
 		}
 	}
+	var cache data.Cache
+	if c.Data.Cache {
+		cache = data.Cache{Dir: filepath.Join(hf.Home(), "encoded"), Limit: encodedLimit}
+	}
 	for set, examples := range map[**data.Set][]glue.Example{&a.trainSet: training, &a.devSet: dev} {
-		if *set, err = data.Encode(ctx, tokens, a.task, examples, c.Data.MaxLength); err != nil {
+		if *set, err = cache.Encode(ctx, tokens, a.task, examples, c.Data.MaxLength); err != nil {
 			if ctx.Err() != nil {
 				return train.ErrInterrupted // nothing has begun: nothing to save
 			}
