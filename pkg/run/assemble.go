@@ -148,6 +148,12 @@ func (a *assembly) loadModel(withHead bool) (err error) {
 	if len(made) > 0 {
 		a.observer.Note(fmt.Sprintf("newly initialised, not in the checkpoint: %s", list(made)))
 	}
+	if len(report.Tied) > 0 {
+		a.observer.Note(fmt.Sprintf("shared tensors of the checkpoint: %s", list(report.Tied)))
+	}
+	if p := a.model.Config().ProblemType; p == "multi_label_classification" {
+		a.observer.Note(fmt.Sprintf("the checkpoint's problem_type is %s; %s has one label for each example, and is trained so", p, a.task.Name))
+	}
 	if len(report.Unexpected) > 0 {
 		a.observer.Note(fmt.Sprintf("in the checkpoint, not used: %s", list(report.Unexpected)))
 	}
