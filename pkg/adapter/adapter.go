@@ -33,7 +33,16 @@ type Pass interface {
 type Step struct {
 	DType    torch.DType // of x and the frozen outputs
 	Training bool        // dropout is on
+	Task     int         // index of the batch's task in an adapter with a task mode
 	Tokens   int64       // rows of x, for the choice between ways to compute the same
+}
+
+// TaskAware is an adapter that may have a task mode: ΔW then differs from task
+// to task, and Delta is the first one's.
+type TaskAware interface {
+	Adapter
+	// TaskDelta is [Adapter.Delta] of that task.
+	TaskDelta(site Site, task int) *torch.Tensor
 }
 
 // Parameter is a named trainable tensor.

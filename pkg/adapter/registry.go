@@ -14,6 +14,9 @@ type Spec struct {
 	Architecture Architecture
 	Targets      []Kind // in order; not empty
 	Rank         int
+	Ranks        []int64  // of each bond of a train; nil: Rank
+	Tasks        []string // of a task mode, in order; nil: no such mode
+	TaskAfter    string   // the mode that it stands behind; empty: the method's choice
 	Alpha        float64
 	Init         string // a method's own notation; empty: its default
 	Seed         uint64 // of the random parts of the start

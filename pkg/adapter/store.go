@@ -22,6 +22,10 @@ const (
 	WeightsFile = "adapter_model.safetensors"
 )
 
+// TaskMode names, among a config's modes, the one that a method does not have by
+// itself: its place is the adapter's choice.
+const TaskMode = "task"
+
 // FormatVersion is the version of Config that this build writes and reads.
 const FormatVersion = 1
 
@@ -147,7 +151,8 @@ func (s *Saved) Open(model Architecture, device torch.Device) (Adapter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if s.Config.PEFTType != method.PEFTType || !slices.Equal(s.Config.Modes, method.Modes) {
+	modes := slices.DeleteFunc(slices.Clone(s.Config.Modes), func(mode string) bool { return mode == TaskMode })
+	if s.Config.PEFTType != method.PEFTType || !slices.Equal(modes, method.Modes) {
 		return nil, fmt.Errorf("%s: method %s is peft_type %s with modes [%s], the file says %s with [%s]", path, method.Name,
 			method.PEFTType, strings.Join(method.Modes, " "), s.Config.PEFTType, strings.Join(s.Config.Modes, " "))
 	}

@@ -104,19 +104,37 @@ func targetSets() [][]adapter.Kind {
 // Apply must be x·Delta added to the frozen output, for values and for the
 // gradients of x and of every core; Delta must be the equation, summed by hand.
 func TestApplyDeltaAndEquationAgree(t *testing.T) {
-	for _, method := range []string{"metatt4d", "metatt5d"} {
+	type place struct{ method, taskAfter string }
+	places := []place{
+		{"metatt4d", ""}, {"metatt5d", ""},
+		{"metatt4d", "in"}, {"metatt4d", "layer"}, {"metatt4d", "matrix"},
+		{"metatt5d", "in"}, {"metatt5d", "layer"}, {"metatt5d", "matrix"}, {"metatt5d", "head"},
+	}
+	for n, p := range places {
 		for i, targets := range targetSets() {
+			if p.taskAfter != "" && i%7 != n%7 {
+				continue // some sets for each place of the task mode
+			}
 			// One token goes through the cores, many through their product.
 			tokens := []int64{1, 90}[i%2]
-			t.Run(fmt.Sprint(method, targets, tokens), func(t *testing.T) {
-				a := fresh(t, method, adapter.Spec{Architecture: odd, Targets: targets, Rank: 3, Alpha: 0.7})
+			t.Run(fmt.Sprint(p, targets, tokens), func(t *testing.T) {
+				spec := adapter.Spec{Architecture: odd, Targets: targets, Rank: 3, Alpha: 0.7}
+				if p.taskAfter != "" {
+					spec.Tasks, spec.TaskAfter = []string{"a", "b", "c"}, p.taskAfter
+				}
+				if i%3 == 0 && p == places[0] {
+					spec.Ranks, spec.Init = []int64{2, 5, 4}, "ze-no-no-no"
+				}
+				a := fresh(t, p.method, spec)
 				compute(t, func() {
 					torch.Seed(11)
 					randomize(a)
-					for layer := range odd.Layers {
-						checkGroup(t, a, targets, layer, tokens, adapter.Query, adapter.Key, adapter.Value)
-						for _, k := range []adapter.Kind{adapter.Output, adapter.FFNUp, adapter.FFNDown} {
-							checkGroup(t, a, targets, layer, tokens, k)
+					for task := range max(1, len(spec.Tasks)) {
+						for layer := range odd.Layers {
+							checkGroup(t, a, targets, layer, task, tokens, adapter.Query, adapter.Key, adapter.Value)
+							for _, k := range []adapter.Kind{adapter.Output, adapter.FFNUp, adapter.FFNDown} {
+								checkGroup(t, a, targets, layer, task, tokens, k)
+							}
 						}
 					}
 				})
@@ -125,7 +143,7 @@ func TestApplyDeltaAndEquationAgree(t *testing.T) {
 	}
 }
 
-func checkGroup(t *testing.T, a adapter.Adapter, targets []adapter.Kind, layer int, tokens int64, kinds ...adapter.Kind) {
+func checkGroup(t *testing.T, a adapter.Adapter, targets []adapter.Kind, layer, task int, tokens int64, kinds ...adapter.Kind) {
 	t.Helper()
 	sites := make([]adapter.Site, len(kinds))
 	for i, k := range kinds {
@@ -138,13 +156,13 @@ func checkGroup(t *testing.T, a adapter.Adapter, targets []adapter.Kind, layer i
 		w := torch.Randn(torch.Float32, torch.CPU, s.Out, s.In)
 		frozen[i] = x.Linear(w, nil)
 		want := x.Linear(w, nil)
-		if delta := a.Delta(s); delta != nil {
+		if delta := a.(adapter.TaskAware).TaskDelta(s, task); delta != nil {
 			want = want.Add(x.MatMul(delta))
-			close(t, fmt.Sprintf("delta of %s", s), values(delta), equation(a, targets, s))
+			close(t, fmt.Sprintf("delta of %s", s), values(delta), equation(a, targets, s, task))
 		}
 		explicit = append(explicit, want)
 	}
-	applied = a.Begin(adapter.Step{DType: torch.Float32, Tokens: tokens}).Apply(sites, x, frozen)
+	applied = a.Begin(adapter.Step{DType: torch.Float32, Tokens: tokens, Task: task}).Apply(sites, x, frozen)
 	leaves := []*torch.Tensor{x}
 	for _, p := range a.Parameters() {
 		leaves = append(leaves, p.Tensor)
@@ -166,7 +184,7 @@ func checkGroup(t *testing.T, a adapter.Adapter, targets []adapter.Kind, layer i
 }
 
 // equation is ΔW of a site in plain sums over the cores' entries.
-func equation(a adapter.Adapter, targets []adapter.Kind, s adapter.Site) []float64 {
+func equation(a adapter.Adapter, targets []adapter.Kind, s adapter.Site, task int) []float64 {
 	type core struct {
 		v       []float64
 		l, n, r int
@@ -176,7 +194,7 @@ func equation(a adapter.Adapter, targets []adapter.Kind, s adapter.Site) []float
 		shape := p.Tensor.Shape()
 		cores = append(cores, core{values(p.Tensor), int(shape[0]), int(shape[1]), int(shape[2])})
 	}
-	at := func(c core, i, n, j int) float64 { return c.v[(i*c.n+n)*c.r+j] }
+	entry := func(c core, i, n, j int) float64 { return c.v[(i*c.n+n)*c.r+j] }
 	d := int(odd.Hidden)
 	first := 0 // matrix index of the site's first block
 	for _, k := range targets {
@@ -192,18 +210,18 @@ func equation(a adapter.Adapter, targets []adapter.Kind, s adapter.Site) []float
 	for row := range int(s.In) {
 		for column := range int(s.Out) {
 			m := first + row/d + column/d // one of the two is 0 for every kind
-			last := cores[len(cores)-1]
-			// The index of each mode: in, layer, matrix, head where there is one, out.
-			indices := []int{row % d, s.Layer, m, column % d / last.n, column % last.n}
-			if len(cores) == 4 {
-				indices = []int{row % d, s.Layer, m, column % d}
+			last := cores[len(cores)-1].n // D, or D/H
+			at := map[string]int{"in": row % d, "layer": s.Layer, "matrix": m, "head": column % d / last, "task": task, "out": column % last}
+			var indices []int
+			for _, mode := range a.Config().Modes {
+				indices = append(indices, at[mode])
 			}
 			left := []float64{1}
 			for k, c := range cores {
 				right := make([]float64, c.r)
 				for i := range left {
 					for j := range right {
-						right[j] += left[i] * at(c, i, indices[k], j)
+						right[j] += left[i] * entry(c, i, indices[k], j)
 					}
 				}
 				left = right
@@ -285,16 +303,19 @@ func TestBadSpecs(t *testing.T) {
 		change func(*adapter.Spec)
 		want   string
 	}{
-		"rank above the bond":      {"metatt4d", func(s *adapter.Spec) { s.Rank = 7 }, "rank 7 of bond 1 is not between 1 and 6"},
-		"rank above D/H":           {"metatt5d", func(s *adapter.Spec) { s.Rank = 4 }, "rank 4 of bond 4 is not between 1 and 3"},
-		"heads that do not divide": {"metatt5d", func(s *adapter.Spec) { s.Architecture.Heads = 4 }, "4 heads do not divide the width 6"},
-		"too few parts for 5D":     {"metatt5d", func(s *adapter.Spec) { s.Init = "ze-id-id-id" }, "ze-id-id-id-id"},
-		"no zero core":             {"metatt4d", func(s *adapter.Spec) { s.Init = "id-id-id-id" }, "has no ze"},
-		"two zero cores":           {"metatt4d", func(s *adapter.Spec) { s.Init = "ze-id-id-ze" }, "has 2 ze"},
-		"too few parts":            {"metatt4d", func(s *adapter.Spec) { s.Init = "ze-id" }, "2 parts"},
-		"unknown start":            {"metatt4d", func(s *adapter.Spec) { s.Init = "ze-id-xx-id" }, `"xx" is none of`},
-		"no targets":               {"metatt4d", func(s *adapter.Spec) { s.Targets = nil }, "no targets"},
-		"feed-forward no blocks":   {"metatt4d", func(s *adapter.Spec) { s.Targets = []adapter.Kind{adapter.FFNUp}; s.Architecture.Intermediate = 25 }, "25 is not a multiple of the width 6"},
+		"rank above the bond":           {"metatt4d", func(s *adapter.Spec) { s.Rank = 7 }, "rank 7 of bond 1 (in|layer) is not between 1 and 6"},
+		"rank above D/H":                {"metatt5d", func(s *adapter.Spec) { s.Rank = 4 }, "rank 4 of bond 4 (head|out) is not between 1 and 3"},
+		"heads that do not divide":      {"metatt5d", func(s *adapter.Spec) { s.Architecture.Heads = 4 }, "4 heads do not divide the width 6"},
+		"too few parts for 5D":          {"metatt5d", func(s *adapter.Spec) { s.Init = "ze-id-id-id" }, "ze-id-id-id-id"},
+		"task mode at an end":           {"metatt4d", func(s *adapter.Spec) { s.Tasks, s.TaskAfter = []string{"a"}, "out" }, "behind one of in, layer, matrix, not behind"},
+		"too few ranks":                 {"metatt5d", func(s *adapter.Spec) { s.Ranks = []int64{2, 2, 2} }, "3 ranks, the train of in, layer, matrix, head, out has 4 bonds"},
+		"start that reaches too little": {"metatt4d", func(s *adapter.Spec) { s.Ranks = []int64{4, 2, 2} }, "only 2 of the 4 components of bond 1"},
+		"no zero core":                  {"metatt4d", func(s *adapter.Spec) { s.Init = "id-id-id-id" }, "has no ze"},
+		"two zero cores":                {"metatt4d", func(s *adapter.Spec) { s.Init = "ze-id-id-ze" }, "has 2 ze"},
+		"too few parts":                 {"metatt4d", func(s *adapter.Spec) { s.Init = "ze-id" }, "2 parts"},
+		"unknown start":                 {"metatt4d", func(s *adapter.Spec) { s.Init = "ze-id-xx-id" }, `"xx" is none of`},
+		"no targets":                    {"metatt4d", func(s *adapter.Spec) { s.Targets = nil }, "no targets"},
+		"feed-forward no blocks":        {"metatt4d", func(s *adapter.Spec) { s.Targets = []adapter.Kind{adapter.FFNUp}; s.Architecture.Intermediate = 25 }, "25 is not a multiple of the width 6"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			spec := good
@@ -323,7 +344,7 @@ func TestSaveAndOpen(t *testing.T) {
 
 func saveAndOpen(t *testing.T, method string) {
 	targets := []adapter.Kind{adapter.Value, adapter.FFNDown}
-	a := fresh(t, method, adapter.Spec{Architecture: odd, Targets: targets, Rank: 3, Alpha: 2.5})
+	a := fresh(t, method, adapter.Spec{Architecture: odd, Targets: targets, Rank: 3, Alpha: 2.5, Tasks: []string{"a", "b"}, TaskAfter: "layer"})
 	compute(t, func() { torch.Seed(9); randomize(a) })
 	dir := t.TempDir()
 	if err := adapter.Save(dir, a.Config(), a.Parameters()); err != nil {
@@ -342,8 +363,11 @@ func saveAndOpen(t *testing.T, method string) {
 	compute(t, func() {
 		for l := range odd.Layers {
 			for _, k := range targets {
-				if !a.Delta(odd.Site(l, k)).Equal(b.Delta(odd.Site(l, k))) {
-					t.Errorf("layer %d %s differs after reloading", l, k)
+				for task := range 2 {
+					before, after := a.(adapter.TaskAware).TaskDelta(odd.Site(l, k), task), b.(adapter.TaskAware).TaskDelta(odd.Site(l, k), task)
+					if !before.Equal(after) {
+						t.Errorf("layer %d %s of task %d differs after reloading", l, k, task)
+					}
 				}
 			}
 		}
@@ -352,5 +376,41 @@ func saveAndOpen(t *testing.T, method string) {
 	other.Layers = 4
 	if _, err := saved.Open(other, torch.CPU); err == nil || !strings.Contains(err.Error(), "3 layers") || !strings.Contains(err.Error(), "4 layers") {
 		t.Errorf("onto another architecture: %v; both should be named", err)
+	}
+}
+
+// A task's bits do not depend on how many other tasks there are.
+func TestMoreTasksChangeNoBit(t *testing.T) {
+	for _, after := range []string{"in", "layer", "matrix"} {
+		spec := adapter.Spec{Architecture: odd, Targets: adapter.Kinds(), Rank: 3, Alpha: 1, Tasks: []string{"a", "b"}, TaskAfter: after}
+		few := fresh(t, "metatt4d", spec)
+		spec.Tasks = []string{"a", "b", "c", "d", "e"}
+		many := fresh(t, "metatt4d", spec)
+		compute(t, func() {
+			randomize(few)
+			torch.NoGrad(func() {
+				for i, p := range many.Parameters() {
+					n := few.Parameters()[i].Tensor.Size(1)
+					p.Tensor.Narrow(1, 0, n).CopyFrom(few.Parameters()[i].Tensor)
+				}
+			})
+			s := odd.Site(2, adapter.FFNUp)
+			x := torch.Randn(torch.Float32, torch.CPU, 7, s.In)
+			apply := func(a adapter.Adapter) *torch.Tensor {
+				frozen := []*torch.Tensor{torch.Zeros(torch.Float32, torch.CPU, 7, s.Out)}
+				return a.Begin(adapter.Step{DType: torch.Float32, Tokens: 7, Task: 1}).Apply([]adapter.Site{s}, x, frozen)[0]
+			}
+			if !apply(few).Equal(apply(many)) {
+				t.Errorf("task mode behind %s: task b of five differs from task b of two", after)
+			}
+		})
+	}
+}
+
+func TestUnknownTaskIsAnError(t *testing.T) {
+	a := fresh(t, "metatt4d", adapter.Spec{Architecture: odd, Targets: adapter.Kinds(), Rank: 2, Alpha: 1, Tasks: []string{"a", "b"}})
+	err := torch.Do(func() error { a.Begin(adapter.Step{DType: torch.Float32, Task: 2}); return nil })
+	if err == nil || !strings.Contains(err.Error(), "task 2, the adapter has 2") {
+		t.Errorf("%v", err)
 	}
 }

@@ -1,6 +1,8 @@
 package metatt
 
 import (
+	"slices"
+
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/torch"
 )
@@ -17,20 +19,43 @@ type factors struct {
 	out    *torch.Tensor // (c, D): the heads' columns side by side
 }
 
-func (t *train) factors() factors {
+func (t *train) factors(task int) factors {
+	cores := t.without(task)
+	core := func(mode string) *torch.Tensor { return cores[slices.Index(t.method.Modes, mode)] }
 	d := t.model.Hidden
+	out := core(modeOut)
 	f := factors{
-		in:     t.core(modeIn).Reshape(d, -1),
-		layer:  t.core(modeLayer).Permute(1, 0, 2),
-		matrix: t.core(modeMatrix).Permute(1, 0, 2).MulScalar(t.alpha),
-		out:    t.core(modeOut).Reshape(-1, t.size(len(t.cores)-1)),
+		in:     core(modeIn).Reshape(d, -1),
+		layer:  core(modeLayer).Permute(1, 0, 2),
+		matrix: core(modeMatrix).Permute(1, 0, 2).MulScalar(t.alpha),
+		out:    out.Reshape(out.Size(0), -1),
 	}
-	if t.has(modeHead) {
+	if slices.Contains(t.method.Modes, modeHead) {
 		// c·H·r4·D/H products, once a pass: nothing beside the tokens'.
-		head := t.core(modeHead) // (c, H, r4)
+		head := core(modeHead) // (c, H, r4)
 		f.out = head.Reshape(-1, head.Size(2)).MatMul(f.out).Reshape(head.Size(0), d)
 	}
 	return f
+}
+
+// without is the cores of the method's modes, the slice of the task multiplied
+// into the neighbour where that is less work. The slice is taken first: shapes,
+// and so bits, do not depend on the number of tasks.
+func (t *train) without(task int) []*torch.Tensor {
+	i := slices.Index(t.modes, modeTask)
+	if i < 0 {
+		return t.cores
+	}
+	if task < 0 || task >= len(t.tasks) {
+		panic(torch.Errorf(t.method.Name, "task %d, the adapter has %d", task, len(t.tasks)))
+	}
+	slice, left, right := t.cores[i].Select(1, int64(task)), t.cores[i-1], t.cores[i+1] // (l, r)
+	if right.Size(1)*right.Size(2) <= left.Size(0)*left.Size(1) {
+		right = slice.MatMul(right.Reshape(right.Size(0), -1)).Reshape(slice.Size(0), right.Size(1), right.Size(2))
+	} else {
+		left = left.Reshape(-1, left.Size(2)).MatMul(slice).Reshape(left.Size(0), left.Size(1), slice.Size(1))
+	}
+	return slices.Concat(t.cores[:i-1], []*torch.Tensor{left, right}, t.cores[i+2:])
 }
 
 // middle is layer[l] · matrix[m] for every l and m, (L, M, a, c).
@@ -40,7 +65,7 @@ func (f factors) middle() *torch.Tensor {
 
 // Begin implements [adapter.Adapter].
 func (t *train) Begin(step adapter.Step) adapter.Pass {
-	f := t.factors()
+	f := t.factors(step.Task)
 	p := &pass{train: t, in: f.in.ToDType(step.DType), out: f.out.ToDType(step.DType)}
 	if t.folds(f, step.Tokens) {
 		p.cores = f.middle().ToDType(step.DType)
@@ -67,27 +92,6 @@ func (t *train) folds(f factors, tokens int64) bool {
 	folded := t.matrix * (a*b*c + tokens*a*c)
 	apart := tokens * (t.inputs()*a*b + t.matrix*b*c)
 	return folded <= apart
-}
-
-// inputs is how many blocks of D columns the targets of a layer read, query,
-// key and value the same one.
-func (t *train) inputs() int64 {
-	var n int64
-	attention := false
-	for kind, s := range t.slots {
-		switch kind {
-		case adapter.Query, adapter.Key, adapter.Value:
-			attention = true
-		case adapter.FFNDown:
-			n += s.blocks
-		default:
-			n++
-		}
-	}
-	if attention {
-		n++
-	}
-	return n
 }
 
 // at is the cores of a layer, (M, k, c), and the factor (a, k) that comes
@@ -135,13 +139,16 @@ func (p *pass) Apply(sites []adapter.Site, x *torch.Tensor, frozen []*torch.Tens
 	return frozen
 }
 
-// Delta implements [adapter.Adapter].
-func (t *train) Delta(site adapter.Site) *torch.Tensor {
+// Delta implements [adapter.Adapter]: ΔW of the first task.
+func (t *train) Delta(site adapter.Site) *torch.Tensor { return t.TaskDelta(site, 0) }
+
+// TaskDelta implements [adapter.TaskAware].
+func (t *train) TaskDelta(site adapter.Site, task int) *torch.Tensor {
 	s, adapted := t.slots[site.Kind]
 	if !adapted {
 		return nil
 	}
-	f := t.factors()
+	f := t.factors(task)
 	left := f.in.MatMul(f.layer.Select(0, int64(site.Layer))) // (D, b)
 	blocks := make([]*torch.Tensor, s.blocks)
 	for i := range blocks {

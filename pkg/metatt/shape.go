@@ -1,0 +1,138 @@
+package metatt
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/metatt/metatt/pkg/adapter"
+)
+
+// The modes of the train, each one core.
+const (
+	modeIn     = "in"
+	modeLayer  = "layer"
+	modeMatrix = "matrix"
+	modeHead   = "head"
+	modeTask   = adapter.TaskMode
+	modeOut    = "out"
+)
+
+// shape is what decides the sizes of the cores.
+//
+// A feed-forward matrix is cut into D×D blocks, each an index of the matrix
+// mode: ffn_up into blocks of output columns, ffn_down of input rows.
+type shape struct {
+	model   adapter.Architecture
+	targets []adapter.Kind
+	modes   []string
+	tasks   []string              // of the task mode, in order
+	ranks   []int64               // of the bonds
+	slots   map[adapter.Kind]slot // matrix indices of each target
+	matrix  int64                 // M, all indices
+}
+
+// slot is the run of matrix indices of one target.
+type slot struct{ first, blocks int64 }
+
+// newShape checks everything that does not need tensors.
+func newShape(model adapter.Architecture, targets []adapter.Kind, modes, tasks []string, ranks []int64) (shape, error) {
+	s := shape{
+		model: model, targets: slices.Clone(targets), modes: slices.Clone(modes), tasks: slices.Clone(tasks), ranks: slices.Clone(ranks),
+		slots: map[adapter.Kind]slot{},
+	}
+	if len(targets) == 0 {
+		return s, errors.New("no targets")
+	}
+	if len(ranks) != len(modes)-1 {
+		return s, fmt.Errorf("%d ranks, the train of %s has %d bonds", len(ranks), strings.Join(modes, ", "), len(modes)-1)
+	}
+	if model.Heads < 1 || model.Hidden%int64(model.Heads) != 0 {
+		return s, fmt.Errorf("%d heads do not divide the width %d", model.Heads, model.Hidden)
+	}
+	for _, kind := range targets {
+		blocks := int64(1)
+		if kind == adapter.FFNUp || kind == adapter.FFNDown {
+			if model.Intermediate%model.Hidden != 0 {
+				return s, fmt.Errorf("target %s: feed-forward width %d is not a multiple of the width %d", kind, model.Intermediate, model.Hidden)
+			}
+			blocks = model.Intermediate / model.Hidden
+		}
+		s.slots[kind] = slot{s.matrix, blocks}
+		s.matrix += blocks
+	}
+	for b, rank := range ranks {
+		if limit := s.bound(b); rank < 1 || rank > limit {
+			return s, fmt.Errorf("rank %d of bond %d (%s|%s) is not between 1 and %d, its largest legal rank for %s and %d matrices",
+				rank, b+1, modes[b], modes[b+1], limit, model, s.matrix)
+		}
+	}
+	return s, nil
+}
+
+// bound is the largest rank of bond b, which lies right of core b: it holds no
+// more than the modes on either side of it can.
+func (s shape) bound(b int) int64 {
+	const enough = 1 << 40 // above any rank, and no next factor can overflow it
+	product := func(first, last int) int64 {
+		n := int64(1)
+		for i := first; i <= last && n < enough; i++ {
+			n *= s.size(i)
+		}
+		return n
+	}
+	return min(product(0, b), product(b+1, len(s.modes)-1))
+}
+
+// size is the number of indices of mode i.
+func (s shape) size(i int) int64 {
+	switch s.modes[i] {
+	case modeLayer:
+		return int64(s.model.Layers)
+	case modeMatrix:
+		return s.matrix
+	case modeHead:
+		return int64(s.model.Heads)
+	case modeTask:
+		return int64(len(s.tasks))
+	case modeOut:
+		if slices.Contains(s.modes, modeHead) {
+			return s.model.Hidden / int64(s.model.Heads)
+		}
+	}
+	return s.model.Hidden
+}
+
+// core is the shape of core i: (left rank, mode size, right rank).
+func (s shape) core(i int) []int64 {
+	left, right := int64(1), int64(1)
+	if i > 0 {
+		left = s.ranks[i-1]
+	}
+	if i < len(s.ranks) {
+		right = s.ranks[i]
+	}
+	return []int64{left, s.size(i), right}
+}
+
+// inputs is how many blocks of D columns the targets of a layer read, query,
+// key and value the same one.
+func (s shape) inputs() int64 {
+	var n int64
+	attention := false
+	for kind, slot := range s.slots {
+		switch kind {
+		case adapter.Query, adapter.Key, adapter.Value:
+			attention = true
+		case adapter.FFNDown:
+			n += slot.blocks
+		default:
+			n++
+		}
+	}
+	if attention {
+		n++
+	}
+	return n
+}
