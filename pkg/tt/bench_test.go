@@ -1,0 +1,32 @@
+package tt_test
+
+import (
+	"testing"
+
+	"github.com/metatt/metatt/pkg/torch"
+	"github.com/metatt/metatt/pkg/tt"
+)
+
+// BenchmarkRound truncates the train of bert-base with all six matrices, D 768,
+// L 12, M 12, from rank 64 to 48.
+func BenchmarkRound(b *testing.B) {
+	if err := torch.Do(func() error {
+		r := int64(64)
+		x, err := tt.New(
+			torch.Randn(torch.Float32, torch.CPU, 1, 768, r), torch.Randn(torch.Float32, torch.CPU, r, 12, r),
+			torch.Randn(torch.Float32, torch.CPU, r, 12, r), torch.Randn(torch.Float32, torch.CPU, r, 768, 1),
+		)
+		if err != nil {
+			return err
+		}
+		for b.Loop() {
+			torch.Scoped(func() { _, _, err = x.Round(tt.Truncation{MaxRank: 48}) })
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		b.Fatal(err)
+	}
+}
