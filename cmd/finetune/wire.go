@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 
+	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/hf"
 	"github.com/metatt/metatt/pkg/run"
@@ -17,6 +18,8 @@ type backend struct {
 	describe    func(context.Context, run.Options) (*run.Plan, error)
 	evaluate    func(context.Context, run.EvalOptions) (*run.Evaluation, error)
 	predictor   func(dir string, o run.PredictorOptions) (predictor, error)
+	merge       func(dir, out, model string) error
+	methods     func() []adapter.Method
 	environment func() torch.Environment
 	fetch       func(ctx context.Context, name string, o hf.FetchOptions) (hf.Fetched, error)
 	fetchGLUE   func(ctx context.Context, dir string, t glue.Task, o glue.FetchOptions) (already bool, err error)
@@ -29,6 +32,8 @@ func wired() backend {
 		describe:    run.Describe,
 		evaluate:    run.Evaluate,
 		predictor:   openPredictor,
+		merge:       run.Merge,
+		methods:     adapter.Methods,
 		environment: torch.ReadEnvironment,
 		fetch:       hf.Fetch,
 		fetchGLUE:   glue.Fetch,
