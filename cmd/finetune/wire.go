@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"io"
 	"iter"
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/hf"
+	"github.com/metatt/metatt/pkg/report"
 	"github.com/metatt/metatt/pkg/run"
 	"github.com/metatt/metatt/pkg/torch"
 )
@@ -19,6 +21,8 @@ type backend struct {
 	evaluate    func(context.Context, run.EvalOptions) (*run.Evaluation, error)
 	predictor   func(dir string, o run.PredictorOptions) (predictor, error)
 	merge       func(dir, out, model string) error
+	inspect     func(dir string) (*run.Inspection, error)
+	plot        func(io.Writer, *run.Inspection) error
 	methods     func() []adapter.Method
 	environment func() torch.Environment
 	fetch       func(ctx context.Context, name string, o hf.FetchOptions) (hf.Fetched, error)
@@ -33,6 +37,8 @@ func wired() backend {
 		evaluate:    run.Evaluate,
 		predictor:   openPredictor,
 		merge:       run.Merge,
+		inspect:     run.Inspect,
+		plot:        report.PlotInspection,
 		methods:     adapter.Methods,
 		environment: torch.ReadEnvironment,
 		fetch:       hf.Fetch,

@@ -116,3 +116,10 @@ type Factored interface {
 	// included; nil for a site that is not adapted.
 	Factors(site Site) (in, out *torch.Tensor)
 }
+
+// TensorTrain is an adapter whose parameters are the cores (left, n, right) of
+// one tensor train, in the order of Config's modes.
+type TensorTrain interface {
+	Adapter
+	Cores() []*torch.Tensor
+}
