@@ -17,6 +17,7 @@ type Spec struct {
 	Ranks        []int64  // of each bond of a train; nil: Rank
 	Tasks        []string // of a task mode, in order; nil: no such mode
 	TaskAfter    string   // the mode that it stands behind; empty: the method's choice
+	TTRank       int      // of the trains inside a LoRA's factors; 0: the method's choice
 	Alpha        float64
 	Init         string  // a method's own notation; empty: its default
 	Dropout      float64 // on what the adapter reads, in training; for methods that have it

@@ -37,6 +37,7 @@ type Config struct {
 	Method        string   `json:"method"`
 	Modes         []string `json:"modes,omitempty"`
 	Ranks         []int64  `json:"ranks,omitempty"`
+	TTRank        int64    `json:"tt_rank,omitempty"`
 	Alpha         float64  `json:"alpha"`
 	Init          string   `json:"init,omitempty"`
 	Targets       []string `json:"target_modules"`

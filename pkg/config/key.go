@@ -24,6 +24,8 @@ type Key struct {
 	aka    []string
 	tasks  []string // that the key is for; nil: all
 	must   bool     // these tasks do not go without
+
+	methods []string // that the key is for; nil: all
 }
 
 // Keys lists the schema in the order in which a resolved configuration is written.
@@ -68,6 +70,9 @@ func (s *keySet) collect(t reflect.Type, prefix string, section []int) {
 		}
 		if tasks, ok := field.Tag.Lookup("for"); ok {
 			key.tasks = strings.Split(tasks, ",")
+		}
+		if methods, ok := field.Tag.Lookup("methods"); ok {
+			key.methods = strings.Split(methods, ",")
 		}
 		if enum, ok := field.Tag.Lookup("enum"); ok {
 			key.enum = strings.Split(enum, ",")

@@ -48,6 +48,7 @@ func Load(path string, overrides []string, env func(string) (string, bool)) (*Co
 		return nil, fmt.Errorf("config: %w", err)
 	}
 	problems = append(problems, c.settleInit()...)
+	problems = append(problems, c.checkMethod()...)
 	problems = append(problems, c.checkTask(problems)...)
 	if len(problems) > 0 {
 		return nil, &Error{Problems: problems}

@@ -61,7 +61,7 @@ func TestDefaultsAreGolden(t *testing.T) {
 	}
 }
 
-// full.yaml and, for its task, full-custom.yaml set every key to something other than its default.
+// full.yaml and, for its task and method, full-custom.yaml set every key to something other than its default.
 func TestRoundTrip(t *testing.T) {
 	full, err := Load("testdata/full.yaml", nil, nil)
 	if err != nil {

@@ -115,13 +115,14 @@ func adopt(c *config.Config, saved adapter.Config) error {
 	}
 	check("adapter.method", c.Adapter.Method != saved.Method, saved.Method)
 	check("adapter.rank", c.Adapter.Rank != rank, rank)
+	check("adapter.tt_rank", int64(c.Adapter.TTRank) != saved.TTRank, saved.TTRank)
 	check("adapter.alpha", c.Adapter.Alpha != saved.Alpha, saved.Alpha)
 	check("adapter.targets", !slices.Equal(c.Adapter.Targets, saved.Targets), saved.Targets)
 	check("adapter.init", c.Adapter.Init != saved.Init, saved.Init)
 	if len(problems) > 0 {
 		return &config.Error{Problems: problems}
 	}
-	c.Adapter.Method, c.Adapter.Rank, c.Adapter.Init = saved.Method, rank, saved.Init
+	c.Adapter.Method, c.Adapter.Rank, c.Adapter.TTRank, c.Adapter.Init = saved.Method, rank, int(saved.TTRank), saved.Init
 	if saved.Method != headOnly { // which says nothing of these
 		c.Adapter.Alpha, c.Adapter.Targets = saved.Alpha, saved.Targets
 	}
@@ -188,7 +189,7 @@ func (a *assembly) loadAdapter(saved *adapter.Saved) (err error) {
 	}
 	a.adapter, err = method.New(adapter.Spec{
 		Architecture: a.model.Architecture(), Targets: targets, Rank: c.Adapter.Rank,
-		Alpha: c.Adapter.Alpha, Init: c.Adapter.Init, Seed: uint64(c.Train.Seed), Device: a.device,
+		TTRank: c.Adapter.TTRank, Alpha: c.Adapter.Alpha, Init: c.Adapter.Init, Seed: uint64(c.Train.Seed), Device: a.device,
 	})
 	if err != nil {
 		return invalid("adapter", err)

@@ -22,8 +22,13 @@ import (
 	"github.com/metatt/metatt/pkg/train"
 
 	// Every method registers itself.
+	_ "github.com/metatt/metatt/pkg/cp"
+	_ "github.com/metatt/metatt/pkg/fact"
 	_ "github.com/metatt/metatt/pkg/head"
+	_ "github.com/metatt/metatt/pkg/loretta"
+	_ "github.com/metatt/metatt/pkg/lotr"
 	_ "github.com/metatt/metatt/pkg/metatt"
+	_ "github.com/metatt/metatt/pkg/ttlora"
 )
 
 // ConfigFile is the resolved configuration in a run directory.

@@ -53,6 +53,14 @@ func Randn(dtype DType, device Device, shape ...int64) *Tensor {
 	return shaped("randn", shape)
 }
 
+// Rand is a tensor of independent numbers, uniform in [0, 1), from libtorch's
+// default generator.
+func Rand(dtype DType, device Device, shape ...int64) *Tensor {
+	s, n := dims(shape)
+	libtch.AtgRand(&slots[0], s, n, int32(dtype), int32(device))
+	return shaped("rand", shape)
+}
+
 // ZerosLike is a tensor of zeros with t's shape, dtype and device.
 func (t *Tensor) ZerosLike() *Tensor {
 	libtch.AtgZerosLike(&slots[0], t.handle("zeros_like"))

@@ -1,0 +1,114 @@
+// Package loretta implements LoRETTA (arXiv 2402.11417). LoRETTA-rep is LoRA
+// whose factors are tensor trains.
+package loretta
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/adapter/factored"
+	"github.com/metatt/metatt/pkg/torch"
+	"github.com/metatt/metatt/pkg/tt"
+)
+
+func init() {
+	factored.Register(adapter.Method{
+		Name: "loretta-rep", PEFTType: "LORETTA_REP",
+		Summary: "ΔW = (α/r) A B, A a train over factors(Din) and r, B over r and factors(Dout), for each matrix; " +
+			"Σ r_k n_k r_{k+1}; arXiv 2402.11417, without its trained norms and TT classifier",
+	}, planRep)
+}
+
+// defaultTTRank is the reference's rank of the trains.
+const defaultTTRank = 5
+
+// rep is LoRETTA-rep: for each matrix
+//
+//	y = x Wᵀ + b + (α/r) x A B    for x (tokens, Din), A (Din, r), B (r, Dout),
+//
+// with A a train of the modes factors(Din), r and B one of the modes r,
+// factors(Dout) in falling order: A's mirror image where Din = Dout.
+type rep struct {
+	sites []trains // by target
+	rank  int64
+	scale float64
+}
+
+// trains is the two of one target, of all layers.
+type trains struct {
+	kind    adapter.Kind
+	in, out int64
+	a, b    factored.Train
+}
+
+func planRep(s *factored.Settings) (factored.Form, error) {
+	f := rep{rank: s.Rank, scale: s.Alpha / float64(s.Rank)}
+	largest, narrowest := int64(0), "" // TT rank that all trains can have, and the target that decides
+	for _, kind := range s.Targets {
+		site := s.Architecture.Site(0, kind)
+		if err := factored.CheckRank("rank", s.Rank, min(site.In, site.Out), fmt.Sprintf("target %s of %d × %d", kind, site.In, site.Out)); err != nil {
+			return nil, err
+		}
+		falling := tt.Factors(site.Out)
+		slices.Reverse(falling)
+		train := func(name string, modes []int64) factored.Train {
+			if limit := tt.LargestRank(modes); narrowest == "" || limit < largest {
+				largest, narrowest = limit, fmt.Sprintf("target %s with modes %v", kind, modes)
+			}
+			return factored.Train{Name: kind.String() + "." + name, Layers: int64(s.Architecture.Layers), Left: 1, Right: 1, Modes: modes}
+		}
+		f.sites = append(f.sites, trains{
+			kind: kind, in: site.In, out: site.Out,
+			a: train("a", append(tt.Factors(site.In), s.Rank)),
+			b: train("b", append([]int64{s.Rank}, falling...)),
+		})
+	}
+	if s.TTRank == 0 {
+		s.TTRank = min(defaultTTRank, largest)
+	}
+	for i := range f.sites {
+		f.sites[i].a.Rank, f.sites[i].b.Rank = s.TTRank, s.TTRank
+	}
+	if s.TTRank < 1 {
+		return nil, fmt.Errorf("tt_rank %d: it is at least 1", s.TTRank)
+	}
+	return f, factored.CheckRank("tt_rank", s.TTRank, largest, narrowest)
+}
+
+// Leaves implements [factored.Form]. A and B begin with the variance of LoRA's
+// Kaiming start, but for B's last core: it is zero. (The reference's update is
+// not zero at the start.)
+func (f rep) Leaves() []factored.Leaf {
+	var leaves []factored.Leaf
+	for _, t := range f.sites {
+		leaves = append(leaves, t.a.Leaves(factored.KaimingVariance(t.in))...)
+		leaves = append(leaves, factored.ZeroLast(t.b.Leaves(factored.KaimingVariance(f.rank)))...)
+	}
+	return leaves
+}
+
+// pairs is A and B of every matrix, in fp32. The trains of all layers are
+// multiplied out together.
+func (f rep) pairs(tensors []*torch.Tensor) factored.Pairs {
+	pairs := factored.Pairs{}
+	for _, t := range f.sites {
+		na, nb := len(t.a.Modes), len(t.b.Modes)
+		pairs[t.kind] = factored.Pair{
+			In:  tt.Contract(tensors[:na]).MulScalar(f.scale).Reshape(-1, t.in, f.rank),
+			Out: tt.Contract(tensors[na:na+nb]).Reshape(-1, f.rank, t.out),
+		}
+		tensors = tensors[na+nb:]
+	}
+	return pairs
+}
+
+// Begin implements [factored.Form].
+func (f rep) Begin(tensors []*torch.Tensor, step adapter.Step) adapter.Pass {
+	return f.pairs(tensors).ToDType(step.DType)
+}
+
+// Delta implements [factored.Form].
+func (f rep) Delta(tensors []*torch.Tensor, site adapter.Site) *torch.Tensor {
+	return f.pairs(tensors).Delta(site)
+}
