@@ -19,7 +19,8 @@ type Truncation struct {
 	Error float64
 }
 
-func (tr Truncation) check() error {
+// Check says what is wrong with a truncation, if anything is.
+func (tr Truncation) Check() error {
 	switch {
 	case tr.MaxRank < 0 || tr.MinRank < 0:
 		return fmt.Errorf("truncation: ranks of %d to %d", tr.MinRank, tr.MaxRank)
@@ -76,7 +77,7 @@ type Report struct {
 // they are within √(d−1) of the best train of these ranks. The result is left
 // canonical.
 func (t Train) Round(tr Truncation) (Train, Report, error) {
-	if err := tr.check(); err != nil {
+	if err := tr.Check(); err != nil {
 		return Train{}, Report{}, err
 	}
 	out := t.Canonical(0)
@@ -99,8 +100,7 @@ func (t Train) Round(tr Truncation) (Train, Report, error) {
 			}
 			discarded += report.Discarded[b]
 			out.cores[b] = timesRight(q, u.Narrow(1, 0, int64(kept)))
-			scale := torch.FromSlice(s[:kept]).ToDType(v.DType()).To(v.Device())
-			out.cores[b+1] = timesLeft(v.Narrow(1, 0, int64(kept)).Mul(scale).T(), out.cores[b+1])
+			out.cores[b+1] = timesLeft(scaleColumns(v.Narrow(1, 0, int64(kept)), s[:kept]).T(), out.cores[b+1])
 		}
 	})
 	report.Error = math.Sqrt(discarded)
