@@ -53,6 +53,15 @@ func Randn(dtype DType, device Device, shape ...int64) *Tensor {
 	return shaped("randn", shape)
 }
 
+// Uniform is a tensor of independent numbers, uniform in [low, high), from
+// libtorch's default generator.
+func Uniform(dtype DType, device Device, low, high float64, shape ...int64) *Tensor {
+	t := Empty(dtype, device, shape...)
+	libtch.AtgUniform_(&slots[0], t.handle("uniform_"), low, high)
+	discard("uniform_", t)
+	return t
+}
+
 // ZerosLike is a tensor of zeros with t's shape, dtype and device.
 func (t *Tensor) ZerosLike() *Tensor {
 	libtch.AtgZerosLike(&slots[0], t.handle("zeros_like"))
