@@ -24,6 +24,8 @@ var mayImport = map[string][]string{
 	"pkg/adapter":        {"pkg/torch", "pkg/safetensors"},
 	"pkg/metatt":         {"pkg/torch", "pkg/tt", "pkg/adapter"},
 	"pkg/head":           {"pkg/torch", "pkg/tt", "pkg/adapter"},
+	"pkg/lora":           {"pkg/torch", "pkg/tt", "pkg/adapter"},
+	"pkg/full":           {"pkg/torch", "pkg/tt", "pkg/adapter"},
 	"pkg/dmrg":           {"pkg/torch", "pkg/tt"},
 	"pkg/models":         {"pkg/hf", "pkg/models"},
 	"pkg/models/encoder": {"pkg/torch", "pkg/adapter", "pkg/hf"},
@@ -49,7 +51,7 @@ var onlyIn = map[string]string{
 // TestImportRules holds the table of rooms: one direction, nothing lower
 // imports anything higher.
 func TestImportRules(t *testing.T) {
-	methods := []string{"pkg/metatt", "pkg/head"}
+	methods := []string{"pkg/metatt", "pkg/head", "pkg/lora", "pkg/full"}
 	checked := 0
 	for path, imports := range allImports(t) {
 		room := filepath.ToSlash(filepath.Dir(path))

@@ -18,6 +18,7 @@ func init() {
 		Summary:  "ΔW[l,m] = α G1 G2[l] G3[m] G4; 2Dr + (L+M)r²; arXiv 2506.09105",
 		PEFTType: "METATT",
 		Modes:    Modes4D,
+		Count:    count4D,
 		New:      new4D,
 		Open:     open4D,
 	})
@@ -43,6 +44,21 @@ type train4D struct {
 
 // slot is the run of matrix indices of one target.
 type slot struct{ first, blocks int64 }
+
+// count4D is 2Dr + (L+M)r².
+func count4D(spec adapter.Spec) int64 {
+	r, indices := int64(spec.Rank), int64(spec.Architecture.Layers)
+	for _, kind := range spec.Targets {
+		indices += blocks(spec.Architecture, kind)
+	}
+	return 2*spec.Architecture.Hidden*r + indices*r*r
+}
+
+// blocks is the number of D×D blocks of a matrix.
+func blocks(model adapter.Architecture, kind adapter.Kind) int64 {
+	site := model.Site(0, kind)
+	return max(site.In, site.Out) / model.Hidden
+}
 
 func new4D(spec adapter.Spec) (adapter.Adapter, error) {
 	r := int64(spec.Rank)
@@ -100,15 +116,12 @@ func build(model adapter.Architecture, targets []adapter.Kind, ranks [3]int64, a
 		return nil, fmt.Errorf("metatt4d: no targets")
 	}
 	for _, kind := range targets {
-		blocks := int64(1)
-		if kind == adapter.FFNUp || kind == adapter.FFNDown {
-			if model.Intermediate%model.Hidden != 0 {
-				return nil, fmt.Errorf("metatt4d: target %s: feed-forward width %d is not a multiple of the width %d", kind, model.Intermediate, model.Hidden)
-			}
-			blocks = model.Intermediate / model.Hidden
+		if (kind == adapter.FFNUp || kind == adapter.FFNDown) && model.Intermediate%model.Hidden != 0 {
+			return nil, fmt.Errorf("metatt4d: target %s: feed-forward width %d is not a multiple of the width %d", kind, model.Intermediate, model.Hidden)
 		}
-		t.slots[kind] = slot{t.matrix, blocks}
-		t.matrix += blocks
+		s := slot{t.matrix, blocks(model, kind)}
+		t.slots[kind] = s
+		t.matrix += s.blocks
 	}
 	// A bond holds no more than the modes on either side of it can.
 	d, layers := model.Hidden, int64(model.Layers)

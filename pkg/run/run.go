@@ -22,7 +22,9 @@ import (
 	"github.com/metatt/metatt/pkg/train"
 
 	// Every method registers itself.
+	_ "github.com/metatt/metatt/pkg/full"
 	_ "github.com/metatt/metatt/pkg/head"
+	_ "github.com/metatt/metatt/pkg/lora"
 	_ "github.com/metatt/metatt/pkg/metatt"
 )
 
@@ -81,7 +83,7 @@ func Train(ctx context.Context, o Options) (*Summary, error) {
 		return nil, err
 	}
 	defer a.free()
-	dir, err := makeRunDir(a.config)
+	dir, err := makeRunDir(a.config, a.ranked())
 	if err != nil {
 		return nil, err
 	}
@@ -119,8 +121,9 @@ func Resume(ctx context.Context, dir string, o Options) (*Summary, error) {
 }
 
 // makeRunDir makes the folder of a new run. A configured folder must not hold a
-// run yet; a folder named by default gets a number where its name is taken.
-func makeRunDir(c *config.Config) (string, error) {
+// run yet; a folder named by default gets a number where its name is taken, and
+// names the rank of a method that has one.
+func makeRunDir(c *config.Config, ranked bool) (string, error) {
 	if dir := c.Run.Dir; dir != "" {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return "", fmt.Errorf("run.dir: %w", err)
@@ -131,7 +134,7 @@ func makeRunDir(c *config.Config) (string, error) {
 		return dir, nil
 	}
 	base := fmt.Sprintf("%s-%s-r%d-s%d", c.Task, c.Adapter.Method, c.Adapter.Rank, c.Train.Seed)
-	if c.Adapter.Method == headOnly {
+	if !ranked {
 		base = fmt.Sprintf("%s-%s-s%d", c.Task, c.Adapter.Method, c.Train.Seed)
 	}
 	if err := os.MkdirAll("runs", 0o755); err != nil {
@@ -152,8 +155,8 @@ func makeRunDir(c *config.Config) (string, error) {
 	}
 }
 
-// headOnly is the method that has no rank.
-const headOnly = "head"
+// ranked: the method has a rank.
+func (a *assembly) ranked() bool { return len(a.adapter.Config().Ranks) > 0 }
 
 // environment is environment.json.
 type environment struct {
@@ -206,7 +209,7 @@ func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoi
 		Last: result.Last, Best: result.Best, Seconds: result.Seconds, SamplesPerSecond: result.SamplesPerSecond,
 		PeakBytes: peakMemory(), Device: a.device.String(), DType: c.Model.DType, Interrupted: interrupted,
 	}
-	if c.Adapter.Method != headOnly {
+	if a.ranked() {
 		s.Rank = c.Adapter.Rank
 	}
 	if saved := writeJSON(filepath.Join(dir, summaryFile), s); saved != nil {
