@@ -101,7 +101,7 @@ func (p *program) rootCommand() *cobra.Command {
 	)
 	root.SetHelpCommandGroupID("setup")
 	root.SetCompletionCommandGroupID("setup")
-	root.AddCommand(p.trainCommand(), p.validateCommand(), p.evalCommand(), p.predictCommand(), p.fetchCommand(), p.envCommand())
+	root.AddCommand(p.trainCommand(), p.validateCommand(), p.evalCommand(), p.predictCommand(), p.importCommand(), p.fetchCommand(), p.envCommand())
 	return root
 }
 

@@ -17,6 +17,7 @@ type backend struct {
 	describe    func(context.Context, run.Options) (*run.Plan, error)
 	evaluate    func(context.Context, run.EvalOptions) (*run.Evaluation, error)
 	predictor   func(dir string, o run.PredictorOptions) (predictor, error)
+	importLoRA  func(run.ImportOptions) (*run.Imported, error)
 	environment func() torch.Environment
 	fetch       func(ctx context.Context, name string, o hf.FetchOptions) (hf.Fetched, error)
 }
@@ -28,6 +29,7 @@ func wired() backend {
 		describe:    run.Describe,
 		evaluate:    run.Evaluate,
 		predictor:   openPredictor,
+		importLoRA:  run.Import,
 		environment: torch.ReadEnvironment,
 		fetch:       hf.Fetch,
 	}

@@ -46,8 +46,8 @@ func describe(method, peftType string, model adapter.Architecture, targets []ada
 		FormatVersion: adapter.FormatVersion, PEFTType: peftType, Method: method,
 		Ranks: []int64{rank}, Alpha: alpha, Dropout: dropout,
 		PEFT: map[string]any{
-			"r": rank, "target_modules": targetModules(targets), "bias": "none", "fan_in_fan_out": false,
-			"inference_mode": true, "modules_to_save": []string{"classifier", "score"},
+			"r": rank, "target_modules": TargetModules(targets), "bias": "none", "fan_in_fan_out": false,
+			"inference_mode": true, "modules_to_save": Head,
 		},
 	}
 	c.SetArchitecture(model)
@@ -57,10 +57,14 @@ func describe(method, peftType string, model adapter.Architecture, targets []ada
 	return c
 }
 
-// targetModules says in PEFT's way which modules are adapted: the ends of their
+// Head is what PEFT trains beside an adapter for sequence classification, and
+// stores with it.
+var Head = []string{"classifier", "score"}
+
+// TargetModules says in PEFT's way which modules are adapted: the ends of their
 // names, in a list. FFNDown's "output.dense" is the end of Output's name too:
 // without Output a regular expression, of the whole name, is needed.
-func targetModules(targets []adapter.Kind) any {
+func TargetModules(targets []adapter.Kind) any {
 	names := make([]string, len(targets))
 	for i, kind := range targets {
 		names[i] = kind.Module()
