@@ -3,6 +3,7 @@ package run_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/config"
 	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/run"
 	"github.com/metatt/metatt/pkg/train"
@@ -76,4 +78,57 @@ func TestEveryMethodResumesAndPredicts(t *testing.T) {
 			})
 		}
 	}
+}
+
+// An adapter as PEFT writes it, without a word of ours, is one to start from;
+// what the run saves stays as PEFT reads it.
+func TestStartFromPEFTsOwnAdapter(t *testing.T) {
+	for _, method := range []string{"lora", "rslora", "dora", "vera"} {
+		t.Run(method, func(t *testing.T) {
+			first, err := run.Train(t.Context(), tiny(t, "adapter.method="+method, "adapter.rank=3", "adapter.targets=value,ffn_down", "train.max_steps=2"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir := filepath.Join(first.RunDir, "adapter", "last")
+			path := filepath.Join(dir, adapter.ConfigFile)
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var keys map[string]any
+			if err := json.Unmarshal(text, &keys); err != nil {
+				t.Fatal(err)
+			}
+			for _, key := range adapterKeys {
+				delete(keys, key)
+			}
+			if text, err = json.Marshal(keys); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, text, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			o := tiny(t, "adapter.init_from="+dir, "train.max_steps=2")
+			second, err := run.Train(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if second.Method != method || second.Rank != 3 || second.AdapterParams != first.AdapterParams {
+				t.Errorf("%s of rank %d with %d parameters; it was %s of rank 3 with %d", second.Method, second.Rank, second.AdapterParams, method, first.AdapterParams)
+			}
+			recorded, err := config.Load(filepath.Join(second.RunDir, run.ConfigFile), nil, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(recorded.Adapter.Targets, []string{"value", "ffn_down"}) || recorded.Adapter.Alpha == nil {
+				t.Errorf("recorded %+v", recorded.Adapter)
+			}
+		})
+	}
+}
+
+// adapterKeys are ours in adapter_config.json.
+var adapterKeys = []string{
+	"format_version", "method", "ranks", "alpha", "dropout", "targets", "model_type", "hidden_size", "num_hidden_layers",
+	"num_attention_heads", "intermediate_size", "tasks", "labels", "max_length",
 }

@@ -65,7 +65,8 @@ type Summary struct {
 	AdapterParams    int64        `json:"adapter_parameters"`
 	HeadParams       int64        `json:"head_parameters"`
 	BackboneParams   int64        `json:"backbone_parameters"`
-	Last             glue.Metrics `json:"last"` // of the last evaluation, on the dev set
+	TrainsBackbone   bool         `json:"trains_backbone,omitempty"` // the adapter's parameters are the backbone's own
+	Last             glue.Metrics `json:"last"`                      // of the last evaluation, on the dev set
 	Best             *train.Best  `json:"best"`
 	Seconds          float64      `json:"seconds"`
 	SamplesPerSecond float64      `json:"samples_per_second"`
@@ -158,6 +159,11 @@ func makeRunDir(c *config.Config, ranked bool) (string, error) {
 // ranked: the method has a rank.
 func (a *assembly) ranked() bool { return len(a.adapter.Config().Ranks) > 0 }
 
+func (a *assembly) trainsBackbone() bool {
+	_, trains := a.adapter.(adapter.BackboneTrainer)
+	return trains
+}
+
 // environment is environment.json.
 type environment struct {
 	Version   string            `json:"version"`
@@ -206,7 +212,8 @@ func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoi
 		RunDir: dir, Task: a.task.Name, Method: c.Adapter.Method, Seed: c.Train.Seed,
 		Steps: result.Steps, Epochs: result.Epochs,
 		AdapterParams: adapter.Count(a.adapter.Parameters()), HeadParams: adapter.Count(a.model.Head()), BackboneParams: a.model.Frozen(),
-		Last: result.Last, Best: result.Best, Seconds: result.Seconds, SamplesPerSecond: result.SamplesPerSecond,
+		TrainsBackbone: a.trainsBackbone(),
+		Last:           result.Last, Best: result.Best, Seconds: result.Seconds, SamplesPerSecond: result.SamplesPerSecond,
 		PeakBytes: peakMemory(), Device: a.device.String(), DType: c.Model.DType, Interrupted: interrupted,
 	}
 	if a.ranked() {
