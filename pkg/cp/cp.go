@@ -44,7 +44,7 @@ func init() {
 	}{
 		{adapter.Method{Name: "cp4d", PEFTType: "CP", Modes: modes4D, Summary: "ΔW[l,m] = α A diag(c_l ∘ c_m) B; r(2D + L+M); CP on the modes of MetaTT-4D"}, plain},
 		{adapter.Method{Name: "cp5d", PEFTType: "CP", Modes: modes5D, Summary: "ΔW[l,m,h] = α A diag(c_l ∘ c_m ∘ c_h) B, the heads' columns side by side; r(D + D/H + L+M+H); CP on the modes of MetaTT-5D"}, plain5D},
-		{adapter.Method{Name: "lorta", PEFTType: "LORTA", Modes: modes5D, Summary: "CP-5D at scale α/r with a Kaiming start; r(D + D/H + L+M+H); arXiv 2410.04060"}, lorta},
+		{adapter.Method{Name: "lorta", PEFTType: "LORTA", Modes: modes5D, DefaultAlpha: 16, Summary: "CP-5D at scale α/r with a Kaiming start; r(D + D/H + L+M+H); arXiv 2410.04060"}, lorta},
 	} {
 		factored.Register(m.Method, m.plan)
 	}
