@@ -44,6 +44,7 @@ var mayImport = map[string][]string{
 	"pkg/data":           {"pkg/glue", "pkg/tokenizer"},
 	"pkg/optim":          {"pkg/torch"},
 	"pkg/parallel":       {},
+	"pkg/report":         {"pkg/config", "pkg/run"},
 	"pkg/train":          {"pkg/torch", "pkg/safetensors", "pkg/adapter", "pkg/models/encoder", "pkg/data", "pkg/optim", "pkg/dmrg", "pkg/parallel"},
 	"pkg/config":         {"pkg/spelling"},
 	"cmd/setup":          {"cmd/setup/internal"},

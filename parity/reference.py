@@ -1,4 +1,4 @@
-"""A plain PyTorch MetaTT-4D on transformers' BERT and RoBERTa: the reference of the Go code.
+"""A plain PyTorch MetaTT-4D and -5D on transformers' BERT and RoBERTa: the reference of the Go code.
 
 Nothing here is shared with the Go side but the files it reads: the model
 folder, the adapter folder and the GLUE folder.
@@ -8,9 +8,13 @@ import json
 from pathlib import Path
 
 import torch
+import transformers
 from safetensors.torch import load_file
 from torch.nn.functional import cross_entropy, mse_loss
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
 
 PROJECTIONS = {
     "query": "attention.self.query",
@@ -34,9 +38,13 @@ class Adapted(torch.nn.Module):
         self.layer, self.first, self.blocks, self.kind = layer, first, blocks, kind
 
     def forward(self, x):
-        g1, g2, g3, g4 = self.cores
+        g1, g2, g3, *heads, last = self.cores
+        if heads:  # 5D: the heads' columns side by side
+            last = torch.einsum("rhs,so->rho", heads[0], last[:, :, 0]).flatten(1)
+        else:
+            last = last[:, :, 0]
         parts = [
-            torch.einsum("ip,pq,qr,ro->io", g1[0], g2[:, self.layer], g3[:, m], g4[:, :, 0])
+            torch.einsum("ip,pq,qr,ro->io", g1[0], g2[:, self.layer], g3[:, m], last)
             for m in range(self.first, self.first + self.blocks)
         ]
         delta = torch.cat(parts, dim=0 if self.kind == "ffn_down" else 1)
@@ -53,7 +61,7 @@ def build(model_dir, adapter_dir, labels):
     saved = load_file(Path(adapter_dir) / "adapter_model.safetensors")
     for p in model.parameters():
         p.requires_grad_(False)
-    trainable = {f"cores.{i}": torch.nn.Parameter(saved[f"cores.{i}"].clone()) for i in range(4)}
+    trainable = {f"cores.{i}": torch.nn.Parameter(saved[f"cores.{i}"].clone()) for i in range(len(config["modes"]))}
     cores = list(trainable.values())
     width = model.config.hidden_size
     first = 0
@@ -128,12 +136,11 @@ def start(adapter_dir, model_dir, targets, ranks, alpha, labels, seed):
         return torch.randn(*shape, generator=generator) * scale
 
     slots = sum(config["intermediate_size"] // width if t.startswith("ffn") else 1 for t in targets)
-    r1, r2, r3 = ranks
+    heads = config["num_attention_heads"]
+    sizes = {3: [width, layers, slots, width], 4: [width, layers, slots, heads, width // heads]}[len(ranks)]
+    bonds = [1, *ranks, 1]
     tensors = {
-        "cores.0": draw(1, width, r1, scale=0.1),
-        "cores.1": draw(r1, layers, r2, scale=0.5),
-        "cores.2": draw(r2, slots, r3, scale=0.5),
-        "cores.3": draw(r3, width, 1, scale=0.1),
+        f"cores.{i}": draw(bonds[i], n, bonds[i + 1], scale=0.1 if i in (0, len(sizes) - 1) else 0.5) for i, n in enumerate(sizes)
     }
     for layer in HEADS[config["model_type"]]:
         out = width if layer.endswith("dense") else labels
@@ -142,8 +149,9 @@ def start(adapter_dir, model_dir, targets, ranks, alpha, labels, seed):
     Path(adapter_dir).mkdir(parents=True, exist_ok=True)
     save_file(tensors, Path(adapter_dir) / "adapter_model.safetensors", metadata={"format": "pt"})
     (Path(adapter_dir) / "adapter_config.json").write_text(json.dumps({
-        "format_version": 1, "peft_type": "METATT", "method": "metatt4d", "modes": ["in", "layer", "matrix", "out"],
-        "ranks": list(ranks), "alpha": alpha, "init": "no-no-no-no", "target_modules": targets,
+        "format_version": 1, "peft_type": "METATT", "method": f"metatt{len(sizes)}d",
+        "modes": ["in", "layer", "matrix", *["head"][:len(ranks) - 3], "out"],
+        "ranks": list(ranks), "alpha": alpha, "init": "-".join(["no"] * len(sizes)), "target_modules": targets,
         "base_model_name_or_path": "", "model_type": config["model_type"], "hidden_size": width, "num_hidden_layers": layers,
         "num_attention_heads": config["num_attention_heads"], "intermediate_size": config["intermediate_size"],
         "tasks": ["STS-B" if labels == 1 else "MRPC"],

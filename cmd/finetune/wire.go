@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"io"
 	"iter"
 
+	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/hf"
+	"github.com/metatt/metatt/pkg/report"
 	"github.com/metatt/metatt/pkg/run"
 	"github.com/metatt/metatt/pkg/torch"
 )
@@ -17,6 +20,10 @@ type backend struct {
 	describe    func(context.Context, run.Options) (*run.Plan, error)
 	evaluate    func(context.Context, run.EvalOptions) (*run.Evaluation, error)
 	predictor   func(dir string, o run.PredictorOptions) (predictor, error)
+	merge       func(dir, out, model string) error
+	inspect     func(dir string) (*run.Inspection, error)
+	plot        func(io.Writer, *run.Inspection) error
+	methods     func() []adapter.Method
 	environment func() torch.Environment
 	fetch       func(ctx context.Context, name string, o hf.FetchOptions) (hf.Fetched, error)
 	fetchGLUE   func(ctx context.Context, dir string, t glue.Task, o glue.FetchOptions) (already bool, err error)
@@ -29,6 +36,10 @@ func wired() backend {
 		describe:    run.Describe,
 		evaluate:    run.Evaluate,
 		predictor:   openPredictor,
+		merge:       run.Merge,
+		inspect:     run.Inspect,
+		plot:        report.PlotInspection,
+		methods:     adapter.Methods,
 		environment: torch.ReadEnvironment,
 		fetch:       hf.Fetch,
 		fetchGLUE:   glue.Fetch,

@@ -19,8 +19,9 @@ type Spec struct {
 	TaskAfter    string   // the mode that it stands behind; empty: the method's choice
 	TTRank       int      // of the trains inside a LoRA's factors; 0: the method's choice
 	Alpha        float64
-	Init         string // a method's own notation; empty: its default
-	Seed         uint64 // of the random parts of the start
+	Init         string  // a method's own notation; empty: its default
+	Dropout      float64 // on what the adapter reads, in training; for methods that have it
+	Seed         uint64  // of the random parts of the start
 	Device       torch.Device
 }
 
@@ -31,11 +32,23 @@ type Method struct {
 	// PEFTType and Modes are what adapter_config.json says of it.
 	PEFTType string
 	Modes    []string
+	// DefaultAlpha is the scale where none is asked for; 0: 1.
+	DefaultAlpha float64
+	// Dropout: the method has Spec.Dropout.
+	Dropout bool
 	// New makes a fresh adapter: ΔW = 0 at every site. It checks the spec
 	// before it makes a tensor.
 	New func(Spec) (Adapter, error)
 	// Open makes the adapter that was saved.
 	Open func(*Saved, torch.Device) (Adapter, error)
+}
+
+// Alpha is the scale where none is asked for.
+func (m Method) Alpha() float64 {
+	if m.DefaultAlpha == 0 {
+		return 1
+	}
+	return m.DefaultAlpha
 }
 
 var methods = map[string]Method{}

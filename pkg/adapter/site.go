@@ -35,6 +35,17 @@ func (k Kind) String() string {
 	return kindNames[k]
 }
 
+// modules names the matrices inside a layer as transformers does; BERT and
+// RoBERTa share them.
+var modules = [...]string{
+	"attention.self.query", "attention.self.key", "attention.self.value",
+	"attention.output.dense", "intermediate.dense", "output.dense",
+}
+
+// Module is the name of the matrix inside a layer of transformers' BERT and
+// RoBERTa, as in "attention.self.query".
+func (k Kind) Module() string { return modules[k] }
+
 // ParseKind reads a kind's name.
 func ParseKind(name string) (Kind, error) {
 	for k, n := range kindNames {
@@ -92,4 +103,10 @@ func (a Architecture) Site(layer int, kind Kind) Site {
 		s.In = a.Intermediate
 	}
 	return s
+}
+
+// Module is a site's name in transformers' model, as in
+// "bert.encoder.layer.0.attention.self.query".
+func (a Architecture) Module(site Site) string {
+	return fmt.Sprintf("%s.encoder.layer.%d.%s", a.ModelType, site.Layer, site.Kind.Module())
 }

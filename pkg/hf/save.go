@@ -3,6 +3,8 @@ package hf
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -88,4 +90,22 @@ func (c *Config) encode() ([]byte, error) {
 	encoder.SetIndent("", "  ")
 	err := encoder.Encode(keys) // sorts the keys
 	return text.Bytes(), err
+}
+
+// CopyTokenizer copies what of a tokenizer's files stands in the model folder
+// from into the folder to.
+func CopyTokenizer(to, from string) error {
+	for _, name := range tokenizerFiles {
+		content, err := os.ReadFile(filepath.Join(from, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := renameio.WriteFile(filepath.Join(to, name), content, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -156,6 +156,9 @@ func (t *train) Parameters() []adapter.Parameter {
 	return p
 }
 
+// Cores implements [adapter.TensorTrain].
+func (t *train) Cores() []*torch.Tensor { return slices.Clone(t.cores) }
+
 // Free implements [adapter.Adapter].
 func (t *train) Free() {
 	for _, c := range t.cores {

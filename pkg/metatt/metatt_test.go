@@ -158,6 +158,7 @@ func checkGroup(t *testing.T, a adapter.Adapter, targets []adapter.Kind, layer, 
 		want := x.Linear(w, nil)
 		if delta := a.(adapter.TaskAware).TaskDelta(s, task); delta != nil {
 			want = want.Add(x.MatMul(delta))
+			checkFactors(t, a, s)
 			close(t, fmt.Sprintf("delta of %s", s), values(delta), equation(a, targets, s, task))
 		}
 		explicit = append(explicit, want)
@@ -180,6 +181,29 @@ func checkGroup(t *testing.T, a adapter.Adapter, targets []adapter.Kind, layer, 
 	got, want := torch.Gradients(objective(applied), leaves), torch.Gradients(objective(explicit), leaves)
 	for i := range leaves {
 		close(t, fmt.Sprintf("gradient %d of %v", i, sites), values(got[i]), values(want[i]))
+	}
+}
+
+// checkFactors holds the factors to ΔW of the first task and to the rank that a
+// LoRA of it needs.
+func checkFactors(t *testing.T, a adapter.Adapter, s adapter.Site) {
+	t.Helper()
+	in, out := a.(adapter.Factored).Factors(s)
+	close(t, fmt.Sprintf("factors of %s", s), values(in.MatMul(out)), values(a.Delta(s)))
+	c := a.Config()
+	if len(c.Tasks) > 0 {
+		return // the slice may have moved a bond
+	}
+	r := c.Ranks
+	want := min(r[0], r[1], r[2])
+	switch s.Kind {
+	case adapter.FFNUp:
+		want = min(r[0], r[1])
+	case adapter.FFNDown:
+		want = r[2]
+	}
+	if in.Size(1) != want {
+		t.Errorf("%s: a LoRA of rank %d, want %d", s, in.Size(1), want)
 	}
 }
 

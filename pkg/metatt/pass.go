@@ -148,14 +148,36 @@ func (t *train) TaskDelta(site adapter.Site, task int) *torch.Tensor {
 	if !adapted {
 		return nil
 	}
+	in, out := t.split(site, s, task)
+	return in.MatMul(out)
+}
+
+// Factors implements [adapter.Factored]: ΔW is cut at its smallest bond, so that
+// an attention matrix has rank min(r1, r2, r3), ffn_up min(r1, r2), ffn_down r3
+// (with a head mode r3 as it is left of the heads).
+func (t *train) Factors(site adapter.Site) (in, out *torch.Tensor) {
+	s, adapted := t.slots[site.Kind]
+	if !adapted {
+		return nil, nil
+	}
+	return t.split(site, s, 0)
+}
+
+// split is ΔW of a site as (In, k) times (k, Out). Blocks of output columns
+// differ behind the layer core, blocks of input rows before the last: only the
+// bonds on the other side are bonds of the whole matrix.
+func (t *train) split(site adapter.Site, s slot, task int) (in, out *torch.Tensor) {
 	f := t.factors(task)
-	left := f.in.MatMul(f.layer.Select(0, int64(site.Layer))) // (D, b)
-	blocks := make([]*torch.Tensor, s.blocks)
-	for i := range blocks {
-		blocks[i] = left.MatMul(f.matrix.Select(0, s.first+int64(i))).MatMul(f.out) // (D, b) x (b, c) x (c, D)
+	layer := f.layer.Select(0, int64(site.Layer))   // (a, b)
+	matrix := f.matrix.Narrow(0, s.first, s.blocks) // (blocks, b, c)
+	a, b, c := layer.Size(0), layer.Size(1), matrix.Size(2)
+	if site.Kind == adapter.FFNDown || (s.blocks == 1 && c <= min(a, b)) {
+		in := f.in.MatMul(layer).MatMul(matrix) // (D, b) x (blocks, b, c)
+		return in.Reshape(site.In, c), f.out
 	}
-	if site.Kind == adapter.FFNDown {
-		return torch.Cat(0, blocks...)
+	out = matrix.MatMul(f.out).Permute(1, 0, 2).Reshape(b, site.Out) // (b, blocks, D)
+	if b <= a {
+		return f.in.MatMul(layer), out
 	}
-	return torch.Cat(1, blocks...)
+	return f.in, layer.MatMul(out)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/tt"
 )
 
 // The modes of the train, each one core.
@@ -62,27 +63,17 @@ func newShape(model adapter.Architecture, targets []adapter.Kind, modes, tasks [
 		s.slots[kind] = slot{s.matrix, blocks}
 		s.matrix += blocks
 	}
+	sizes := make([]int64, len(modes))
+	for i := range sizes {
+		sizes[i] = s.size(i)
+	}
 	for b, rank := range ranks {
-		if limit := s.bound(b); rank < 1 || rank > limit {
+		if limit := tt.Bound(sizes, b); rank < 1 || rank > limit {
 			return s, fmt.Errorf("rank %d of bond %d (%s|%s) is not between 1 and %d, its largest legal rank for %s and %d matrices",
 				rank, b+1, modes[b], modes[b+1], limit, model, s.matrix)
 		}
 	}
 	return s, nil
-}
-
-// bound is the largest rank of bond b, which lies right of core b: it holds no
-// more than the modes on either side of it can.
-func (s shape) bound(b int) int64 {
-	const enough = 1 << 40 // above any rank, and no next factor can overflow it
-	product := func(first, last int) int64 {
-		n := int64(1)
-		for i := first; i <= last && n < enough; i++ {
-			n *= s.size(i)
-		}
-		return n
-	}
-	return min(product(0, b), product(b+1, len(s.modes)-1))
 }
 
 // size is the number of indices of mode i.

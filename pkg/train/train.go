@@ -104,7 +104,7 @@ func Run(ctx context.Context, setup Setup) (Result, error) {
 type trainer struct {
 	Setup
 	parameters []adapter.Parameter // adapter's and head's
-	leaves     []*torch.Tensor     // theirs
+	leaves     []*torch.Tensor     // what gradients are taken of, in their order
 	optimizer  *optim.AdamW
 	metrics    *journal
 	timings    *journal
@@ -127,10 +127,16 @@ type lap struct {
 func newTrainer(s Setup) (*trainer, error) {
 	t := &trainer{Setup: s, perEpoch: StepsPerEpoch(s.Train.Len(), s.Options.BatchSize), began: time.Now()}
 	t.parameters = append(s.Adapter.Parameters(), s.Model.Head()...)
-	for _, p := range t.parameters {
-		t.leaves = append(t.leaves, p.Tensor.SetRequiresGrad(true))
+	t.leaves = adapter.Leaves(s.Adapter)
+	for _, p := range s.Model.Head() {
+		t.leaves = append(t.leaves, p.Tensor)
 	}
-	t.optimizer = optim.NewAdamW(t.leaves, s.Options.AdamW)
+	masters := make([]*torch.Tensor, len(t.parameters))
+	for i, p := range t.parameters {
+		t.leaves[i].SetRequiresGrad(true)
+		masters[i] = p.Tensor
+	}
+	t.optimizer = optim.NewAdamW(masters, s.Options.AdamW)
 	if s.Resume != nil {
 		t.state = s.Resume.state
 		if err := loadOptimizer(s.Resume, t.optimizer, t.parameters); err != nil {
@@ -189,13 +195,22 @@ func (t *trainer) step(step int, batch data.Batch) error {
 	torch.Scoped(func() {
 		pass := t.Adapter.Begin(adapter.Step{DType: t.DType, Training: true, Tokens: int64(len(batch.IDs))})
 		objective := t.loss(t.Model.Forward(in, pass, true), batch)
+		if r, ok := t.Adapter.(adapter.Regularized); ok {
+			objective = objective.Add(r.Penalty())
+		}
 		loss = objective.Item()
 		if math.IsNaN(loss) || math.IsInf(loss, 0) {
 			return
 		}
 		gradients := torch.Gradients(objective, t.leaves)
+		for i, g := range gradients {
+			gradients[i] = g.ToDType(torch.Float32) // of a bf16 backbone that is trained
+		}
 		optim.Clip(gradients, t.Options.ClipNorm)
 		t.optimizer.Step(lr, gradients)
+		if b, ok := t.Adapter.(adapter.BackboneTrainer); ok {
+			b.Publish()
+		}
 	})
 	if math.IsNaN(loss) || math.IsInf(loss, 0) {
 		return fmt.Errorf("step %d: the loss is %v: the learning rate %g may be too high", step+1, loss, t.Options.Schedule.Peak)

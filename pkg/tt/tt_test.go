@@ -1,86 +1,403 @@
 package tt_test
 
 import (
+	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/tt"
 )
 
-func TestFactors(t *testing.T) {
-	for n, want := range map[int64][]int64{
-		1: {1}, 2: {2}, 7: {7}, 769: {769}, 6: {2, 3}, 10: {2, 5}, 49: {7, 7}, 24: {2, 3, 4}, 60: {3, 4, 5},
-		384: {6, 8, 8}, 768: {8, 8, 12}, 1024: {8, 8, 16}, 1536: {8, 12, 16}, 3072: {12, 16, 16}, 4096: {16, 16, 16},
-	} {
-		if got := tt.Factors(n); !slices.Equal(got, want) {
-			t.Errorf("Factors(%d) = %v, want %v", n, got, want)
-		}
+func compute(t *testing.T, f func()) {
+	t.Helper()
+	if err := torch.Do(func() error { f(); return nil }); err != nil {
+		t.Fatal(err)
 	}
 }
 
-func TestLargestRank(t *testing.T) {
-	for _, c := range []struct {
-		modes []int64
-		want  int64
-	}{
-		{[]int64{8, 8, 12, 8}, 8}, {[]int64{6, 2}, 2}, {[]int64{3, 100, 7}, 3}, {[]int64{12, 8, 8, 8, 8, 12}, 12},
-		{[]int64{1, 9}, 1}, {[]int64{1 << 39, 1 << 39, 1 << 39}, 1 << 39},
-	} {
-		if got := tt.LargestRank(c.modes); got != c.want {
-			t.Errorf("LargestRank(%v) = %d, want %d", c.modes, got, c.want)
-		}
+// random is a train of those dimensions and bond ranks with normal entries.
+func random(t *testing.T, dtype torch.DType, dims, ranks []int64) tt.Train {
+	t.Helper()
+	bonds := slices.Concat([]int64{1}, ranks, []int64{1})
+	cores := make([]*torch.Tensor, len(dims))
+	for k, n := range dims {
+		cores[k] = torch.Randn(dtype, torch.CPU, bonds[k], n, bonds[k+1])
 	}
-}
-
-// Every entry of a contracted train is the sum over all bonds, for open bonds
-// at the ends and another train in each layer of the stack.
-func TestContract(t *testing.T) {
-	shapes := [][]int64{{2, 4, 3, 5}, {2, 5, 2, 1}, {2, 1, 7, 2}, {2, 2, 1, 3}}
-	err := torch.Do(func() error {
-		torch.Seed(3)
-		var cores []*torch.Tensor
-		var v [][]float64
-		for _, s := range shapes {
-			c := torch.Randn(torch.Float64, torch.CPU, s...)
-			cores, v = append(cores, c), append(v, torch.ToSlice[float64](c))
-		}
-		product := tt.Contract(cores)
-		if got, want := product.Shape(), []int64{2, 4 * 3 * 2 * 7, 3}; !slices.Equal(got, want) {
-			t.Fatalf("shape %v, want %v", got, want)
-		}
-		got := torch.ToSlice[float64](product.Contiguous())
-		at := func(k, s, i, n, j int) float64 {
-			shape := shapes[k]
-			return v[k][((s*int(shape[1])+i)*int(shape[2])+n)*int(shape[3])+j]
-		}
-		place := 0
-		for s := range 2 {
-			for i := range 4 {
-				for n0 := range 3 {
-					for n1 := range 2 {
-						for n2 := range 7 {
-							for j := range 3 {
-								var want float64
-								for a := range 5 {
-									for c := range 2 {
-										want += at(0, s, i, n0, a) * at(1, s, a, n1, 0) * at(2, s, 0, n2, c) * at(3, s, c, 0, j)
-									}
-								}
-								if math.Abs(got[place]-want) > 1e-12 {
-									t.Fatalf("entry %d is %v, want %v", place, got[place], want)
-								}
-								place++
-							}
-						}
-					}
-				}
-			}
-		}
-		return nil
-	})
+	train, err := tt.New(cores...)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return train
+}
+
+// everyShape runs f on trains of odd shapes: ranks that differ, at, above and
+// below their bounds, one core, one layer.
+func everyShape(t *testing.T, f func(t *testing.T, x tt.Train)) {
+	for i, c := range []struct{ dims, ranks []int64 }{
+		{[]int64{7}, nil},
+		{[]int64{5, 9}, []int64{3}},
+		{[]int64{11, 1, 3, 7}, []int64{4, 4, 5}},
+		{[]int64{13, 3, 2, 13}, []int64{6, 5, 6}},
+		{[]int64{7, 4, 3, 2, 5}, []int64{6, 3, 4, 2}},
+		{[]int64{2, 3, 2}, []int64{5, 4}},
+		{[]int64{3, 5, 4}, []int64{1, 1}},
+	} {
+		t.Run(fmt.Sprint(c.dims, c.ranks), func(t *testing.T) {
+			compute(t, func() {
+				torch.Seed(uint64(i))
+				f(t, random(t, torch.Float32, c.dims, c.ranks))
+			})
+		})
+	}
+}
+
+// off is ‖a − b‖ / ‖b‖ of dense tensors, in fp64.
+func off(a, b *torch.Tensor) float64 {
+	a, b = a.ToDType(torch.Float64), b.ToDType(torch.Float64)
+	return a.Sub(b).Norm().Item() / max(b.Norm().Item(), 1e-300)
+}
+
+// singular is the singular values of x unfolded behind dimension b.
+func singular(x *torch.Tensor, dims []int64, b int) []float64 {
+	rows := int64(1)
+	for _, n := range dims[:b+1] {
+		rows *= n
+	}
+	_, s, _ := x.ToDType(torch.Float64).Reshape(rows, -1).SVD()
+	return torch.ToSlice[float64](s)
+}
+
+// tail is √Σ s² from k on.
+func tail(s []float64, k int) float64 {
+	var sum float64
+	for _, v := range s[min(k, len(s)):] {
+		sum += v * v
+	}
+	return math.Sqrt(sum)
+}
+
+func TestCanonicalForms(t *testing.T) {
+	everyShape(t, func(t *testing.T, x tt.Train) {
+		dense := x.Dense()
+		for center := range x.Len() {
+			c := x.Canonical(center)
+			if d := off(c.Dense(), dense); d > 1e-5 {
+				t.Errorf("centre %d: the tensor changed by %.1e", center, d)
+			}
+			for k, core := range c.Cores() {
+				m := core.Reshape(-1, core.Size(2)) // isometry from the left
+				if k > center {
+					m = core.Reshape(core.Size(0), -1).T()
+				}
+				if k == center {
+					if n, want := core.Norm().Item(), dense.Norm().Item(); math.Abs(n-want) > 1e-5*want {
+						t.Errorf("centre %d: its core has norm %v, the tensor %v", center, n, want)
+					}
+					continue
+				}
+				if d := off(m.T().MatMul(m), torch.Eye(torch.Float32, torch.CPU, m.Size(1), m.Size(1))); d > 1e-5 {
+					t.Errorf("centre %d: core %d is off an isometry by %.1e", center, k, d)
+				}
+			}
+			for b, r := range c.Ranks() {
+				if bound := tt.Bound(x.Dims(), b); r > bound && r > x.Ranks()[b] {
+					t.Errorf("centre %d: bond %d has rank %d, its bound is %d", center, b, r, bound)
+				}
+			}
+		}
+	})
+}
+
+func TestSpectraAreTheUnfoldings(t *testing.T) {
+	everyShape(t, func(t *testing.T, x tt.Train) {
+		spectra, err := x.Spectra()
+		if err != nil {
+			t.Fatal(err)
+		}
+		dense := x.Dense()
+		for b, s := range spectra {
+			want := singular(dense, x.Dims(), b)
+			if !slices.IsSortedFunc(s, func(a, b float64) int { return -int(math.Copysign(1, a-b)) }) {
+				t.Errorf("bond %d: %v does not fall", b, s)
+			}
+			for i := range max(len(s), len(want)) {
+				var got, w float64
+				if i < len(s) {
+					got = s[i]
+				}
+				if i < len(want) {
+					w = want[i]
+				}
+				if math.Abs(got-w) > 1e-5*want[0] {
+					t.Errorf("bond %d: singular value %d is %v, the unfolding's %v", b, i, got, w)
+				}
+			}
+		}
+	})
+}
+
+func TestArithmeticIsTheDenseOne(t *testing.T) {
+	everyShape(t, func(t *testing.T, x tt.Train) {
+		other := random(t, torch.Float32, x.Dims(), slices.Repeat([]int64{2}, x.Len()-1))
+		dense, otherDense := x.Dense(), other.Dense()
+		sum, err := tt.Add(x, other.Scale(-0.7))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := dense.Sub(otherDense.MulScalar(0.7))
+		if d := off(sum.Dense(), want); d > 1e-5 {
+			t.Errorf("sum off by %.1e", d)
+		}
+		if n, w := sum.Norm(), want.Norm().Item(); math.Abs(n-w) > 1e-5*w {
+			t.Errorf("norm %v, want %v", n, w)
+		}
+		inner, err := tt.Inner(x, other)
+		if w := dense.Mul(otherDense).Sum().Item(); err != nil || math.Abs(inner-w) > 1e-5*dense.Norm().Item()*otherDense.Norm().Item() {
+			t.Errorf("inner product %v (%v), want %v", inner, err, w)
+		}
+		distance, err := tt.Distance(x, other)
+		if w := dense.Sub(otherDense).Norm().Item(); err != nil || math.Abs(distance-w) > 1e-5*w {
+			t.Errorf("distance %v (%v), want %v", distance, err, w)
+		}
+		if self, err := tt.Distance(x, x.Canonical(0)); err != nil || self > 1e-5*dense.Norm().Item() {
+			t.Errorf("distance from itself in another gauge: %v (%v)", self, err)
+		}
+		back, _, err := tt.FromDense(dense, tt.Truncation{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := off(back.Dense(), dense); d > 1e-5 {
+			t.Errorf("to dense and back: off by %.1e", d)
+		}
+		for b, r := range back.Ranks() {
+			if bound := tt.Bound(x.Dims(), b); r > bound {
+				t.Errorf("to dense and back: bond %d has rank %d, its bound is %d", b, r, bound)
+			}
+		}
+	})
+}
+
+func TestGaugeLeavesTheTensor(t *testing.T) {
+	everyShape(t, func(t *testing.T, x tt.Train) {
+		for b, r := range x.Ranks() {
+			q, _ := torch.Randn(torch.Float32, torch.CPU, r, r).QR()
+			changed, err := x.Gauge(b, q.MulScalar(3), q.T().MulScalar(1.0/3))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := off(changed.Dense(), x.Dense()); d > 1e-5 {
+				t.Errorf("bond %d: the tensor changed by %.1e", b, d)
+			}
+		}
+	})
+}
+
+// What a truncation reports is what it did; it is within its bound, and within
+// √(d−1) of the best train of the same ranks.
+func TestRound(t *testing.T) {
+	everyShape(t, func(t *testing.T, single tt.Train) {
+		x := single.To(torch.Float64)
+		dense := x.Dense()
+		norm := dense.Norm().Item()
+		for _, tr := range []tt.Truncation{
+			{}, {MaxRank: 1}, {MaxRank: 2}, {MaxRank: 3, MinRank: 2}, {Cutoff: 1e-3}, {Cutoff: 0.2}, {Error: 1e-3}, {Error: 0.3}, {Error: 0.6, MinRank: 2},
+		} {
+			y, report, err := x.Round(tr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(report.Kept, y.Ranks()) {
+				t.Errorf("%+v: reports ranks %v, has %v", tr, report.Kept, y.Ranks())
+			}
+			difference := y.Dense().Sub(dense).Norm().Item()
+			if math.Abs(report.Error-difference) > 1e-10*norm {
+				t.Errorf("%+v: reports an error of %v, it is %v", tr, report.Error, difference)
+			}
+			if tr == (tt.Truncation{}) && difference > 1e-10*norm {
+				t.Errorf("nothing truncated, but off by %v", difference)
+			}
+			if tr.Error > 0 && difference > tr.Error*norm*(1+1e-12) {
+				t.Errorf("%+v: error %v of a norm of %v", tr, difference, norm)
+			}
+			var lower float64 // of any train of these ranks
+			for b, r := range y.Ranks() {
+				lower = max(lower, tail(singular(dense, x.Dims(), b), int(r)))
+				if tr.MaxRank > 0 && r > tr.MaxRank {
+					t.Errorf("%+v: bond %d has rank %d", tr, b, r)
+				}
+				if want := min(tr.MinRank, tt.Bound(x.Dims(), b), x.Ranks()[b]); r < want {
+					t.Errorf("%+v: bond %d has rank %d", tr, b, r)
+				}
+			}
+			if best := math.Sqrt(float64(x.Len()-1)) * lower; difference > best+1e-10*norm {
+				t.Errorf("%+v: error %v, the best train of ranks %v is within %v", tr, difference, y.Ranks(), best)
+			}
+		}
+	})
+}
+
+// With one bond the truncation is the optimum.
+func TestRoundOfAMatrixIsEckartYoung(t *testing.T) {
+	compute(t, func() {
+		x := random(t, torch.Float64, []int64{13, 9}, []int64{9})
+		s := singular(x.Dense(), x.Dims(), 0)
+		for k := 1; k < 9; k++ {
+			_, report, err := x.Round(tt.Truncation{MaxRank: int64(k)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := tail(s, k); math.Abs(report.Error-want) > 1e-12*s[0] {
+				t.Errorf("rank %d: error %v, the optimum is %v", k, report.Error, want)
+			}
+		}
+	})
+}
+
+// A train of lower rank than it is written with is found again, whatever the
+// gauge.
+func TestLowRankIsRecovered(t *testing.T) {
+	compute(t, func() {
+		for _, dtype := range []torch.DType{torch.Float32, torch.Float64} {
+			low := random(t, dtype, []int64{17, 4, 3, 17}, []int64{2, 3, 2})
+			high, err := tt.Add(low, low.Scale(-0.25))
+			if err != nil {
+				t.Fatal(err)
+			}
+			cutoff := 1e-12
+			y, _, err := high.Round(tt.Truncation{Cutoff: cutoff})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(y.Ranks(), low.Ranks()) {
+				t.Errorf("%s: ranks %v from %v, want %v", dtype, y.Ranks(), high.Ranks(), low.Ranks())
+			}
+			if d := off(y.Dense(), low.Scale(0.75).Dense()); d > 1e-5 {
+				t.Errorf("%s: off by %.1e", dtype, d)
+			}
+		}
+	})
+}
+
+func TestZeroAndDegenerateTrains(t *testing.T) {
+	compute(t, func() {
+		zero, err := tt.New(torch.Zeros(torch.Float32, torch.CPU, 1, 5, 3), torch.Randn(torch.Float32, torch.CPU, 3, 4, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		y, report, err := zero.Round(tt.Truncation{Cutoff: 1e-8})
+		if err != nil || report.Error != 0 || !slices.Equal(y.Ranks(), []int64{1}) || y.Norm() != 0 {
+			t.Errorf("zero train: ranks %v, error %v, %v", y.Ranks(), report.Error, err)
+		}
+		// All singular values equal: which are kept is arbitrary, how many is not.
+		eye, _, err := tt.FromDense(torch.Eye(torch.Float64, torch.CPU, 6, 6), tt.Truncation{MaxRank: 4})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := eye.Dense().Sub(torch.Eye(torch.Float64, torch.CPU, 6, 6)).Norm().Item(); math.Abs(d-math.Sqrt2) > 1e-12 || eye.Ranks()[0] != 4 {
+			t.Errorf("identity of 6 in rank 4: error %v, ranks %v", d, eye.Ranks())
+		}
+	})
+}
+
+// Equal input gives equal bits.
+func TestRoundIsDeterministic(t *testing.T) {
+	compute(t, func() {
+		x := random(t, torch.Float32, []int64{31, 6, 4, 31}, []int64{9, 8, 9})
+		a, _, errA := x.Round(tt.Truncation{MaxRank: 5})
+		b, _, errB := x.Round(tt.Truncation{MaxRank: 5})
+		if errA != nil || errB != nil {
+			t.Fatal(errA, errB)
+		}
+		for k := range a.Len() {
+			if !a.Cores()[k].Equal(b.Cores()[k]) {
+				t.Errorf("core %d differs", k)
+			}
+		}
+	})
+}
+
+// Whatever the ranks, a rounded train is no longer and no higher than before.
+func TestRoundProperties(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 40 {
+		compute(t, func() {
+			d := 2 + r.IntN(4)
+			dims, ranks := make([]int64, d), make([]int64, d-1)
+			for k := range dims {
+				dims[k] = 1 + r.Int64N(6)
+			}
+			for b := range ranks {
+				ranks[b] = 1 + r.Int64N(7)
+			}
+			x := random(t, torch.Float64, dims, ranks)
+			epsilon := r.Float64()
+			y, report, err := x.Round(tt.Truncation{Error: epsilon})
+			if err != nil {
+				t.Fatal(err)
+			}
+			distance, err := tt.Distance(x, y)
+			if err != nil || distance > epsilon*report.Norm*(1+1e-9) {
+				t.Errorf("%v %v: distance %v of %v, allowed %v (%v)", dims, ranks, distance, report.Norm, epsilon, err)
+			}
+			if y.Norm() > report.Norm*(1+1e-9) || y.Parameters() > x.Parameters() {
+				t.Errorf("%v %v: norm %v to %v, parameters %d to %d", dims, ranks, report.Norm, y.Norm(), x.Parameters(), y.Parameters())
+			}
+		})
+	}
+}
+
+func TestBadTrains(t *testing.T) {
+	compute(t, func() {
+		f := func(shape ...int64) *torch.Tensor { return torch.Ones(torch.Float32, torch.CPU, shape...) }
+		nan := torch.FromSlice([]float32{1, float32(math.NaN())}, 1, 2, 1)
+		for want, cores := range map[string][]*torch.Tensor{
+			"no cores":                    nil,
+			"core 0 has shape [1 2]":      {f(1, 2)},
+			"left rank is not the 3":      {f(1, 2, 3), f(2, 2, 1)},
+			"right rank 2, want 1":        {f(1, 2, 2)},
+			"a size is 0":                 {f(1, 0, 1)},
+			"core 0 is not finite":        {nan},
+			"want float32 or float64":     {torch.Ones(torch.BFloat16, torch.CPU, 1, 2, 1)},
+			"core 1 is float64 on cpu":    {f(1, 2, 2), torch.Ones(torch.Float64, torch.CPU, 2, 2, 1)},
+			"left rank is not the 1 of":   {f(2, 2, 1)},
+			"core 1 has shape [2 2 1 1],": {f(1, 2, 2), f(2, 2, 1, 1)},
+		} {
+			if _, err := tt.New(cores...); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v does not say %q", err, want)
+			}
+		}
+		x, err := tt.New(f(1, 2, 3), f(3, 4, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		y, _ := tt.New(f(1, 2, 3), f(3, 5, 1))
+		if _, err := tt.Add(x, y); err == nil {
+			t.Error("sum of different dimensions")
+		}
+		if _, err := tt.Inner(x, y); err == nil {
+			t.Error("inner product of different dimensions")
+		}
+		if _, err := x.Gauge(1, f(3, 3), f(3, 3)); err == nil {
+			t.Error("gauge of a bond that is not there")
+		}
+		if _, err := x.Gauge(0, f(2, 2), f(2, 2)); err == nil {
+			t.Error("gauge of another size")
+		}
+		for _, tr := range []tt.Truncation{{MaxRank: -1}, {MinRank: 3, MaxRank: 2}, {Cutoff: 1}, {Cutoff: math.NaN()}, {Error: -1}} {
+			if _, _, err := x.Round(tr); err == nil {
+				t.Errorf("%+v: no error", tr)
+			}
+		}
+		huge, err := tt.New(f(1, 2, 1).MulScalar(1e30), f(1, 2, 1).MulScalar(1e30))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := huge.Round(tt.Truncation{}); err == nil || !strings.Contains(err.Error(), "too large for float32") {
+			t.Errorf("overflow: %v", err)
+		}
+	})
 }

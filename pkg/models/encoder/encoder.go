@@ -86,11 +86,11 @@ func (f forward) layer(l int, x *torch.Tensor) *torch.Tensor {
 
 		qkv := f.project(l, x, adapter.Query, adapter.Key, adapter.Value)
 		attended := f.attend(qkv[0], qkv[1], qkv[2]) // (tokens, hidden)
-		attended = f.dropout(f.project(l, attended, adapter.Output)[0], drop)
+		attended = f.sublayer(l, adapter.Output, f.dropout(f.project(l, attended, adapter.Output)[0], drop))
 		h := x.Add(attended).LayerNorm(layer.AttentionNorm.Weight, layer.AttentionNorm.Bias, eps)
 
 		up := f.activate(f.project(l, h, adapter.FFNUp)[0]) // (tokens, intermediate)
-		down := f.dropout(f.project(l, up, adapter.FFNDown)[0], drop)
+		down := f.sublayer(l, adapter.FFNDown, f.dropout(f.project(l, up, adapter.FFNDown)[0], drop))
 		out = h.Add(down).LayerNorm(layer.OutputNorm.Weight, layer.OutputNorm.Bias, eps).Escape()
 	})
 	return out
@@ -108,6 +108,14 @@ func (f forward) project(l int, x *torch.Tensor, kinds ...adapter.Kind) []*torch
 		return outputs
 	}
 	return f.pass.Apply(sites, x, outputs)
+}
+
+// sublayer is y, a sublayer's output, after what a pass does to it.
+func (f forward) sublayer(l int, after adapter.Kind, y *torch.Tensor) *torch.Tensor {
+	if pass, ok := f.pass.(adapter.SublayerPass); ok {
+		return pass.AfterSublayer(l, after, y)
+	}
+	return y
 }
 
 // attend is multi-head self-attention within each example, for q, k, v

@@ -238,22 +238,15 @@ func (l *Loader) makeLinear(name string, dtype torch.DType, out, in int64) (Line
 	return Linear{weight, bias}, err
 }
 
-// projections names the six matrices of a layer, by adapter.Kind; BERT and
-// RoBERTa share them.
-var projections = [6]string{
-	"attention.self.query", "attention.self.key", "attention.self.value",
-	"attention.output.dense", "intermediate.dense", "output.dense",
-}
-
 // encoder takes encoder.layer.0 … of the architecture.
 func (l *Loader) encoder(config Config) (*Encoder, error) {
 	e := &Encoder{Config: config, Layers: make([]Layer, config.Architecture.Layers)}
 	hidden := config.Architecture.Hidden
 	for i := range e.Layers {
 		at := fmt.Sprintf("encoder.layer.%d.", i)
-		for kind, name := range projections {
-			site := config.Architecture.Site(i, adapter.Kind(kind))
-			linear, err := l.linear(at+name, site.Out, site.In)
+		for _, kind := range adapter.Kinds() {
+			site := config.Architecture.Site(i, kind)
+			linear, err := l.linear(at+kind.Module(), site.Out, site.In)
 			if err != nil {
 				return nil, err
 			}

@@ -2,6 +2,7 @@ package encoder
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/hf"
@@ -163,8 +164,22 @@ func (m *Model) Weights() []adapter.Parameter { return m.weights }
 // Head is the trainable tensors of the head.
 func (m *Model) Head() []adapter.Parameter { return m.head.Parameters() }
 
+// Backbone implements [adapter.Backbone]: every tensor that is not the head's.
+func (m *Model) Backbone() []adapter.Parameter {
+	head := m.Head()
+	return slices.DeleteFunc(slices.Clone(m.weights), func(w adapter.Parameter) bool {
+		return slices.ContainsFunc(head, func(h adapter.Parameter) bool { return h.Name == w.Name })
+	})
+}
+
+// Projection implements [adapter.Backbone].
+func (m *Model) Projection(site adapter.Site) (weight, bias *torch.Tensor) {
+	l := m.encoder.Layers[site.Layer].Projection[site.Kind]
+	return l.Weight, l.Bias
+}
+
 // Frozen is the number of elements that are not the head's.
-func (m *Model) Frozen() int64 { return adapter.Count(m.weights) - adapter.Count(m.Head()) }
+func (m *Model) Frozen() int64 { return adapter.Count(m.Backbone()) }
 
 // Free releases all tensors.
 func (m *Model) Free() {

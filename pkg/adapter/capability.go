@@ -1,0 +1,125 @@
+package adapter
+
+import (
+	"fmt"
+
+	"github.com/metatt/metatt/pkg/torch"
+)
+
+// What only some methods need is an interface of its own, which their adapter
+// or its pass implements beside the common one.
+
+// Backbone is the frozen model, for methods that need more of it than the
+// inputs and outputs of sites. Its tensors stay the model's.
+type Backbone interface {
+	// Projection is W (Out, In) and b (Out) of a site in the model's dtype.
+	Projection(site Site) (weight, bias *torch.Tensor)
+	// Backbone lists every tensor that is not the head's, under its Hugging
+	// Face name, in the model's dtype.
+	Backbone() []Parameter
+}
+
+// Bound is an adapter that reads the backbone's weights or trains them. Before
+// Bind it can do nothing but Config and Free.
+type Bound interface {
+	Adapter
+	// Bind is called once, after New or Open. It runs inside [torch.Do].
+	Bind(Backbone) error
+}
+
+// Bind gives an adapter its backbone, where it asks for one.
+func Bind(a Adapter, b Backbone) error {
+	bound, ok := a.(Bound)
+	if !ok {
+		return nil
+	}
+	return torch.Do(func() error { return bound.Bind(b) })
+}
+
+// BackboneTrainer is an adapter whose Parameters are fp32 masters of tensors of
+// the backbone. It changes the model that it is bound to.
+type BackboneTrainer interface {
+	Bound
+	// Leaves are the model's tensors, in the order of Parameters and in the
+	// model's dtype: what gradients are taken of.
+	Leaves() []*torch.Tensor
+	// Publish rounds the masters into the model, after each change of them.
+	Publish()
+}
+
+// Leaves are the tensors to take gradients of, in the order of Parameters.
+func Leaves(a Adapter) []*torch.Tensor {
+	if b, ok := a.(BackboneTrainer); ok {
+		return b.Leaves()
+	}
+	parameters := a.Parameters()
+	leaves := make([]*torch.Tensor, len(parameters))
+	for i, p := range parameters {
+		leaves[i] = p.Tensor
+	}
+	return leaves
+}
+
+// Buffered is an adapter with tensors that are saved with it but not trained.
+type Buffered interface {
+	Adapter
+	Buffers() []Parameter
+}
+
+// State is all that a saved adapter holds: parameters and buffers.
+func State(a Adapter) []Parameter {
+	state := a.Parameters()
+	if b, ok := a.(Buffered); ok {
+		state = append(state[:len(state):len(state)], b.Buffers()...)
+	}
+	return state
+}
+
+// SublayerPass is a pass that also acts on what a sublayer adds to the residual
+// stream.
+type SublayerPass interface {
+	Pass
+	// AfterSublayer is given the output y (tokens, hidden) of a layer's
+	// attention (after is Output) or feed-forward network (FFNDown), after its
+	// dropout, and returns what takes its place. y may be changed in place.
+	AfterSublayer(layer int, after Kind, y *torch.Tensor) *torch.Tensor
+}
+
+// Regularized is an adapter that adds a term to the loss of each step.
+type Regularized interface {
+	Adapter
+	// Penalty is the term, one fp32 element, recorded by autograd.
+	Penalty() *torch.Tensor
+}
+
+// Nonlinear is an adapter that is no update of weights: its Delta is nil at
+// every site though it changes the model, so it cannot be merged.
+type Nonlinear interface {
+	Adapter
+	// Nonlinear says in a few words what stands in the way.
+	Nonlinear() string
+}
+
+// CheckMergeable is nil where W + Deltaᵀ at every site is the adapted model.
+func CheckMergeable(a Adapter) error {
+	if n, ok := a.(Nonlinear); ok {
+		return fmt.Errorf("%s cannot be merged into the weights: %s", a.Config().Method, n.Nonlinear())
+	}
+	return nil
+}
+
+// Factored is an adapter whose every ΔW is a product of two thin matrices, and
+// so exactly a LoRA.
+type Factored interface {
+	Adapter
+	// Factors is ΔW = in · out of a site, (In, r) and (r, Out) in fp32, scale
+	// included; nil for a site that is not adapted.
+	Factors(site Site) (in, out *torch.Tensor)
+}
+
+// TensorTrain is an adapter whose parameters are the cores (left, n, right) of
+// one tensor train, in the order of Config's modes.
+type TensorTrain interface {
+	Adapter
+	Cores() []*torch.Tensor
+}

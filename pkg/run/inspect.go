@@ -1,0 +1,120 @@
+package run
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/config"
+	"github.com/metatt/metatt/pkg/torch"
+	"github.com/metatt/metatt/pkg/tt"
+)
+
+// Inspection is what a saved adapter holds. Nothing of its model is read.
+type Inspection struct {
+	Dir        string         `json:"dir"`
+	Run        string         `json:"run,omitempty"` // the run directory that it stands in
+	Seed       *int           `json:"seed,omitempty"`
+	Config     adapter.Config `json:"config"`
+	Parameters []Tensor       `json:"parameters"` // the adapter's
+	Count      int64          `json:"count"`      // of their elements
+	Modes      []Mode         `json:"modes,omitempty"`
+	// Spectra is the singular values of each bond of a tensor train, falling, α
+	// included: at every bond Σ s² is Σ ‖ΔW‖² over all sites.
+	Spectra [][]float64 `json:"spectra,omitempty"`
+	// Deltas is ‖ΔW‖ of each layer's targets, in Config's order; nil where the
+	// adapter is no update of weights that stands for itself.
+	Deltas [][]float64 `json:"deltas,omitempty"`
+}
+
+// Tensor is one parameter's name, shape and Frobenius norm.
+type Tensor struct {
+	Name  string  `json:"name"`
+	Shape []int64 `json:"shape"`
+	Norm  float64 `json:"norm"`
+}
+
+// Inspect reads an adapter folder, or the best adapter of a run directory.
+func Inspect(dir string) (*Inspection, error) {
+	dir, err := adapterFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	saved, err := adapter.Read(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer saved.Close()
+	a, err := saved.Open(saved.Config.Architecture(), torch.CPU)
+	if err != nil {
+		return nil, err
+	}
+	defer a.Free()
+	i := &Inspection{Dir: dir, Config: saved.Config}
+	if err := i.findRun(); err != nil {
+		return nil, err
+	}
+	return i, torch.Do(func() error {
+		var err error
+		torch.NoGrad(func() { err = i.measure(a) })
+		if err != nil {
+			return fmt.Errorf("%s: %w", dir, err)
+		}
+		return nil
+	})
+}
+
+// findRun looks for the run directory that dir is adapter/… of.
+func (i *Inspection) findRun() error {
+	run := filepath.Dir(filepath.Dir(i.Dir))
+	if filepath.Base(filepath.Dir(i.Dir)) != "adapter" || !isRun(run) {
+		return nil
+	}
+	c, err := config.Load(filepath.Join(run, ConfigFile), nil, nil)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	i.Run, i.Seed = run, &c.Train.Seed
+	return nil
+}
+
+func (i *Inspection) measure(a adapter.Adapter) error {
+	for _, p := range a.Parameters() {
+		i.Parameters = append(i.Parameters, Tensor{p.Name, p.Tensor.Shape(), p.Tensor.Norm().Item()})
+	}
+	i.Count = adapter.Count(a.Parameters())
+	if t, ok := a.(adapter.TensorTrain); ok {
+		train, err := tt.New(t.Cores()...)
+		if err != nil {
+			return err
+		}
+		for k, n := range train.Dims() {
+			i.Modes = append(i.Modes, Mode{i.Config.Modes[k], n})
+		}
+		// In fp64, so that small singular values are not rounding.
+		if i.Spectra, err = train.To(torch.Float64).Scale(i.Config.Alpha).Spectra(); err != nil {
+			return err
+		}
+	}
+	if _, bound := a.(adapter.Bound); bound || adapter.CheckMergeable(a) != nil {
+		return nil
+	}
+	model := i.Config.Architecture()
+	targets, err := adapter.ParseKinds(i.Config.Targets)
+	if err != nil {
+		return err
+	}
+	for layer := range model.Layers {
+		norms := make([]float64, len(targets))
+		for k, kind := range targets {
+			torch.Scoped(func() { norms[k] = a.Delta(model.Site(layer, kind)).Norm().Item() })
+		}
+		i.Deltas = append(i.Deltas, norms)
+	}
+	return nil
+}

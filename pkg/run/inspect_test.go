@@ -1,0 +1,55 @@
+package run_test
+
+import (
+	"math"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/metatt/metatt/pkg/run"
+)
+
+// The spectra and the sizes of the updates are two views of one norm.
+func TestInspect(t *testing.T) {
+	i, err := run.Inspect("testdata/start-all")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var updates float64
+	for _, layer := range i.Deltas {
+		for _, norm := range layer {
+			updates += norm * norm
+		}
+	}
+	if len(i.Deltas) != 3 || len(i.Deltas[0]) != 6 || len(i.Spectra) != 3 {
+		t.Fatalf("%d layers, %d bonds", len(i.Deltas), len(i.Spectra))
+	}
+	for b, s := range i.Spectra {
+		var sum float64
+		for _, value := range s {
+			sum += value * value
+		}
+		if math.Abs(sum-updates) > 1e-5*updates || len(s) != int(i.Config.Ranks[b]) {
+			t.Errorf("bond %d: Σ s² = %v of %d values, Σ ‖ΔW‖² = %v", b, sum, len(s), updates)
+		}
+	}
+	if want := []run.Mode{{"in", 12}, {"layer", 3}, {"matrix", 8}, {"out", 12}}; !slices.Equal(i.Modes, want) || i.Run != "" || i.Count != 12*3+3*3*5+5*8*4+4*12 {
+		t.Errorf("modes %v, run %q, %d parameters", i.Modes, i.Run, i.Count)
+	}
+}
+
+func TestInspectFindsTheRun(t *testing.T) {
+	summary, err := run.Train(t.Context(), tiny(t, "train.max_steps=2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{summary.RunDir, filepath.Join(summary.RunDir, "adapter", "last")} {
+		i, err := run.Inspect(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i.Run != summary.RunDir || i.Seed == nil {
+			t.Errorf("%s: run %q, seed %v", dir, i.Run, i.Seed)
+		}
+	}
+}

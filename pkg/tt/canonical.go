@@ -1,0 +1,74 @@
+package tt
+
+import (
+	"github.com/metatt/metatt/pkg/torch"
+)
+
+// Canonical is X in mixed canonical form with core center in the middle (0 for
+// the right canonical form, Len-1 for the left one): cores before it are
+// isometries from the left, Σ_{l,n} G[l,n,i] G[l,n,j] = δ_ij, cores behind it
+// from the right, and ‖X‖ is the norm of the middle core. A rank above its
+// bound falls to it. center is clipped to the train.
+func (t Train) Canonical(center int) Train {
+	center = max(0, min(center, t.Len()-1))
+	out := Train{t.Cores()}
+	torch.NoGrad(func() {
+		for k := range center {
+			q, r := leftQR(out.cores[k])
+			out.cores[k], out.cores[k+1] = q, timesLeft(r, out.cores[k+1])
+		}
+		for k := t.Len() - 1; k > center; k-- {
+			l, q := rightLQ(out.cores[k])
+			out.cores[k-1], out.cores[k] = timesRight(out.cores[k-1], l), q
+		}
+	})
+	return out
+}
+
+// leftQR is a core (l, n, r) as q (l, n, k), an isometry from the left, times
+// r (k, r).
+func leftQR(core *torch.Tensor) (q, r *torch.Tensor) {
+	q, r = core.Reshape(-1, core.Size(2)).QR()
+	return q.Reshape(core.Size(0), core.Size(1), q.Size(1)), r
+}
+
+// rightLQ is a core (l, n, r) as l (l, k) times q (k, n, r), an isometry from
+// the right.
+func rightLQ(core *torch.Tensor) (l, q *torch.Tensor) {
+	qt, rt := core.Reshape(core.Size(0), -1).T().QR() // (n r, k), (k, l)
+	return rt.T(), qt.T().Reshape(qt.Size(1), core.Size(1), core.Size(2))
+}
+
+// Spectra is the singular values of each bond, falling: those of X unfolded to
+// (n_0 ⋯ n_b, n_{b+1} ⋯ n_{d-1}), as many as the bond has rank. Σ s² is ‖X‖² at
+// every bond.
+func (t Train) Spectra() ([][]float64, error) {
+	_, report, err := t.Round(Truncation{})
+	return report.Spectra, err
+}
+
+// decompose is the singular value decomposition of a small matrix, in fp64 on
+// the CPU whatever the device: u (m, k), s falling, v (n, k), in the matrix's
+// dtype on its device. The largest entry of each column of u is positive, so
+// that equal input gives equal output.
+func decompose(m *torch.Tensor) (u *torch.Tensor, s []float64, v *torch.Tensor) {
+	u64, s64, v64 := m.To(torch.CPU).ToDType(torch.Float64).SVD()
+	s = torch.ToSlice[float64](s64)
+	rows, columns := int(u64.Size(0)), len(s)
+	entries := torch.ToSlice[float64](u64.Contiguous())
+	signs := make([]float64, columns)
+	for j := range columns {
+		largest := 0.0
+		for i := range rows {
+			if e := entries[i*columns+j]; e*e > largest*largest {
+				largest = e
+			}
+		}
+		if signs[j] = 1; largest < 0 {
+			signs[j] = -1
+		}
+	}
+	flip := torch.FromSlice(signs)
+	back := func(x *torch.Tensor) *torch.Tensor { return x.Mul(flip).ToDType(m.DType()).To(m.Device()) }
+	return back(u64), s, back(v64)
+}

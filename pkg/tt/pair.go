@@ -1,0 +1,113 @@
+package tt
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/metatt/metatt/pkg/torch"
+)
+
+// Side is where a split leaves the singular values.
+type Side int
+
+// The two sides of a bond.
+const (
+	Left Side = iota
+	Right
+)
+
+// Split is what splitting a pair did.
+type Split struct {
+	Spectrum  []float64 // of the pair, falling
+	Kept      int64
+	Discarded float64 // Σ s² that was dropped
+}
+
+// SplitPair multiplies cores b and b+1 and splits the product again by a
+// truncated singular value decomposition, the singular values on the given side:
+// one step of a DMRG sweep. The truncation is the best one of the pair; of the
+// tensor it is that where the other cores are isometries towards the pair.
+// tr.Error is of the pair's norm. The product is never formed: QR of both cores
+// leaves a matrix of the bond's size.
+func (t Train) SplitPair(b int, tr Truncation, side Side) (Train, Split, error) {
+	if err := tr.Check(); err != nil {
+		return Train{}, Split{}, err
+	}
+	if b < 0 || b >= t.Len()-1 {
+		return Train{}, Split{}, fmt.Errorf("tensor train of %d cores has no bond %d", t.Len(), b)
+	}
+	var out Train
+	var split Split
+	torch.NoGrad(func() {
+		q, r := leftQR(t.cores[b])
+		l, p := rightLQ(t.cores[b+1])
+		u, s, v := decompose(r.MatMul(l))
+		var total float64
+		for _, value := range s {
+			total += value * value
+		}
+		kept := tr.keep(s, tr.Error*tr.Error*total)
+		split.Spectrum, split.Kept = s, int64(kept)
+		for _, value := range s[kept:] {
+			split.Discarded += value * value
+		}
+		u, v = u.Narrow(1, 0, int64(kept)), v.Narrow(1, 0, int64(kept))
+		if side == Left {
+			u = scaleColumns(u, s[:kept])
+		} else {
+			v = scaleColumns(v, s[:kept])
+		}
+		out = t.with(b, timesRight(q, u), timesLeft(v.T(), p))
+	})
+	for _, value := range split.Spectrum {
+		if math.IsNaN(value) || math.IsInf(value, 0) {
+			return Train{}, Split{}, fmt.Errorf("tensor train: bond %d has the singular value %v", b, value)
+		}
+	}
+	return out, split, nil
+}
+
+// scaleColumns is m diag(s).
+func scaleColumns(m *torch.Tensor, s []float64) *torch.Tensor {
+	return m.Mul(torch.FromSlice(s).ToDType(m.DType()).To(m.Device()))
+}
+
+// Symmetric is X with the root of each bond's singular values on either side of
+// it: S_{k-1}^{1/2} Γ_k S_k^{1/2} in Vidal's notation, where X = Γ_0 S_0 Γ_1 S_1 …
+// A singular value that is zero to the dtype's precision counts as the smallest
+// that is not, so that both sides stay finite and the tensor what it is.
+func (t Train) Symmetric() (Train, error) {
+	out, report, err := t.Round(Truncation{}) // left canonical
+	if err != nil {
+		return Train{}, err
+	}
+	if report.Norm == 0 {
+		return t, nil
+	}
+	torch.NoGrad(func() {
+		cores := out.Cores()
+		spectra := make([][]float64, len(cores)-1)
+		for b := len(cores) - 2; b >= 0; b-- {
+			l, p := rightLQ(cores[b+1])
+			u, s, v := decompose(l)
+			cores[b], cores[b+1], spectra[b] = timesRight(cores[b], scaleColumns(u, s)), timesLeft(v.T(), p), s
+		}
+		// Core k is Γ_k S_k now.
+		precision := 1e-15
+		if t.cores[0].DType() == torch.Float32 {
+			precision = 1e-7
+		}
+		for b, s := range spectra {
+			root, inverse := make([]float64, len(s)), make([]float64, len(s))
+			for i, value := range s {
+				root[i] = math.Sqrt(max(value, precision*s[0]))
+				inverse[i] = 1 / root[i]
+			}
+			left, right := cores[b], cores[b+1]
+			cores[b] = scaleColumns(left.Reshape(-1, left.Size(2)), inverse).Reshape(left.Shape()...)
+			cores[b+1] = scaleColumns(right.Reshape(right.Size(0), -1).T(), root).T().Reshape(right.Shape()...)
+		}
+		out = Train{cores}
+	})
+	return out, nil
+}
