@@ -129,7 +129,7 @@ func (f form) Begin(t []*torch.Tensor, step adapter.Step) adapter.Pass {
 	return f.shared(t).ToDType(step.DType)
 }
 
-// Delta implements [factored.Form].
-func (f form) Delta(t []*torch.Tensor, site adapter.Site) *torch.Tensor {
-	return f.shared(t).Delta(site)
+// Factors implements [factored.Form].
+func (f form) Factors(t []*torch.Tensor, site adapter.Site) (in, out *torch.Tensor) {
+	return f.shared(t).Factors(site)
 }

@@ -88,15 +88,17 @@ func (f rep) Leaves() []factored.Leaf {
 	return leaves
 }
 
-// pairs is A and B of every matrix, in fp32. The trains of all layers are
-// multiplied out together.
+// pairs is the update of every matrix, in fp32. The first core of B, (r, t) for
+// the TT rank t ≤ r, is multiplied into A: tokens then go through t numbers and
+// not r. The trains of all layers are multiplied out together.
 func (f rep) pairs(tensors []*torch.Tensor) factored.Pairs {
 	pairs := factored.Pairs{}
 	for _, t := range f.sites {
 		na, nb := len(t.a.Modes), len(t.b.Modes)
+		a := tt.Contract(tensors[:na]).Reshape(-1, t.in, f.rank)
 		pairs[t.kind] = factored.Pair{
-			In:  tt.Contract(tensors[:na]).MulScalar(f.scale).Reshape(-1, t.in, f.rank),
-			Out: tt.Contract(tensors[na:na+nb]).Reshape(-1, f.rank, t.out),
+			In:  a.MatMul(tensors[na].Reshape(-1, f.rank, t.b.Rank)).MulScalar(f.scale), // (L, Din, r) x (L, r, t)
+			Out: tt.Contract(tensors[na+1:na+nb]).Reshape(-1, t.b.Rank, t.out),
 		}
 		tensors = tensors[na+nb:]
 	}
@@ -108,7 +110,7 @@ func (f rep) Begin(tensors []*torch.Tensor, step adapter.Step) adapter.Pass {
 	return f.pairs(tensors).ToDType(step.DType)
 }
 
-// Delta implements [factored.Form].
-func (f rep) Delta(tensors []*torch.Tensor, site adapter.Site) *torch.Tensor {
-	return f.pairs(tensors).Delta(site)
+// Factors implements [factored.Form].
+func (f rep) Factors(tensors []*torch.Tensor, site adapter.Site) (in, out *torch.Tensor) {
+	return f.pairs(tensors).Factors(site)
 }

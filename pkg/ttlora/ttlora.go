@@ -89,7 +89,7 @@ func (f form) Begin(tensors []*torch.Tensor, step adapter.Step) adapter.Pass {
 	return f.pairs(tensors).ToDType(step.DType)
 }
 
-// Delta implements [factored.Form].
-func (f form) Delta(tensors []*torch.Tensor, site adapter.Site) *torch.Tensor {
-	return f.pairs(tensors).Delta(site)
+// Factors implements [factored.Form].
+func (f form) Factors(tensors []*torch.Tensor, site adapter.Site) (in, out *torch.Tensor) {
+	return f.pairs(tensors).Factors(site)
 }

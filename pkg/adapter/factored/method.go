@@ -29,14 +29,14 @@ type Leaf struct {
 	Start Start
 }
 
-// Form is a method with settings that are legal for it. Tensors come in the
-// order of Leaves.
+// Form is a method with settings that are legal for it; its every ΔW is exactly
+// a LoRA. Tensors come in the order of Leaves.
 type Form interface {
 	Leaves() []Leaf
 	// Begin is [adapter.Adapter.Begin].
 	Begin(tensors []*torch.Tensor, step adapter.Step) adapter.Pass
-	// Delta is [adapter.Adapter.Delta] of a site whose kind is a target.
-	Delta(tensors []*torch.Tensor, site adapter.Site) *torch.Tensor
+	// Factors is [adapter.Factored.Factors] of a site whose kind is a target.
+	Factors(tensors []*torch.Tensor, site adapter.Site) (in, out *torch.Tensor)
 }
 
 // Register adds a method. plan checks the settings without making a tensor, and
@@ -192,7 +192,16 @@ func (p *product) Delta(site adapter.Site) *torch.Tensor {
 	if !slices.Contains(p.settings.Targets, site.Kind) {
 		return nil
 	}
-	return p.form.Delta(p.tensors, site)
+	in, out := p.form.Factors(p.tensors, site)
+	return in.MatMul(out)
+}
+
+// Factors implements [adapter.Factored].
+func (p *product) Factors(site adapter.Site) (in, out *torch.Tensor) {
+	if !slices.Contains(p.settings.Targets, site.Kind) {
+		return nil, nil
+	}
+	return p.form.Factors(p.tensors, site)
 }
 
 // Free implements [adapter.Adapter].
