@@ -44,11 +44,14 @@ func init() {
 	}{
 		{adapter.Method{Name: "cp4d", PEFTType: "CP", Modes: modes4D, Summary: "ΔW[l,m] = α A diag(c_l ∘ c_m) B; r(2D + L+M); CP on the modes of MetaTT-4D"}, plain},
 		{adapter.Method{Name: "cp5d", PEFTType: "CP", Modes: modes5D, Summary: "ΔW[l,m,h] = α A diag(c_l ∘ c_m ∘ c_h) B, the heads' columns side by side; r(D + D/H + L+M+H); CP on the modes of MetaTT-5D"}, plain5D},
-		{adapter.Method{Name: "lorta", PEFTType: "LORTA", Modes: modes5D, Summary: "CP-5D at scale α/r with a Kaiming start; r(D + D/H + L+M+H); arXiv 2410.04060"}, lorta},
+		{adapter.Method{Name: "lorta", PEFTType: "LORTA", Modes: modes5D, DefaultAlpha: lorasAlpha, Summary: "CP-5D at scale α/r with a Kaiming start; r(D + D/H + L+M+H); arXiv 2410.04060"}, lorta},
 	} {
 		factored.Register(m.Method, m.plan)
 	}
 }
+
+// lorasAlpha is α of LoRA's GLUE recipe, at rank 8.
+const lorasAlpha = 16
 
 // innerSigma is the standard deviation of CP's layer, matrix and head factors
 // around 1.
