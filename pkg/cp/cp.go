@@ -93,7 +93,7 @@ func (v variant) plan(s *factored.Settings) (factored.Form, error) {
 		limit *= n
 	}
 	limit /= slices.Max(f.sizes)
-	return f, factored.CheckRank("rank", s.Rank, limit, fmt.Sprintf("%s and %d matrices", a, blocks.Count))
+	return f, factored.Limit{Largest: limit, Of: fmt.Sprintf("%s and %d matrices", a, blocks.Count)}.Check("rank", s.Rank)
 }
 
 // Leaves implements [factored.Form].

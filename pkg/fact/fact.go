@@ -9,8 +9,6 @@
 package fact
 
 import (
-	"fmt"
-
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/adapter/factored"
 )
@@ -37,5 +35,5 @@ func planTrain(s *factored.Settings) (factored.Form, error) {
 	return factored.Cores{
 		Blocks: blocks, Layers: int64(s.Architecture.Layers), Rank: s.Rank, Scale: s.Alpha,
 		In: factored.Kaiming(blocks.Width), Middle: factored.Kaiming(s.Rank), Out: factored.Zero,
-	}, factored.CheckRank("rank", s.Rank, blocks.Width, fmt.Sprintf("width %d", blocks.Width))
+	}, blocks.RankLimit().Check("rank", s.Rank)
 }

@@ -1,7 +1,6 @@
 package fact
 
 import (
-	"fmt"
 	"math"
 
 	"github.com/metatt/metatt/pkg/adapter"
@@ -25,7 +24,7 @@ func planTucker(s *factored.Settings) (factored.Form, error) {
 	}
 	layers := int64(s.Architecture.Layers)
 	return tucker{blocks, layers, s.Rank, min(s.Rank, layers*blocks.Count), s.Alpha},
-		factored.CheckRank("rank", s.Rank, blocks.Width, fmt.Sprintf("width %d", blocks.Width))
+		blocks.RankLimit().Check("rank", s.Rank)
 }
 
 // Leaves implements [factored.Form].

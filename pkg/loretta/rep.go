@@ -44,18 +44,14 @@ type trains struct {
 
 func planRep(s *factored.Settings) (factored.Form, error) {
 	f := rep{rank: s.Rank, scale: s.Alpha / float64(s.Rank)}
-	largest, narrowest := int64(0), "" // TT rank that all trains can have, and the target that decides
+	var limit, ttLimit factored.Limit
 	for _, kind := range s.Targets {
 		site := s.Architecture.Site(0, kind)
-		if err := factored.CheckRank("rank", s.Rank, min(site.In, site.Out), fmt.Sprintf("target %s of %d × %d", kind, site.In, site.Out)); err != nil {
-			return nil, err
-		}
+		limit.Lower(min(site.In, site.Out), fmt.Sprintf("target %s of %d × %d", kind, site.In, site.Out))
 		falling := tt.Factors(site.Out)
 		slices.Reverse(falling)
 		train := func(name string, modes []int64) factored.Train {
-			if limit := tt.LargestRank(modes); narrowest == "" || limit < largest {
-				largest, narrowest = limit, fmt.Sprintf("target %s with modes %v", kind, modes)
-			}
+			ttLimit.Lower(tt.LargestRank(modes), fmt.Sprintf("target %s with modes %v", kind, modes))
 			return factored.Train{Name: kind.String() + "." + name, Layers: int64(s.Architecture.Layers), Left: 1, Right: 1, Modes: modes}
 		}
 		f.sites = append(f.sites, trains{
@@ -64,8 +60,11 @@ func planRep(s *factored.Settings) (factored.Form, error) {
 			b: train("b", append([]int64{s.Rank}, falling...)),
 		})
 	}
+	if err := limit.Check("rank", s.Rank); err != nil {
+		return nil, err
+	}
 	if s.TTRank == 0 {
-		s.TTRank = min(defaultTTRank, largest)
+		s.TTRank = min(defaultTTRank, ttLimit.Largest)
 	}
 	for i := range f.sites {
 		f.sites[i].a.Rank, f.sites[i].b.Rank = s.TTRank, s.TTRank
@@ -73,7 +72,7 @@ func planRep(s *factored.Settings) (factored.Form, error) {
 	if s.TTRank < 1 {
 		return nil, fmt.Errorf("tt_rank %d: it is at least 1", s.TTRank)
 	}
-	return f, factored.CheckRank("tt_rank", s.TTRank, largest, narrowest)
+	return f, ttLimit.Check("tt_rank", s.TTRank)
 }
 
 // Leaves implements [factored.Form]. A and B begin with the variance of LoRA's

@@ -93,15 +93,6 @@ func (s *Settings) check() error {
 	return nil
 }
 
-// CheckRank is the error of a rank above the largest legal one, limit; of says
-// what decides it.
-func CheckRank(name string, rank, limit int64, of string) error {
-	if rank > limit {
-		return fmt.Errorf("%s %d is above %d, its largest legal value for %s", name, rank, limit, of)
-	}
-	return nil
-}
-
 func fresh(m adapter.Method, plan func(*Settings) (Form, error), spec adapter.Spec) (adapter.Adapter, error) {
 	wrong := func(err error) error { return fmt.Errorf("%s: %w", m.Name, err) }
 	switch {

@@ -514,6 +514,9 @@ func TestBadSpecs(t *testing.T) {
 		{"loretta's TT rank", "loretta-rep", func(s *adapter.Spec) { s.TTRank = 3 }, "tt_rank 3 is above 2, its largest legal value for target query with modes [2 3 2]"},
 		{"loretta's negative TT rank", "loretta-rep", func(s *adapter.Spec) { s.TTRank = -1 }, "tt_rank -1: it is at least 1"},
 		{"tt-lora's rank", "tt-lora", rank(4), "rank 4 is above 3, its largest legal value for target query with modes [3 2 2 3]"},
+		{"tt-lora's narrowest target", "tt-lora", func(s *adapter.Spec) {
+			s.Architecture, s.Targets, s.Rank = skewed, []adapter.Kind{adapter.FFNDown, adapter.Query}, 6
+		}, "rank 6 is above 3, its largest legal value for target ffn_down with modes [5 2 2 2 3]"},
 		{"feed-forward no blocks", "cp4d", func(s *adapter.Spec) { s.Targets = []adapter.Kind{adapter.FFNUp}; s.Architecture.Intermediate = 25 }, "25 is not a multiple of the width 6"},
 		{"feed-forward no blocks", "lotr", func(s *adapter.Spec) { s.Targets = []adapter.Kind{adapter.FFNUp}; s.Architecture.Intermediate = 25 }, "25 is not a multiple of the width 6"},
 		{"feed-forward no blocks", "fact-tk", func(s *adapter.Spec) { s.Targets = []adapter.Kind{adapter.FFNUp}; s.Architecture.Intermediate = 3 }, "3 is not a multiple of the width 6"},
