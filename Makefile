@@ -42,11 +42,12 @@ lint: setup ## vet and staticcheck
 	@go vet ./...
 	@go run $(STATICCHECK) ./...
 
-parity: build $(VENV)/ready ## compare with PyTorch and transformers (needs a GLUE folder)
+parity: build $(VENV)/ready ## compare with PyTorch, transformers and PEFT (needs a GLUE folder)
 	@test -n "$(GLUE_DIR)" || { echo "parity: no GLUE folder: put one at data/glue or set GLUE_DIR" >&2; exit 1; }
 	@bin/finetune fetch minilm
 	@go build -o bin/dump ./parity/dump
 	@$(VENV)/bin/python parity/models.py compare --dump bin/dump --model "$$(bin/finetune fetch minilm --print-path)"
+	@$(VENV)/bin/python parity/peft_adapters.py --dump bin/dump
 	@$(VENV)/bin/python parity/methods.py --dump bin/dump
 	@$(VENV)/bin/python parity/train_steps.py --finetune bin/finetune --model "$$(bin/finetune fetch minilm --print-path)" --glue "$(GLUE_DIR)" --roberta-tokenizer "$(ROBERTA_TOKENIZER)"
 

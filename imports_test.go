@@ -29,6 +29,8 @@ var mayImport = map[string][]string{
 	"pkg/loretta":        {"pkg/torch", "pkg/tt", "pkg/adapter"},
 	"pkg/lotr":           {"pkg/torch", "pkg/tt", "pkg/adapter"},
 	"pkg/ttlora":         {"pkg/torch", "pkg/tt", "pkg/adapter"},
+	"pkg/lora":           {"pkg/torch", "pkg/tt", "pkg/adapter"},
+	"pkg/full":           {"pkg/torch", "pkg/tt", "pkg/adapter"},
 	"pkg/dmrg":           {"pkg/torch", "pkg/tt"},
 	"pkg/internal":       {},
 	"pkg/download":       {},
@@ -59,7 +61,7 @@ var onlyIn = map[string]string{
 // TestImportRules holds the table of rooms: one direction, nothing lower
 // imports anything higher.
 func TestImportRules(t *testing.T) {
-	methods := []string{"pkg/metatt", "pkg/head", "pkg/cp", "pkg/fact", "pkg/loretta", "pkg/lotr", "pkg/ttlora"}
+	methods := []string{"pkg/metatt", "pkg/head", "pkg/full", "pkg/lora", "pkg/cp", "pkg/fact", "pkg/loretta", "pkg/lotr", "pkg/ttlora"}
 	checked := 0
 	for path, imports := range allImports(t) {
 		room := filepath.ToSlash(filepath.Dir(path))

@@ -5,6 +5,7 @@ sizes, a GLUE folder in miniature, a start, and what PyTorch computes from it.
 """
 
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -31,8 +32,22 @@ def sentences(i):
     return first, second, int(same)
 
 
+def bare_lora(path):
+    """An adapter as microsoft/LoRA stores it, for a RoBERTa of width 10 with 3 layers; element i of tensor n is sin(n + i)."""
+    shapes = {}
+    for layer in range(3):
+        for matrix in ("query", "value"):
+            name = f"roberta.encoder.layer.{layer}.attention.self.{matrix}.lora_"
+            shapes[name + "A"], shapes[name + "B"] = (2, 10), (10, 2)
+    shapes |= {"classifier.dense.weight": (10, 10), "classifier.dense.bias": (10,),
+               "classifier.out_proj.weight": (3, 10), "classifier.out_proj.bias": (3,)}
+    torch.save({name: torch.sin(n + torch.arange(math.prod(shape)).float()).reshape(shape)
+                for n, (name, shape) in enumerate(shapes.items())}, path)
+
+
 def main(out):
     out = Path(out)
+    bare_lora(out / "bare-lora.bin")
     model = out / "tiny-bert"
     model.mkdir(parents=True, exist_ok=True)
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + WORDS

@@ -1,5 +1,5 @@
 """Every method with shared or tensor-train factors against einsums of its equation:
-logits, and the gradients of all factors and weights, fp32, without dropout.
+logits, and the gradients of all factors and of the head, fp32, without dropout.
 
     python parity/methods.py --dump BINARY
 """
@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertForSequenceClassification, RobertaConfig, RobertaForSequenceClassification
 
 import models
-from reference import PROJECTIONS
+from reference import HEADS, PROJECTIONS
 
 ALPHA = 1.3
 BERT = dict(vocab_size=23, hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=24, max_position_embeddings=19,
@@ -133,6 +133,10 @@ METHODS = {  # equation, rank, peft_type, modes, deviation
 }
 
 
+def head_of(model):
+    return {n: p for n, p in model.named_parameters() if n.rpartition(".")[0] in HEADS[model.config.model_type]}
+
+
 def write(folder, method, config, targets, tensors):
     _, rank, peft_type, modes, _ = METHODS[method]
     folder.mkdir(exist_ok=True)
@@ -162,7 +166,8 @@ def compare(dump, model, folder, method, targets, scratch):
     shapes, delta = equation(Shape(model.config, targets), rank)
     generator = torch.Generator().manual_seed(4)
     tensors = {n: torch.randn(*shape, generator=generator) * deviation for n, shape in shapes.items()}
-    write(scratch / "adapter", method, model.config, targets, tensors)
+    stored = tensors | {n: p.detach().contiguous() for n, p in head_of(model).items()}
+    write(scratch / "adapter", method, model.config, targets, stored)
     batch = models.random_batch(model.config, [5, 17, 1, 9], 3)
     (scratch / "batch.json").write_text(json.dumps(batch))
     subprocess.run([dump, "--model", folder, "--batch", scratch / "batch.json", "--adapter", scratch / "adapter",
@@ -175,7 +180,9 @@ def compare(dump, model, folder, method, targets, scratch):
     plain = models.reference(model, batch)["logits"]
     if (plain - theirs["logits"]).abs().max() < 0.01:
         raise SystemExit(f"{method}: the adapter does nothing")
-    theirs |= {"grad.adapter." + n: p.grad for n, p in parameters.items()}
+    trained = {"grad." + n for n in head_of(model)}
+    theirs = {n: t for n, t in theirs.items() if n in trained or not n.startswith("grad.")}
+    theirs |= {"grad." + n: p.grad for n, p in parameters.items()}
     return models.differences(load_file(scratch / "out.safetensors"), theirs)
 
 

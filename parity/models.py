@@ -66,10 +66,9 @@ def random_batch(config, lengths, seed):
     return {"examples": examples}
 
 
-def reference(model, batch):
-    """transformers' tensors, in the packed layout and under the names of the dump."""
+def states(model, batch):
+    """Hidden states and logits, packed; leaves the loss's gradients in the parameters."""
     model = model.eval()
-    model.requires_grad_(True)
     model.zero_grad()
     examples = batch["examples"]
     longest = max(len(e["ids"]) for e in examples)
@@ -83,6 +82,13 @@ def reference(model, batch):
     real = mask.bool()
     tensors = {f"hidden.{i}": h[real].detach() for i, h in enumerate(out.hidden_states)}
     tensors["logits"] = out.logits.detach()
+    return tensors
+
+
+def reference(model, batch):
+    """transformers' tensors, in the packed layout and under the names of the dump."""
+    model.requires_grad_(True)
+    tensors = states(model, batch)
     for name, p in model.named_parameters():
         tensors["grad." + name] = torch.zeros_like(p) if p.grad is None else p.grad
     return {name: t.contiguous() for name, t in tensors.items()}

@@ -102,7 +102,8 @@ func (p *program) rootCommand() *cobra.Command {
 	)
 	root.SetHelpCommandGroupID("setup")
 	root.SetCompletionCommandGroupID("setup")
-	root.AddCommand(p.trainCommand(), p.validateCommand(), p.evalCommand(), p.predictCommand(), p.inspectCommand(), p.mergeCommand(), p.listCommand(), p.fetchCommand(), p.envCommand())
+	root.AddCommand(p.trainCommand(), p.validateCommand(), p.evalCommand(), p.predictCommand(), p.inspectCommand(), p.mergeCommand(),
+		p.listCommand(), p.importCommand(), p.fetchCommand(), p.envCommand())
 	return root
 }
 

@@ -29,7 +29,7 @@ func summaryTable(s *run.Summary) table {
 		title: fmt.Sprintf("%s · %s · %s on %s", s.Task, method, s.DType, s.Device),
 		blocks: [][]row{
 			quality,
-			parameterRows(s.AdapterParams, s.HeadParams, s.BackboneParams),
+			parameterRows(s.AdapterParams, s.HeadParams, s.BackboneParams, s.TrainsBackbone),
 			{
 				{"time", fmt.Sprintf("%-12s %s steps", clock(seconds(s.Seconds)), grouped(int64(s.Steps)))},
 				{"samples/s", rate(s.SamplesPerSecond)},
@@ -64,13 +64,16 @@ func planTable(p *run.Plan) table {
 		for i, m := range p.Modes {
 			modes[i] = fmt.Sprintf("%s %d", m.Name, m.Size)
 		}
-		model = append(model, row{"tensor train", strings.Join(modes, " × ")}, row{"ranks", strings.Trim(fmt.Sprint(p.Ranks), "[]")})
+		model = append(model, row{"tensor train", strings.Join(modes, " × ")})
+	}
+	if len(p.Ranks) > 0 {
+		model = append(model, row{"ranks", strings.Trim(fmt.Sprint(p.Ranks), "[]")})
 	}
 	return table{
 		title: fmt.Sprintf("dry run: %s · %s · %s on %s", p.Task, p.Method, p.DType, p.Device),
 		blocks: [][]row{
 			model,
-			parameterRows(p.AdapterParams, p.HeadParams, p.BackboneParams),
+			parameterRows(p.AdapterParams, p.HeadParams, p.BackboneParams, p.TrainsBackbone),
 			{
 				{"steps", fmt.Sprintf("%-12s %s an epoch, batch %d", grouped(int64(p.Steps)), grouped(int64(p.StepsPerEpoch)), p.BatchSize)},
 				{"epochs", fmt.Sprint(p.Epochs)},
@@ -80,10 +83,16 @@ func planTable(p *run.Plan) table {
 	}
 }
 
-func parameterRows(adapter, head, backbone int64) []row {
+// parameterRows counts; with trains, the adapter's parameters are the backbone's
+// own.
+func parameterRows(adapter, head, backbone int64, trains bool) []row {
+	name, state := "adapter parameters", "frozen"
+	if trains {
+		name, state = "trained parameters", "trained in place"
+	}
 	return []row{
-		{"adapter parameters", fmt.Sprintf("%-12s %s of the backbone", grouped(adapter), share(adapter, backbone))},
+		{name, fmt.Sprintf("%-12s %s of the backbone", grouped(adapter), share(adapter, backbone))},
 		{"head parameters", grouped(head)},
-		{"backbone", fmt.Sprintf("%-12s frozen", grouped(backbone))},
+		{"backbone", fmt.Sprintf("%-12s %s", grouped(backbone), state)},
 	}
 }

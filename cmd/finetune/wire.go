@@ -24,6 +24,7 @@ type backend struct {
 	inspect     func(dir string) (*run.Inspection, error)
 	plot        func(io.Writer, *run.Inspection) error
 	methods     func() []adapter.Method
+	importLoRA  func(run.ImportOptions) (*run.Imported, error)
 	environment func() torch.Environment
 	fetch       func(ctx context.Context, name string, o hf.FetchOptions) (hf.Fetched, error)
 	fetchGLUE   func(ctx context.Context, dir string, t glue.Task, o glue.FetchOptions) (already bool, err error)
@@ -40,6 +41,7 @@ func wired() backend {
 		inspect:     run.Inspect,
 		plot:        report.PlotInspection,
 		methods:     adapter.Methods,
+		importLoRA:  run.Import,
 		environment: torch.ReadEnvironment,
 		fetch:       hf.Fetch,
 		fetchGLUE:   glue.Fetch,

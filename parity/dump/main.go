@@ -1,110 +1,163 @@
 // Command dump writes what a model computes, for the parity scripts to compare
-// with transformers: hidden states, logits, and the gradient of every weight and
-// of every parameter of an adapter in a full fine-tuning step, in fp32 without
-// dropout.
+// with transformers and PEFT, in fp32 without dropout: hidden states, logits,
+// and the gradient of every weight of a full fine-tuning step, or with an
+// adapter those of the adapter and the head.
 //
-//	go run ./parity/dump --model DIR --batch FILE.json --out FILE.safetensors [--adapter DIR] [--save DIR]
+//	go run ./parity/dump --model DIR --batch FILE.json --out FILE.safetensors [--save DIR]
+//	    [--adapter DIR | --method NAME --targets query,value --rank N] [--save-adapter DIR]
 package main
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/models"
 	"github.com/metatt/metatt/pkg/models/encoder"
+	_ "github.com/metatt/metatt/pkg/run" // knows every method
 	"github.com/metatt/metatt/pkg/safetensors"
 	"github.com/metatt/metatt/pkg/torch"
-
-	_ "github.com/metatt/metatt/pkg/run" // every method
 )
 
+// options are the command line.
+type options struct {
+	model, batch, out, save               string
+	adapter, method, targets, saveAdapter string
+	rank                                  int
+}
+
 func main() {
-	model := flag.String("model", "", "model folder")
-	batch := flag.String("batch", "", `JSON: {"examples": [{"ids": […], "type_ids": […], "label": n}, …]}`)
-	out := flag.String("out", "", "safetensors file to write")
-	adapted := flag.String("adapter", "", "folder of a saved adapter to compute with")
-	save := flag.String("save", "", "folder to save the model to as it was loaded")
+	var o options
+	flag.StringVar(&o.model, "model", "", "model folder")
+	flag.StringVar(&o.batch, "batch", "", `JSON: {"examples": [{"ids": […], "type_ids": […], "label": n}, …]}`)
+	flag.StringVar(&o.out, "out", "", "safetensors file to write")
+	flag.StringVar(&o.save, "save", "", "folder to save the model to as it was loaded")
+	flag.StringVar(&o.adapter, "adapter", "", "adapter folder, the head included, to put on the model")
+	flag.StringVar(&o.method, "method", "", "method of a new adapter with random parameters")
+	flag.StringVar(&o.targets, "targets", "query,value", "its targets")
+	flag.IntVar(&o.rank, "rank", 2, "its rank")
+	flag.StringVar(&o.saveAdapter, "save-adapter", "", "folder to save the adapter and the head to")
 	flag.Parse()
-	if err := dump(*model, *batch, *adapted, *out, *save); err != nil {
+	if err := o.dump(); err != nil {
 		fmt.Fprintln(os.Stderr, "dump:", err)
 		os.Exit(1)
 	}
 }
 
-func dump(model, batch, adapted, out, save string) error {
-	in, labels, err := readBatch(batch)
+func (o options) dump() error {
+	in, labels, err := readBatch(o.batch)
 	if err != nil {
 		return err
 	}
-	m, err := models.Load(model, encoder.Options{DType: torch.Float32, Device: torch.CPU})
+	m, err := models.Load(o.model, encoder.Options{DType: torch.Float32, Device: torch.CPU})
 	if err != nil {
 		return err
 	}
 	defer m.Free()
-	if save != "" {
-		if err := m.Save(save); err != nil {
+	if o.save != "" {
+		if err := m.Save(o.save); err != nil {
 			return err
 		}
 	}
 	if err := m.Check(in); err != nil {
 		return err
 	}
-	a, err := open(adapted, m.Architecture())
+	a, err := o.openAdapter(m)
 	if err != nil {
 		return err
 	}
-	defer a.Free()
+	weights := m.Weights()
+	if a != nil {
+		defer a.Free()
+		weights = slices.Concat(a.Parameters(), adapter.StoredHead(a.Config(), m.Head()))
+		if o.saveAdapter != "" {
+			stored := slices.Concat(adapter.State(a), adapter.StoredHead(a.Config(), m.Head()))
+			if err := adapter.Save(o.saveAdapter, a.Config(), stored); err != nil {
+				return err
+			}
+		}
+	}
 	var tensors []safetensors.Tensor
 	add := func(name string, t *torch.Tensor) {
 		cpu := t.Detach().Contiguous()
 		tensors = append(tensors, safetensors.Tensor{Name: name, DType: "F32", Shape: cpu.Shape(), Data: slices.Clone(cpu.Bytes())})
 	}
 	err = torch.Do(func() error {
-		var names []string
-		var leaves []*torch.Tensor
-		for _, w := range m.Weights() {
-			names, leaves = append(names, w.Name), append(leaves, w.Tensor.SetRequiresGrad(true))
+		leaves := make([]*torch.Tensor, len(weights))
+		for i, w := range weights {
+			leaves[i] = w.Tensor.SetRequiresGrad(true)
 		}
-		for _, p := range a.Parameters() {
-			names, leaves = append(names, "adapter."+p.Name), append(leaves, p.Tensor)
+		var pass adapter.Pass
+		if a != nil {
+			pass = a.Begin(adapter.Step{DType: torch.Float32})
 		}
-		pass := a.Begin(adapter.Step{DType: torch.Float32, Tokens: int64(len(in.IDs))})
 		for i, h := range m.HiddenStates(in, pass) {
 			add(fmt.Sprintf("hidden.%d", i), h)
 		}
 		logits := m.Forward(in, pass, false)
 		add("logits", logits)
 		for i, g := range torch.Gradients(logits.CrossEntropy(torch.FromSlice(labels)), leaves) {
-			add("grad."+names[i], g)
+			add("grad."+weights[i].Name, g)
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	return safetensors.Write(out, tensors, nil)
+	return safetensors.Write(o.out, tensors, nil)
 }
 
-// open is the saved adapter in a folder; without one, the method that adapts
-// nothing.
-func open(dir string, model adapter.Architecture) (adapter.Adapter, error) {
-	if dir == "" {
-		none, err := adapter.Lookup("head")
+// openAdapter is the adapter that was asked for, on the model; nil for none.
+func (o options) openAdapter(m *encoder.Model) (adapter.Adapter, error) {
+	switch {
+	case o.adapter != "":
+		saved, err := adapter.Read(o.adapter)
 		if err != nil {
 			return nil, err
 		}
-		return none.New(adapter.Spec{Architecture: model})
+		defer saved.Close()
+		a, err := saved.Open(m.Architecture(), torch.CPU)
+		if err == nil {
+			err = errors.Join(adapter.Bind(a, m), saved.LoadHead(m.Head()), saved.CheckAllTaken())
+		}
+		return a, err
+	case o.method != "":
+		method, err := adapter.Lookup(o.method)
+		if err != nil {
+			return nil, err
+		}
+		targets, err := adapter.ParseKinds(strings.Split(o.targets, ","))
+		if err != nil {
+			return nil, err
+		}
+		a, err := method.New(adapter.Spec{
+			Architecture: m.Architecture(), Targets: targets, Rank: o.rank, Alpha: method.Alpha(), Seed: 1, Device: torch.CPU,
+		})
+		if err == nil {
+			err = errors.Join(adapter.Bind(a, m), randomise(a))
+		}
+		return a, err
 	}
-	saved, err := adapter.Read(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer saved.Close()
-	return saved.Open(model, torch.CPU)
+	return nil, nil
+}
+
+// randomise makes a new adapter's parameters such that none is zero, and ΔW not
+// so large that it drowns the weights.
+func randomise(a adapter.Adapter) error {
+	return torch.Do(func() error {
+		torch.Seed(2)
+		torch.NoGrad(func() {
+			for _, p := range a.Parameters() {
+				p.Tensor.AddInPlace(torch.Randn(torch.Float32, torch.CPU, p.Tensor.Shape()...).MulScalar(0.1))
+			}
+		})
+		return nil
+	})
 }
 
 func readBatch(path string) (in encoder.Input, labels []int64, err error) {

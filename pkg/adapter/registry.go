@@ -36,11 +36,18 @@ type Method struct {
 	DefaultAlpha float64
 	// Dropout: the method has Spec.Dropout.
 	Dropout bool
+	// Count is the number of trained parameters by the method's formula, without
+	// a tensor being made; nil where none is stated.
+	Count func(Spec) int64
 	// New makes a fresh adapter: ΔW = 0 at every site. It checks the spec
 	// before it makes a tensor.
 	New func(Spec) (Adapter, error)
 	// Open makes the adapter that was saved.
 	Open func(*Saved, torch.Device) (Adapter, error)
+	// Adopt completes the Config of an adapter of that PEFTType that PEFT wrote:
+	// ranks, α, dropout, targets, number of layers. False: it is another
+	// method's. nil: PEFT does not know the method.
+	Adopt func(*Saved) (bool, error)
 }
 
 // Alpha is the scale where none is asked for.

@@ -40,6 +40,7 @@ type Config struct {
 	TTRank        int64    `json:"tt_rank,omitempty"`
 	Alpha         float64  `json:"alpha"`
 	Init          string   `json:"init,omitempty"`
+	Dropout       float64  `json:"dropout,omitempty"`
 	Targets       []string `json:"target_modules"`
 
 	BaseModel    string `json:"base_model_name_or_path"`
@@ -54,6 +55,10 @@ type Config struct {
 	Labels    map[string][]string `json:"labels,omitempty"`     // task → label names in order; regression: none
 	Columns   map[string]Columns  `json:"columns,omitempty"`    // task → where own data has what it learned from
 	MaxLength int                 `json:"max_length,omitempty"` // tokens an example was cut to; 0: unknown
+
+	// PEFT is what PEFT needs to load the adapter, by its own keys; nil where
+	// it cannot. Numbers that were read are float64.
+	PEFT map[string]any `json:"-"`
 }
 
 // Columns name what an example of own data is made of: columns of a header, or
@@ -81,6 +86,8 @@ type Saved struct {
 	Config Config
 
 	weights *safetensors.File
+	foreign bool            // PEFT wrote it: nothing is known of the model
+	taken   map[string]bool // tensors that were read
 }
 
 // Save writes an adapter folder: the configuration, and the adapter's and the
@@ -126,15 +133,22 @@ func Read(dir string) (*Saved, error) {
 		}
 		return nil, err
 	}
-	s := &Saved{Dir: dir}
+	s := &Saved{Dir: dir, taken: map[string]bool{}}
 	if err := json.Unmarshal(text, &s.Config); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if v := s.Config.FormatVersion; v != FormatVersion {
+	s.foreign = s.Config.FormatVersion == 0 && s.Config.Method == ""
+	if v := s.Config.FormatVersion; v != FormatVersion && !s.foreign {
 		return nil, fmt.Errorf("%s: format_version is %d, this build reads %d", path, v, FormatVersion)
 	}
 	if s.weights, err = safetensors.Open(filepath.Join(dir, WeightsFile)); err != nil {
 		return nil, err
+	}
+	if s.foreign {
+		if err := s.adoptForeign(); err != nil {
+			s.Close()
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
 	}
 	return s, nil
 }
@@ -145,6 +159,12 @@ func (s *Saved) Close() error { return s.weights.Close() }
 // Open makes the saved adapter, for a model of that architecture.
 func (s *Saved) Open(model Architecture, device torch.Device) (Adapter, error) {
 	path := filepath.Join(s.Dir, ConfigFile)
+	if s.foreign {
+		if s.Config.Layers != model.Layers {
+			return nil, fmt.Errorf("%s: adapts %d layers, the model is %s", path, s.Config.Layers, model)
+		}
+		s.Config.SetArchitecture(model)
+	}
 	if have := s.Config.Architecture(); have != model {
 		return nil, fmt.Errorf("%s: made for a model of %s, not of %s", path, have, model)
 	}
@@ -158,6 +178,26 @@ func (s *Saved) Open(model Architecture, device torch.Device) (Adapter, error) {
 			method.PEFTType, strings.Join(method.Modes, " "), s.Config.PEFTType, strings.Join(s.Config.Modes, " "))
 	}
 	return method.Open(s, device)
+}
+
+// Names lists the tensors of the folder, the head's among them.
+func (s *Saved) Names() []string { return s.weights.Names() }
+
+// Shape is a tensor's shape; nil where there is no such tensor.
+func (s *Saved) Shape(name string) []int64 {
+	info, _ := s.weights.Info(name)
+	return info.Shape
+}
+
+// CheckAllTaken fails where the folder has a tensor that neither the adapter nor
+// the head asked for: it would be lost without a word.
+func (s *Saved) CheckAllTaken() error {
+	for _, name := range s.weights.Names() {
+		if !s.taken[name] {
+			return fmt.Errorf("%s: tensor %s is neither %s's nor the head's", filepath.Join(s.Dir, WeightsFile), name, s.Config.Method)
+		}
+	}
+	return nil
 }
 
 // Tensor reads an F32 tensor of that shape into a new kept tensor on device.
@@ -178,6 +218,7 @@ func (s *Saved) Tensor(name string, device torch.Device, shape ...int64) (*torch
 		if err := s.weights.ReadInto(name, cpu.Bytes()); err != nil {
 			return err
 		}
+		s.taken[name] = true
 		t = cpu.To(device).Keep()
 		return nil
 	})
@@ -186,7 +227,7 @@ func (s *Saved) Tensor(name string, device torch.Device, shape ...int64) (*torch
 
 // LoadHead fills the head's tensors from the folder, by their names.
 func (s *Saved) LoadHead(head []Parameter) error {
-	for _, p := range head {
+	for _, p := range StoredHead(s.Config, head) {
 		t, err := s.Tensor(p.Name, torch.CPU, p.Tensor.Shape()...)
 		if err != nil {
 			return err

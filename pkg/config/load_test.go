@@ -245,7 +245,7 @@ func TestKeys(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"model.path", "model.dtype", "model.dropout", "task", "data.glue", "data.shuffle", "data.max_length",
-		"adapter.method", "adapter.rank", "adapter.alpha", "adapter.targets", "adapter.init", "adapter.init_from",
+		"adapter.method", "adapter.rank", "adapter.alpha", "adapter.dropout", "adapter.targets", "adapter.init", "adapter.init_from",
 		"train.epochs", "train.max_steps", "train.batch_size", "train.lr", "train.seed", "train.warmup", "train.schedule",
 		"train.weight_decay", "train.clip_norm", "run.dir"} {
 		if !slices.Contains(names, name) {

@@ -14,6 +14,7 @@ func init() {
 		Name:     name,
 		Summary:  "the classifier alone; no adapter parameters",
 		PEFTType: "HEAD",
+		Count:    func(adapter.Spec) int64 { return 0 },
 		New:      func(s adapter.Spec) (adapter.Adapter, error) { return none{s.Architecture}, nil },
 		Open: func(s *adapter.Saved, _ torch.Device) (adapter.Adapter, error) {
 			return none{s.Config.Architecture()}, nil

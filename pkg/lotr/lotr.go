@@ -9,7 +9,7 @@ import (
 
 func init() {
 	factored.Register(adapter.Method{
-		Name: "lotr", PEFTType: "LOTR", Modes: []string{"in", "layer", "matrix", "out"},
+		Name: "lotr", PEFTType: "LOTR", Modes: []string{"in", "layer", "matrix", "out"}, DefaultAlpha: 16,
 		Summary: "ΔW[l,m] = (α/r) R M[l,m] L; 2Dr + LMr²; arXiv 2402.01376",
 	}, plan)
 }

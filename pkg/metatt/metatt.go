@@ -25,6 +25,7 @@ func init() {
 		{Name: "metatt5d", Modes: Modes5D, Summary: "ΔW[l,m,h] = α G1 G2[l] G3[m] G4[h] G5, the heads' columns side by side; (D + D/H)r + (L+M+H)r²; arXiv 2506.09105"},
 	} {
 		m.PEFTType = "METATT"
+		m.Count = func(spec adapter.Spec) int64 { return count(m, spec) }
 		m.New = func(spec adapter.Spec) (adapter.Adapter, error) { return newTrain(m, spec) }
 		m.Open = func(s *adapter.Saved, device torch.Device) (adapter.Adapter, error) { return openTrain(m, s, device) }
 		adapter.Register(m)
@@ -52,27 +53,19 @@ type train struct {
 
 func newTrain(m adapter.Method, spec adapter.Spec) (adapter.Adapter, error) {
 	wrong := func(err error) error { return fmt.Errorf("%s: %w", m.Name, err) }
-	modes, err := placeTask(m.Modes, len(spec.Tasks) > 0, spec.TaskAfter)
+	s, err := specShape(m, spec)
 	if err != nil {
 		return nil, wrong(err)
 	}
-	ranks := spec.Ranks
-	if ranks == nil {
-		ranks = slices.Repeat([]int64{int64(spec.Rank)}, len(modes)-1)
-	}
-	s, err := newShape(spec.Architecture, spec.Targets, modes, spec.Tasks, ranks)
+	init := cmp.Or(spec.Init, defaultInit(len(s.modes)))
+	starts, err := parseInit(init, len(s.modes))
 	if err != nil {
 		return nil, wrong(err)
 	}
-	init := cmp.Or(spec.Init, defaultInit(len(modes)))
-	starts, err := parseInit(init, len(modes))
-	if err != nil {
+	if err := checkReachable(starts, s.ranks); err != nil {
 		return nil, wrong(err)
 	}
-	if err := checkReachable(starts, ranks); err != nil {
-		return nil, wrong(err)
-	}
-	t := &train{shape: s, method: m, alpha: spec.Alpha, init: init, cores: make([]*torch.Tensor, len(modes))}
+	t := &train{shape: s, method: m, alpha: spec.Alpha, init: init, cores: make([]*torch.Tensor, len(s.modes))}
 	err = torch.Do(func() error {
 		torch.Seed(spec.Seed)
 		for i, start := range starts {
@@ -86,6 +79,33 @@ func newTrain(m adapter.Method, spec adapter.Spec) (adapter.Adapter, error) {
 		return nil, wrong(err)
 	}
 	return t, nil
+}
+
+// specShape checks all of a spec but its start.
+func specShape(m adapter.Method, spec adapter.Spec) (shape, error) {
+	modes, err := placeTask(m.Modes, len(spec.Tasks) > 0, spec.TaskAfter)
+	if err != nil {
+		return shape{}, err
+	}
+	ranks := spec.Ranks
+	if ranks == nil {
+		ranks = slices.Repeat([]int64{int64(spec.Rank)}, len(modes)-1)
+	}
+	return newShape(spec.Architecture, spec.Targets, modes, spec.Tasks, ranks)
+}
+
+// count is Σ r_k n_k r_{k+1} over the cores of a legal spec.
+func count(m adapter.Method, spec adapter.Spec) int64 {
+	s, err := specShape(m, spec)
+	if err != nil {
+		return 0
+	}
+	var n int64
+	for i := range s.modes {
+		size := s.core(i)
+		n += size[0] * size[1] * size[2]
+	}
+	return n
 }
 
 // placeTask puts the task mode behind the mode called after, the matrix mode

@@ -3,6 +3,7 @@ package metatt
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -67,11 +68,17 @@ func newShape(model adapter.Architecture, targets []adapter.Kind, modes, tasks [
 	for i := range sizes {
 		sizes[i] = s.size(i)
 	}
+	// Of several bonds that are too narrow, the narrowest is named: it decides
+	// which rank all of them can have.
+	worst, limit := -1, int64(math.MaxInt64)
 	for b, rank := range ranks {
-		if limit := tt.Bound(sizes, b); rank < 1 || rank > limit {
-			return s, fmt.Errorf("rank %d of bond %d (%s|%s) is not between 1 and %d, its largest legal rank for %s and %d matrices",
-				rank, b+1, modes[b], modes[b+1], limit, model, s.matrix)
+		if bound := tt.Bound(sizes, b); (rank < 1 || rank > bound) && bound < limit {
+			worst, limit = b, bound
 		}
+	}
+	if worst >= 0 {
+		return s, fmt.Errorf("rank %d of bond %d (%s|%s) is not between 1 and %d, its largest legal rank for %s and %d matrices",
+			ranks[worst], worst+1, modes[worst], modes[worst+1], limit, model, s.matrix)
 	}
 	return s, nil
 }

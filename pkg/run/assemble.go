@@ -116,15 +116,16 @@ func adopt(c *config.Config, saved adapter.Config) error {
 	check("adapter.method", c.Adapter.Method != saved.Method, saved.Method)
 	check("adapter.rank", c.Adapter.Rank != rank, rank)
 	check("adapter.tt_rank", int64(c.Adapter.TTRank) != saved.TTRank, saved.TTRank)
-	check("adapter.alpha", c.Adapter.Alpha != saved.Alpha, saved.Alpha)
+	check("adapter.alpha", c.Adapter.Alpha != nil && *c.Adapter.Alpha != saved.Alpha, saved.Alpha)
+	check("adapter.dropout", c.Adapter.Dropout != saved.Dropout, saved.Dropout)
 	check("adapter.targets", !slices.Equal(c.Adapter.Targets, saved.Targets), saved.Targets)
 	check("adapter.init", c.Adapter.Init != saved.Init, saved.Init)
 	if len(problems) > 0 {
 		return &config.Error{Problems: problems}
 	}
 	c.Adapter.Method, c.Adapter.Rank, c.Adapter.TTRank, c.Adapter.Init = saved.Method, rank, int(saved.TTRank), saved.Init
-	if saved.Method != headOnly { // which says nothing of these
-		c.Adapter.Alpha, c.Adapter.Targets = saved.Alpha, saved.Targets
+	if len(saved.Targets) > 0 { // without, the method says nothing of these
+		c.Adapter.Alpha, c.Adapter.Dropout, c.Adapter.Targets = &saved.Alpha, saved.Dropout, saved.Targets
 	}
 	return nil
 }
@@ -174,10 +175,8 @@ func list(names []string) string {
 func (a *assembly) loadAdapter(saved *adapter.Saved) (err error) {
 	c := a.config
 	if saved != nil {
-		if a.adapter, err = saved.Open(a.model.Architecture(), a.device); err != nil {
-			return err
-		}
-		return saved.LoadHead(a.model.Head())
+		a.adapter, err = openAdapter(saved, a.model, a.device)
+		return err
 	}
 	method, err := adapter.Lookup(c.Adapter.Method)
 	if err != nil {
@@ -187,14 +186,43 @@ func (a *assembly) loadAdapter(saved *adapter.Saved) (err error) {
 	if err != nil {
 		return invalid("adapter.targets", err)
 	}
+	if c.Adapter.Dropout > 0 && !method.Dropout {
+		return invalid("adapter.dropout", fmt.Errorf("%s has none: leave the key out", method.Name))
+	}
+	if c.Adapter.Alpha == nil {
+		alpha := method.Alpha()
+		c.Adapter.Alpha = &alpha
+	}
 	a.adapter, err = method.New(adapter.Spec{
-		Architecture: a.model.Architecture(), Targets: targets, Rank: c.Adapter.Rank,
-		TTRank: c.Adapter.TTRank, Alpha: c.Adapter.Alpha, Init: c.Adapter.Init, Seed: uint64(c.Train.Seed), Device: a.device,
+		Architecture: a.model.Architecture(), Targets: targets, Rank: c.Adapter.Rank, TTRank: c.Adapter.TTRank, Alpha: *c.Adapter.Alpha,
+		Init: c.Adapter.Init, Dropout: c.Adapter.Dropout, Seed: uint64(c.Train.Seed), Device: a.device,
 	})
 	if err != nil {
 		return invalid("adapter", err)
 	}
-	return nil
+	return adapter.Bind(a.adapter, a.model)
+}
+
+// openAdapter puts a saved adapter and its head on a model. On an error there
+// is no adapter, and the head is what it was or undefined.
+func openAdapter(saved *adapter.Saved, model *encoder.Model, device torch.Device) (adapter.Adapter, error) {
+	opened, err := saved.Open(model.Architecture(), device)
+	if err != nil {
+		return nil, err
+	}
+	if err := adapter.Bind(opened, model); err != nil {
+		opened.Free()
+		return nil, err
+	}
+	err = saved.LoadHead(model.Head())
+	if err == nil {
+		err = saved.CheckAllTaken()
+	}
+	if err != nil {
+		opened.Free()
+		return nil, err
+	}
+	return opened, nil
 }
 
 // encodedLimit bounds the cache of encoded sets: full GLUE takes a tenth of it.
@@ -282,7 +310,7 @@ func (a *assembly) saveAdapter(dir string) error {
 	if a.files != nil {
 		config.Columns = map[string]adapter.Columns{a.task.Name: adapter.Columns(a.columns)}
 	}
-	return adapter.Save(dir, config, slices.Concat(a.adapter.Parameters(), a.model.Head()))
+	return adapter.Save(dir, config, slices.Concat(adapter.State(a.adapter), adapter.StoredHead(config, a.model.Head())))
 }
 
 func (a *assembly) free() {

@@ -24,6 +24,7 @@ type Plan struct {
 	Modes                                     []Mode
 	Ranks                                     []int64
 	AdapterParams, HeadParams, BackboneParams int64
+	TrainsBackbone                            bool // the adapter's parameters are the backbone's own
 	TrainExamples, DevExamples                int
 	Steps, StepsPerEpoch, Epochs, BatchSize   int
 	MemoryBytes                               int64 // estimate for the largest batch
@@ -45,7 +46,8 @@ func Describe(ctx context.Context, o Options) (*Plan, error) {
 		Device: a.device.String(), DType: a.config.Model.DType,
 		Sites: model.Layers * len(saved.Targets), Targets: saved.Targets, Ranks: saved.Ranks,
 		AdapterParams: adapter.Count(a.adapter.Parameters()), HeadParams: adapter.Count(a.model.Head()), BackboneParams: a.model.Frozen(),
-		TrainExamples: a.trainSet.Len(), DevExamples: a.devSet.Len(),
+		TrainsBackbone: a.trainsBackbone(),
+		TrainExamples:  a.trainSet.Len(), DevExamples: a.devSet.Len(),
 		Steps: a.options.Steps, StepsPerEpoch: perEpoch, Epochs: (a.options.Steps + perEpoch - 1) / perEpoch, BatchSize: a.options.BatchSize,
 	}
 	for i, core := range a.adapter.Parameters() {

@@ -89,10 +89,8 @@ func OpenPredictor(dir string, o PredictorOptions) (p *Predictor, err error) {
 	if trained := saved.Config.MaxLength; trained > 0 {
 		p.maxLength = min(p.maxLength, trained)
 	}
-	if p.adapter, err = saved.Open(p.model.Architecture(), p.device); err != nil {
-		return p, err
-	}
-	return p, saved.LoadHead(p.model.Head())
+	p.adapter, err = openAdapter(saved, p.model, p.device)
+	return p, err
 }
 
 // adapterFolder is dir itself, or of a run directory that of its best adapter.

@@ -24,7 +24,9 @@ import (
 	// Every method registers itself.
 	_ "github.com/metatt/metatt/pkg/cp"
 	_ "github.com/metatt/metatt/pkg/fact"
+	_ "github.com/metatt/metatt/pkg/full"
 	_ "github.com/metatt/metatt/pkg/head"
+	_ "github.com/metatt/metatt/pkg/lora"
 	_ "github.com/metatt/metatt/pkg/loretta"
 	_ "github.com/metatt/metatt/pkg/lotr"
 	_ "github.com/metatt/metatt/pkg/metatt"
@@ -68,7 +70,8 @@ type Summary struct {
 	AdapterParams    int64        `json:"adapter_parameters"`
 	HeadParams       int64        `json:"head_parameters"`
 	BackboneParams   int64        `json:"backbone_parameters"`
-	Last             glue.Metrics `json:"last"` // of the last evaluation, on the dev set
+	TrainsBackbone   bool         `json:"trains_backbone,omitempty"` // the adapter's parameters are the backbone's own
+	Last             glue.Metrics `json:"last"`                      // of the last evaluation, on the dev set
 	Best             *train.Best  `json:"best"`
 	Seconds          float64      `json:"seconds"`
 	SamplesPerSecond float64      `json:"samples_per_second"`
@@ -86,7 +89,7 @@ func Train(ctx context.Context, o Options) (*Summary, error) {
 		return nil, err
 	}
 	defer a.free()
-	dir, err := makeRunDir(a.config)
+	dir, err := makeRunDir(a.config, a.ranked())
 	if err != nil {
 		return nil, err
 	}
@@ -124,8 +127,9 @@ func Resume(ctx context.Context, dir string, o Options) (*Summary, error) {
 }
 
 // makeRunDir makes the folder of a new run. A configured folder must not hold a
-// run yet; a folder named by default gets a number where its name is taken.
-func makeRunDir(c *config.Config) (string, error) {
+// run yet; a folder named by default gets a number where its name is taken, and
+// names the rank of a method that has one.
+func makeRunDir(c *config.Config, ranked bool) (string, error) {
 	if dir := c.Run.Dir; dir != "" {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return "", fmt.Errorf("run.dir: %w", err)
@@ -136,7 +140,7 @@ func makeRunDir(c *config.Config) (string, error) {
 		return dir, nil
 	}
 	base := fmt.Sprintf("%s-%s-r%d-s%d", c.Task, c.Adapter.Method, c.Adapter.Rank, c.Train.Seed)
-	if c.Adapter.Method == headOnly {
+	if !ranked {
 		base = fmt.Sprintf("%s-%s-s%d", c.Task, c.Adapter.Method, c.Train.Seed)
 	}
 	if err := os.MkdirAll("runs", 0o755); err != nil {
@@ -157,8 +161,13 @@ func makeRunDir(c *config.Config) (string, error) {
 	}
 }
 
-// headOnly is the method that has no rank.
-const headOnly = "head"
+// ranked: the method has a rank.
+func (a *assembly) ranked() bool { return len(a.adapter.Config().Ranks) > 0 }
+
+func (a *assembly) trainsBackbone() bool {
+	_, trains := a.adapter.(adapter.BackboneTrainer)
+	return trains
+}
 
 // environment is environment.json.
 type environment struct {
@@ -208,10 +217,11 @@ func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoi
 		RunDir: dir, Task: a.task.Name, Method: c.Adapter.Method, Seed: c.Train.Seed,
 		Steps: result.Steps, Epochs: result.Epochs,
 		AdapterParams: adapter.Count(a.adapter.Parameters()), HeadParams: adapter.Count(a.model.Head()), BackboneParams: a.model.Frozen(),
-		Last: result.Last, Best: result.Best, Seconds: result.Seconds, SamplesPerSecond: result.SamplesPerSecond,
+		TrainsBackbone: a.trainsBackbone(),
+		Last:           result.Last, Best: result.Best, Seconds: result.Seconds, SamplesPerSecond: result.SamplesPerSecond,
 		PeakBytes: peakMemory(), Device: a.device.String(), DType: c.Model.DType, Interrupted: interrupted,
 	}
-	if c.Adapter.Method != headOnly {
+	if a.ranked() {
 		s.Rank = c.Adapter.Rank
 	}
 	if saved := writeJSON(filepath.Join(dir, summaryFile), s); saved != nil {

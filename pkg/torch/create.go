@@ -53,12 +53,13 @@ func Randn(dtype DType, device Device, shape ...int64) *Tensor {
 	return shaped("randn", shape)
 }
 
-// Rand is a tensor of independent numbers, uniform in [0, 1), from libtorch's
-// default generator.
-func Rand(dtype DType, device Device, shape ...int64) *Tensor {
-	s, n := dims(shape)
-	libtch.AtgRand(&slots[0], s, n, int32(dtype), int32(device))
-	return shaped("rand", shape)
+// Uniform is a tensor of independent numbers, uniform in [low, high), from
+// libtorch's default generator.
+func Uniform(dtype DType, device Device, low, high float64, shape ...int64) *Tensor {
+	t := Empty(dtype, device, shape...)
+	libtch.AtgUniform_(&slots[0], t.handle("uniform_"), low, high)
+	discard("uniform_", t)
+	return t
 }
 
 // ZerosLike is a tensor of zeros with t's shape, dtype and device.

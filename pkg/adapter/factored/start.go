@@ -23,7 +23,7 @@ func Normal(mean, sigma float64) Start {
 // Uniform is independent and uniform in [-bound, bound).
 func Uniform(bound float64) Start {
 	return func(shape []int64) *torch.Tensor {
-		return torch.Rand(torch.Float32, torch.CPU, shape...).MulScalarInPlace(2 * bound).AddScalarInPlace(-bound)
+		return torch.Uniform(torch.Float32, torch.CPU, -bound, bound, shape...)
 	}
 }
 

@@ -1,0 +1,256 @@
+package lora
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/torch"
+)
+
+// veraDStart is where λ_d starts: the paper's and PEFT's d_initial.
+const veraDStart = 0.1
+
+// What PEFT calls VeRA's tensors: the shared ones, and behind a module's name.
+const (
+	veraDown  = "base_model.vera_A"
+	veraUp    = "base_model.vera_B"
+	veraD     = ".vera_lambda_d"
+	veraB     = ".vera_lambda_b"
+	veraDName = "vera_lambda_d"
+)
+
+func init() {
+	adapter.Register(adapter.Method{
+		Name:     "vera",
+		Summary:  "ΔW = λ_b ∘ B (λ_d ∘ A), A and B random, frozen and shared; Σ Dout + r; arXiv 2310.11454",
+		PEFTType: "VERA",
+		Dropout:  true,
+		Count:    countVeRA,
+		New:      freshVeRA,
+		Open:     openVeRA,
+		Adopt: func(s *adapter.Saved) (bool, error) {
+			return true, adoptKeys(s, "", "vera_dropout", veraDName)
+		},
+	})
+}
+
+// vera shares one pair of frozen matrices among all sites, of the largest sizes:
+// a smaller site uses the first columns of A and the first rows of B.
+type vera struct {
+	model   adapter.Architecture
+	targets []adapter.Kind
+	rank    int64
+	dropout float64
+	seed    uint64
+	down    *torch.Tensor // A (r, largest In), frozen
+	up      *torch.Tensor // B (largest Out, r), frozen
+	sites   []*scales     // by layer, then in the order of the targets
+	bySite  map[adapter.Site]*scales
+}
+
+// scales is the trained vectors of a site.
+type scales struct {
+	site adapter.Site
+	name string
+	d    *torch.Tensor // λ_d (r)
+	b    *torch.Tensor // λ_b (Out)
+}
+
+// countVeRA is Out + r for each site.
+func countVeRA(spec adapter.Spec) (n int64) {
+	for _, kind := range spec.Targets {
+		n += spec.Architecture.Site(0, kind).Out + int64(spec.Rank)
+	}
+	return n * int64(spec.Architecture.Layers)
+}
+
+func freshVeRA(spec adapter.Spec) (adapter.Adapter, error) {
+	v := &vera{model: spec.Architecture, targets: spec.Targets, rank: int64(spec.Rank), dropout: spec.Dropout, seed: spec.Seed}
+	switch {
+	case spec.Init != "":
+		return nil, fmt.Errorf("vera: init %q: there is one start only, leave it out", spec.Init)
+	case spec.Alpha != 1:
+		return nil, fmt.Errorf("vera: alpha %g: VeRA has no scale but its vectors, leave it out", spec.Alpha)
+	}
+	return v.build(func(in, out int64) error {
+		// Kaiming-uniform for ReLU by the number of columns, PEFT's choice.
+		draw := func(rows, columns int64) *torch.Tensor {
+			bound := math.Sqrt(6 / float64(columns))
+			return torch.Uniform(torch.Float32, torch.CPU, -bound, bound, rows, columns).To(spec.Device).Keep()
+		}
+		torch.Seed(spec.Seed)
+		v.down, v.up = draw(v.rank, in), draw(out, v.rank)
+		for _, s := range v.sites {
+			s.d = torch.Ones(torch.Float32, spec.Device, v.rank).MulScalar(veraDStart).Keep()
+			s.b = torch.Zeros(torch.Float32, spec.Device, s.site.Out).Keep()
+		}
+		return nil
+	})
+}
+
+func openVeRA(s *adapter.Saved, device torch.Device) (adapter.Adapter, error) {
+	c := s.Config
+	targets, err := adapter.ParseKinds(c.Targets)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.Dir, err)
+	}
+	if len(c.Ranks) != 1 {
+		return nil, fmt.Errorf("%s: %d ranks, vera has one", s.Dir, len(c.Ranks))
+	}
+	seed, _ := c.PEFT["projection_prng_key"].(float64)
+	v := &vera{model: c.Architecture(), targets: targets, rank: c.Ranks[0], dropout: c.Dropout, seed: uint64(seed)}
+	a, err := v.build(func(in, out int64) (err error) {
+		if s.Shape(veraDown) == nil {
+			return fmt.Errorf("tensor %s is missing: the adapter was stored with save_projection false, and only PEFT can draw it again", veraDown)
+		}
+		if v.down, err = s.Tensor(veraDown, device, v.rank, in); err != nil {
+			return err
+		}
+		if v.up, err = s.Tensor(veraUp, device, out, v.rank); err != nil {
+			return err
+		}
+		for _, site := range v.sites {
+			if site.d, err = s.Tensor(site.name+veraD, device, v.rank); err != nil {
+				return err
+			}
+			if site.b, err = s.Tensor(site.name+veraB, device, site.site.Out); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.Dir, err)
+	}
+	return a, nil
+}
+
+// largestVeRARank bounds a rank that is only limited by memory.
+const largestVeRARank = 1 << 16
+
+// build checks, then lets fill make the tensors, given the largest In and Out.
+// On an error nothing is left.
+func (v *vera) build(fill func(in, out int64) error) (adapter.Adapter, error) {
+	if len(v.targets) == 0 {
+		return nil, fmt.Errorf("vera: no targets")
+	}
+	if v.rank < 1 || v.rank > largestVeRARank {
+		return nil, fmt.Errorf("vera: rank %d is not between 1 and %d", v.rank, largestVeRARank)
+	}
+	v.bySite = map[adapter.Site]*scales{}
+	var in, out int64
+	for layer := range v.model.Layers {
+		for _, kind := range v.targets {
+			site := v.model.Site(layer, kind)
+			in, out = max(in, site.In), max(out, site.Out)
+			s := &scales{site: site, name: adapter.PEFTPrefix + v.model.Module(site)}
+			v.sites = append(v.sites, s)
+			v.bySite[site] = s
+		}
+	}
+	err := torch.Do(func() error {
+		if err := fill(in, out); err != nil {
+			return err
+		}
+		for _, p := range v.Parameters() {
+			p.Tensor.SetRequiresGrad(true)
+		}
+		return nil
+	})
+	if err != nil {
+		v.Free()
+		return nil, fmt.Errorf("vera: %w", err)
+	}
+	return v, nil
+}
+
+// Config implements [adapter.Adapter].
+func (v *vera) Config() adapter.Config {
+	c := describe("vera", "VERA", v.model, v.targets, v.rank, 1, v.dropout)
+	for key, value := range map[string]any{
+		"vera_dropout": v.dropout, "d_initial": veraDStart, "init_weights": true,
+		"projection_prng_key": v.seed, "save_projection": true,
+	} {
+		c.PEFT[key] = value
+	}
+	return c
+}
+
+// Parameters implements [adapter.Adapter].
+func (v *vera) Parameters() []adapter.Parameter {
+	var list []adapter.Parameter
+	for _, s := range v.sites {
+		list = append(list, adapter.Parameter{Name: s.name + veraD, Tensor: s.d}, adapter.Parameter{Name: s.name + veraB, Tensor: s.b})
+	}
+	return list
+}
+
+// Buffers implements [adapter.Buffered].
+func (v *vera) Buffers() []adapter.Parameter {
+	return []adapter.Parameter{{Name: veraDown, Tensor: v.down}, {Name: veraUp, Tensor: v.up}}
+}
+
+// Free implements [adapter.Adapter].
+func (v *vera) Free() {
+	v.down.Free()
+	v.up.Free()
+	for _, s := range v.sites {
+		s.d.Free()
+		s.b.Free()
+	}
+}
+
+// Begin implements [adapter.Adapter].
+func (v *vera) Begin(step adapter.Step) adapter.Pass {
+	return &veraPass{v, step, v.down.ToDType(step.DType)}
+}
+
+type veraPass struct {
+	*vera
+	step adapter.Step
+	cast *torch.Tensor // A in the run's dtype
+}
+
+// Apply implements [adapter.Pass]. x Aᵀ is the same for all sites that read x,
+// dropout included; λ_d joins B rather than tokens.
+func (p *veraPass) Apply(sites []adapter.Site, x *torch.Tensor, frozen []*torch.Tensor) []*torch.Tensor {
+	var reduced *torch.Tensor // (tokens, r)
+	for i, site := range sites {
+		s, adapted := p.bySite[site]
+		if !adapted {
+			continue
+		}
+		if reduced == nil {
+			if p.step.Training && p.dropout > 0 {
+				x = x.Dropout(p.dropout)
+			}
+			reduced = x.Linear(p.cast.Narrow(1, 0, site.In), nil)
+		}
+		frozen[i].AddMatMulInPlace(reduced, p.scaledUp(s).ToDType(p.step.DType).T())
+	}
+	return frozen
+}
+
+// scaledUp is λ_b ∘ B ∘ λ_d, (Out, r).
+func (v *vera) scaledUp(s *scales) *torch.Tensor {
+	return v.up.Narrow(0, 0, s.site.Out).Mul(s.b.Unsqueeze(1)).Mul(s.d)
+}
+
+// Factors implements [adapter.Factored].
+func (v *vera) Factors(site adapter.Site) (in, out *torch.Tensor) {
+	s, adapted := v.bySite[site]
+	if !adapted {
+		return nil, nil
+	}
+	return v.down.Narrow(1, 0, site.In).T(), v.scaledUp(s).T()
+}
+
+// Delta implements [adapter.Adapter].
+func (v *vera) Delta(site adapter.Site) *torch.Tensor {
+	in, out := v.Factors(site)
+	if in == nil {
+		return nil
+	}
+	return in.MatMul(out)
+}

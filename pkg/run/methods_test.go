@@ -1,0 +1,134 @@
+package run_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/config"
+	"github.com/metatt/metatt/pkg/glue"
+	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/train"
+)
+
+// Every method trains from a configuration, on fp32 and bf16 backbones; a run
+// that was stopped ends as one that was left alone, and what is saved predicts
+// what training evaluated.
+func TestEveryMethodResumesAndPredicts(t *testing.T) {
+	for _, method := range adapter.Methods() {
+		for _, dtype := range []string{"fp32", "bf16"} {
+			t.Run(method.Name+"/"+dtype, func(t *testing.T) {
+				keys := []string{"adapter.method=" + method.Name, "model.dtype=" + dtype, "train.max_steps=5", "adapter.rank=2", "adapter.targets=query,ffn_down"}
+				if method.Dropout {
+					keys = append(keys, "adapter.dropout=0.2")
+				}
+				whole, stopped := tiny(t, keys...), tiny(t, keys...)
+				summary, err := run.Train(t.Context(), whole)
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				stopped.Observer = silent{step: func(s train.StepInfo) {
+					if s.Step == 3 {
+						cancel()
+					}
+				}}
+				if _, err := run.Train(ctx, stopped); !errors.Is(err, train.ErrInterrupted) {
+					t.Fatal(err)
+				}
+				stopped.Observer = silent{}
+				if _, err := run.Resume(t.Context(), stopped.Config.Run.Dir, stopped); err != nil {
+					t.Fatal(err)
+				}
+				for _, file := range []string{train.MetricsFile, filepath.Join("adapter", "last", adapter.WeightsFile)} {
+					want, err := os.ReadFile(filepath.Join(whole.Config.Run.Dir, file))
+					if err != nil {
+						t.Fatal(err)
+					}
+					if got, err := os.ReadFile(filepath.Join(stopped.Config.Run.Dir, file)); err != nil || !bytes.Equal(got, want) {
+						t.Errorf("%s differs after resuming (%v)", file, err)
+					}
+				}
+
+				p, err := run.OpenPredictor(filepath.Join(summary.RunDir, "adapter", "last"), run.PredictorOptions{DType: dtype})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer p.Close()
+				task, _ := glue.Lookup("mrpc")
+				examples, err := task.Read("testdata/glue", glue.Dev)
+				if err != nil {
+					t.Fatal(err)
+				}
+				rows, err := p.Logits(t.Context(), examples)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := task.Evaluate(slices.Concat(rows...), 2, examples)
+				if err != nil || !slices.Equal(got, summary.Last) {
+					t.Errorf("%v (%v), training evaluated %v", got, err, summary.Last)
+				}
+			})
+		}
+	}
+}
+
+// An adapter as PEFT writes it, without a word of ours, is one to start from;
+// what the run saves stays as PEFT reads it.
+func TestStartFromPEFTsOwnAdapter(t *testing.T) {
+	for _, method := range []string{"lora", "rslora", "dora", "vera"} {
+		t.Run(method, func(t *testing.T) {
+			first, err := run.Train(t.Context(), tiny(t, "adapter.method="+method, "adapter.rank=3", "adapter.targets=value,ffn_down", "train.max_steps=2"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir := filepath.Join(first.RunDir, "adapter", "last")
+			path := filepath.Join(dir, adapter.ConfigFile)
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var keys map[string]any
+			if err := json.Unmarshal(text, &keys); err != nil {
+				t.Fatal(err)
+			}
+			for _, key := range adapterKeys {
+				delete(keys, key)
+			}
+			if text, err = json.Marshal(keys); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, text, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			o := tiny(t, "adapter.init_from="+dir, "train.max_steps=2")
+			second, err := run.Train(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if second.Method != method || second.Rank != 3 || second.AdapterParams != first.AdapterParams {
+				t.Errorf("%s of rank %d with %d parameters; it was %s of rank 3 with %d", second.Method, second.Rank, second.AdapterParams, method, first.AdapterParams)
+			}
+			recorded, err := config.Load(filepath.Join(second.RunDir, run.ConfigFile), nil, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(recorded.Adapter.Targets, []string{"value", "ffn_down"}) || recorded.Adapter.Alpha == nil {
+				t.Errorf("recorded %+v", recorded.Adapter)
+			}
+		})
+	}
+}
+
+// adapterKeys are ours in adapter_config.json.
+var adapterKeys = []string{
+	"format_version", "method", "ranks", "alpha", "dropout", "targets", "model_type", "hidden_size", "num_hidden_layers",
+	"num_attention_heads", "intermediate_size", "tasks", "labels", "max_length",
+}
