@@ -15,10 +15,9 @@ import (
 
 // variant is what tells the methods of this package apart.
 type variant struct {
-	heads  bool // out is a mode of D/H beside one of H heads
-	scale  func(alpha float64, r int64) float64
-	inner  func(r int64) factored.Start     // of the layer, matrix and head factors
-	reduce func(fanIn int64) factored.Start // of the in factor
+	heads bool // out is a mode of D/H beside one of H heads
+	scale func(alpha float64, r int64) float64
+	inner func(r int64) factored.Start // of the layer, matrix and head factors
 }
 
 func init() {
@@ -27,16 +26,14 @@ func init() {
 	plain := variant{
 		scale: func(alpha float64, _ int64) float64 { return alpha },
 		// Around 1, so that A B begins as nearly the same for all matrices.
-		inner:  func(int64) factored.Start { return factored.Normal(1, innerSigma) },
-		reduce: factored.Kaiming,
+		inner: func(int64) factored.Start { return factored.Normal(1, innerSigma) },
 	}
 	plain5D := plain
 	plain5D.heads = true
 	lorta := variant{
-		heads:  true,
-		scale:  func(alpha float64, r int64) float64 { return alpha / float64(r) },
-		inner:  factored.Kaiming, // of an (n, r) weight, which sums over r
-		reduce: factored.Kaiming,
+		heads: true,
+		scale: func(alpha float64, r int64) float64 { return alpha / float64(r) },
+		inner: factored.Kaiming, // of an (n, r) weight, which sums over r
 	}
 	for _, m := range []struct {
 		adapter.Method
@@ -60,22 +57,22 @@ const innerSigma = 0.2
 // form is CP over the modes in, layer, matrix, [head,] out, of sizes n: a factor
 // (n, r) each.
 type form struct {
-	variant
 	blocks factored.Blocks
 	scale  float64
 	rank   int64
+	inner  factored.Start
 	names  []string
 	sizes  []int64
 }
 
-func (v variant) plan(s *factored.Settings) (factored.Form, error) {
+func (v variant) plan(s factored.Settings) (factored.Form, error) {
 	a := s.Architecture
 	blocks, err := factored.NewBlocks(a, s.Targets)
 	if err != nil {
 		return nil, err
 	}
 	f := form{
-		variant: v, blocks: blocks, scale: v.scale(s.Alpha, s.Rank), rank: s.Rank,
+		blocks: blocks, scale: v.scale(s.Alpha, s.Rank), rank: s.Rank, inner: v.inner(s.Rank),
 		names: []string{"in", "layer", "matrix", "out"},
 		sizes: []int64{a.Hidden, int64(a.Layers), blocks.Count, a.Hidden},
 	}
@@ -100,10 +97,10 @@ func (v variant) plan(s *factored.Settings) (factored.Form, error) {
 func (f form) Leaves() []factored.Leaf {
 	leaves := make([]factored.Leaf, len(f.names))
 	for i, name := range f.names {
-		start := f.inner(f.rank)
+		start := f.inner
 		switch name {
 		case "in":
-			start = f.reduce(f.sizes[i])
+			start = factored.Kaiming(f.sizes[i])
 		case "out":
 			start = factored.Zero
 		}
@@ -115,7 +112,7 @@ func (f form) Leaves() []factored.Leaf {
 // shared is the update as the sites see it, in fp32.
 func (f form) shared(t []*torch.Tensor) factored.Shared {
 	out := t[len(t)-1].T() // (r, D), or (r, D/H)
-	if f.heads {
+	if f.names[3] == "head" {
 		// (r, H, 1) ∘ (r, 1, D/H): the heads' columns side by side.
 		out = t[3].T().Unsqueeze(2).Mul(out.Unsqueeze(1)).Reshape(f.rank, f.blocks.Width)
 	}

@@ -27,7 +27,7 @@ func init() {
 
 // planTrain is FacT-TT: Σ itself is trained. V is zero; U and Σ begin as
 // PyTorch's linear layers do, which the reference makes them of.
-func planTrain(s *factored.Settings) (factored.Form, error) {
+func planTrain(s factored.Settings) (factored.Form, error) {
 	blocks, err := factored.NewBlocks(s.Architecture, s.Targets)
 	if err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ type tucker struct {
 	alpha        float64
 }
 
-func planTucker(s *factored.Settings) (factored.Form, error) {
+func planTucker(s factored.Settings) (factored.Form, error) {
 	blocks, err := factored.NewBlocks(s.Architecture, s.Targets)
 	if err != nil {
 		return nil, err

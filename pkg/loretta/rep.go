@@ -42,7 +42,7 @@ type trains struct {
 	a, b    factored.Train
 }
 
-func planRep(s *factored.Settings) (factored.Form, error) {
+func planRep(s factored.Settings) (factored.Form, error) {
 	f := rep{rank: s.Rank, scale: s.Alpha / float64(s.Rank)}
 	var limit, ttLimit factored.Limit
 	for _, kind := range s.Targets {
@@ -86,6 +86,9 @@ func (f rep) Leaves() []factored.Leaf {
 	}
 	return leaves
 }
+
+// TTRank implements [factored.TTRanked].
+func (f rep) TTRank() int64 { return f.sites[0].a.Rank }
 
 // pairs is the update of every matrix, in fp32. The first core of B, (r, t) for
 // the TT rank t ≤ r, is multiplied into A: tokens then go through t numbers and

@@ -17,7 +17,7 @@ func init() {
 // plan is LoTR for x (tokens, D), R (D, r), L (r, D):
 //
 //	y = x Wᵀ + b + (α/r) x R M[l,m] L
-func plan(s *factored.Settings) (factored.Form, error) {
+func plan(s factored.Settings) (factored.Form, error) {
 	blocks, err := factored.NewBlocks(s.Architecture, s.Targets)
 	if err != nil {
 		return nil, err

@@ -39,7 +39,7 @@ type halves struct {
 	in, out  factored.Train
 }
 
-func plan(s *factored.Settings) (factored.Form, error) {
+func plan(s factored.Settings) (factored.Form, error) {
 	f := form{alpha: s.Alpha}
 	var limit factored.Limit
 	for _, kind := range s.Targets {

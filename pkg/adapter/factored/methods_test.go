@@ -481,7 +481,11 @@ func TestParameterCounts(t *testing.T) {
 		{"tt-lora", base, queryValue, 6, 0, 24 * (12*6 + 4*8*36 + 12*6)},
 		{"tt-lora", base, []adapter.Kind{adapter.FFNDown}, 4, 0, 12 * (16*4 + 16*16 + 12*16 + 8*16 + 8*16 + 12*4)},
 	} {
-		a := fresh(t, c.method, adapter.Spec{Architecture: c.model, Targets: c.targets, Rank: c.rank, TTRank: c.tt, Alpha: 1})
+		spec := adapter.Spec{Architecture: c.model, Targets: c.targets, Rank: c.rank, TTRank: c.tt, Alpha: 1}
+		a := fresh(t, c.method, spec)
+		if m, err := adapter.Lookup(c.method); err != nil || m.Count(spec) != c.want {
+			t.Errorf("%s: %v; counted without tensors: %d, want %d", c.method, err, m.Count(spec), c.want)
+		}
 		if got := adapter.Count(a.Parameters()); got != c.want {
 			t.Errorf("%s, width %d, %v, rank %d: %d parameters, want %d", c.method, c.model.Hidden, c.targets, c.rank, got, c.want)
 		}
@@ -502,6 +506,7 @@ func TestBadSpecs(t *testing.T) {
 		{"an init", "fact-tt", func(s *adapter.Spec) { s.Init = "ze-id-id-id" }, `init "ze-id-id-id"`},
 		{"ranks of bonds", "cp4d", func(s *adapter.Spec) { s.Ranks = []int64{1, 2, 3} }, "ranks [1 2 3]"},
 		{"tasks", "cp4d", func(s *adapter.Spec) { s.Tasks = []string{"cola"} }, "no task mode"},
+		{"a TT rank", "tt-lora", func(s *adapter.Spec) { s.TTRank = 2 }, "tt_rank 2: tt-lora has no trains inside its factors"},
 		{"heads that do not divide", "cp5d", func(s *adapter.Spec) { s.Architecture.Heads = 4 }, "4 heads do not divide the width 6"},
 		{"no heads", "lorta", func(s *adapter.Spec) { s.Architecture.Heads = 0 }, "0 heads do not divide the width 6"},
 		{"no width", "cp4d", func(s *adapter.Spec) { s.Architecture.Hidden = 0 }, "width 0"},
