@@ -39,6 +39,8 @@ type Method struct {
 	// Count is the number of trained parameters by the method's formula, without
 	// a tensor being made; nil where none is stated.
 	Count func(Spec) int64
+	// Sized is a spec at a size that a parameter budget moves; nil: its Rank.
+	Sized func(spec Spec, size int) Spec
 	// New makes a fresh adapter: ΔW = 0 at every site. It checks the spec
 	// before it makes a tensor.
 	New func(Spec) (Adapter, error)

@@ -193,14 +193,41 @@ func (a *assembly) loadAdapter(saved *adapter.Saved) (err error) {
 		alpha := method.Alpha()
 		c.Adapter.Alpha = &alpha
 	}
-	a.adapter, err = method.New(adapter.Spec{
+	spec := adapter.Spec{
 		Architecture: a.model.Architecture(), Targets: targets, Rank: c.Adapter.Rank, TTRank: c.Adapter.TTRank, Alpha: *c.Adapter.Alpha,
 		Init: c.Adapter.Init, Dropout: c.Adapter.Dropout, Seed: uint64(c.Train.Seed), Device: a.device,
-	})
-	if err != nil {
+	}
+	if c.Adapter.Budget > 0 {
+		if spec, err = a.fitBudget(method, spec); err != nil {
+			return invalid("adapter.budget", err)
+		}
+	}
+	if a.adapter, err = method.New(spec); err != nil {
 		return invalid("adapter", err)
 	}
 	return adapter.Bind(a.adapter, a.model)
+}
+
+// fitBudget chooses the size that adapter.budget allows, says so and puts it into
+// the configuration.
+func (a *assembly) fitBudget(method adapter.Method, spec adapter.Spec) (adapter.Spec, error) {
+	c := &a.config.Adapter
+	budget := int64(c.Budget)
+	fit, err := adapter.FitBudget(method, spec, budget)
+	if err != nil {
+		return spec, err
+	}
+	key := "rank"
+	if fit.Spec.TTRank != spec.TTRank {
+		key = "tt_rank"
+	}
+	note := fmt.Sprintf("adapter.budget %d: adapter.%s %d, %d parameters", budget, key, fit.Size, fit.Count)
+	if fit.Bounded && fit.Count < budget*9/10 {
+		note += fmt.Sprintf("; no larger rank is legal, %d %% of the budget stays unused: not a comparison at equal parameters", 100-100*fit.Count/budget)
+	}
+	a.observer.Note(note)
+	c.Rank, c.TTRank = fit.Spec.Rank, fit.Spec.TTRank
+	return fit.Spec, nil
 }
 
 // openAdapter puts a saved adapter and its head on a model. On an error there
