@@ -48,6 +48,7 @@ parity: build $(VENV)/ready ## compare with PyTorch, transformers and PEFT (need
 	@go build -o bin/dump ./parity/dump
 	@$(VENV)/bin/python parity/models.py compare --dump bin/dump --model "$$(bin/finetune fetch minilm --print-path)"
 	@$(VENV)/bin/python parity/peft_adapters.py --dump bin/dump
+	@$(VENV)/bin/python parity/methods.py --dump bin/dump
 	@$(VENV)/bin/python parity/train_steps.py --finetune bin/finetune --model "$$(bin/finetune fetch minilm --print-path)" --glue "$(GLUE_DIR)" --roberta-tokenizer "$(ROBERTA_TOKENIZER)"
 
 parity-tokenizer: build $(VENV)/ready ## compare ids with Hugging Face's on all of GLUE (TOKENIZERS=folders)

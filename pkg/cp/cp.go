@@ -15,10 +15,9 @@ import (
 
 // variant is what tells the methods of this package apart.
 type variant struct {
-	heads  bool // out is a mode of D/H beside one of H heads
-	scale  func(alpha float64, r int64) float64
-	inner  func(r int64) factored.Start     // of the layer, matrix and head factors
-	reduce func(fanIn int64) factored.Start // of the in factor
+	heads bool // out is a mode of D/H beside one of H heads
+	scale func(alpha float64, r int64) float64
+	inner func(r int64) factored.Start // of the layer, matrix and head factors
 }
 
 func init() {
@@ -27,16 +26,14 @@ func init() {
 	plain := variant{
 		scale: func(alpha float64, _ int64) float64 { return alpha },
 		// Around 1, so that A B begins as nearly the same for all matrices.
-		inner:  func(int64) factored.Start { return factored.Normal(1, innerSigma) },
-		reduce: factored.Kaiming,
+		inner: func(int64) factored.Start { return factored.Normal(1, innerSigma) },
 	}
 	plain5D := plain
 	plain5D.heads = true
 	lorta := variant{
-		heads:  true,
-		scale:  func(alpha float64, r int64) float64 { return alpha / float64(r) },
-		inner:  factored.Kaiming, // of an (n, r) weight, which sums over r
-		reduce: factored.Kaiming,
+		heads: true,
+		scale: func(alpha float64, r int64) float64 { return alpha / float64(r) },
+		inner: factored.Kaiming, // of an (n, r) weight, which sums over r
 	}
 	for _, m := range []struct {
 		adapter.Method
@@ -44,11 +41,14 @@ func init() {
 	}{
 		{adapter.Method{Name: "cp4d", PEFTType: "CP", Modes: modes4D, Summary: "ΔW[l,m] = α A diag(c_l ∘ c_m) B; r(2D + L+M); CP on the modes of MetaTT-4D"}, plain},
 		{adapter.Method{Name: "cp5d", PEFTType: "CP", Modes: modes5D, Summary: "ΔW[l,m,h] = α A diag(c_l ∘ c_m ∘ c_h) B, the heads' columns side by side; r(D + D/H + L+M+H); CP on the modes of MetaTT-5D"}, plain5D},
-		{adapter.Method{Name: "lorta", PEFTType: "LORTA", Modes: modes5D, DefaultAlpha: 16, Summary: "CP-5D at scale α/r with a Kaiming start; r(D + D/H + L+M+H); arXiv 2410.04060"}, lorta},
+		{adapter.Method{Name: "lorta", PEFTType: "LORTA", Modes: modes5D, DefaultAlpha: lorasAlpha, Summary: "CP-5D at scale α/r with a Kaiming start; r(D + D/H + L+M+H); arXiv 2410.04060"}, lorta},
 	} {
 		factored.Register(m.Method, m.plan)
 	}
 }
+
+// lorasAlpha is α of LoRA's GLUE recipe, at rank 8.
+const lorasAlpha = 16
 
 // innerSigma is the standard deviation of CP's layer, matrix and head factors
 // around 1.
@@ -57,22 +57,22 @@ const innerSigma = 0.2
 // form is CP over the modes in, layer, matrix, [head,] out, of sizes n: a factor
 // (n, r) each.
 type form struct {
-	variant
 	blocks factored.Blocks
 	scale  float64
 	rank   int64
+	inner  factored.Start
 	names  []string
 	sizes  []int64
 }
 
-func (v variant) plan(s *factored.Settings) (factored.Form, error) {
+func (v variant) plan(s factored.Settings) (factored.Form, error) {
 	a := s.Architecture
 	blocks, err := factored.NewBlocks(a, s.Targets)
 	if err != nil {
 		return nil, err
 	}
 	f := form{
-		variant: v, blocks: blocks, scale: v.scale(s.Alpha, s.Rank), rank: s.Rank,
+		blocks: blocks, scale: v.scale(s.Alpha, s.Rank), rank: s.Rank, inner: v.inner(s.Rank),
 		names: []string{"in", "layer", "matrix", "out"},
 		sizes: []int64{a.Hidden, int64(a.Layers), blocks.Count, a.Hidden},
 	}
@@ -90,17 +90,17 @@ func (v variant) plan(s *factored.Settings) (factored.Form, error) {
 		limit *= n
 	}
 	limit /= slices.Max(f.sizes)
-	return f, factored.CheckRank("rank", s.Rank, limit, fmt.Sprintf("%s and %d matrices", a, blocks.Count))
+	return f, factored.Limit{Largest: limit, Of: fmt.Sprintf("%s and %d matrices", a, blocks.Count)}.Check("rank", s.Rank)
 }
 
 // Leaves implements [factored.Form].
 func (f form) Leaves() []factored.Leaf {
 	leaves := make([]factored.Leaf, len(f.names))
 	for i, name := range f.names {
-		start := f.inner(f.rank)
+		start := f.inner
 		switch name {
 		case "in":
-			start = f.reduce(f.sizes[i])
+			start = factored.Kaiming(f.sizes[i])
 		case "out":
 			start = factored.Zero
 		}
@@ -112,7 +112,7 @@ func (f form) Leaves() []factored.Leaf {
 // shared is the update as the sites see it, in fp32.
 func (f form) shared(t []*torch.Tensor) factored.Shared {
 	out := t[len(t)-1].T() // (r, D), or (r, D/H)
-	if f.heads {
+	if f.names[3] == "head" {
 		// (r, H, 1) ∘ (r, 1, D/H): the heads' columns side by side.
 		out = t[3].T().Unsqueeze(2).Mul(out.Unsqueeze(1)).Reshape(f.rank, f.blocks.Width)
 	}
@@ -129,7 +129,7 @@ func (f form) Begin(t []*torch.Tensor, step adapter.Step) adapter.Pass {
 	return f.shared(t).ToDType(step.DType)
 }
 
-// Delta implements [factored.Form].
-func (f form) Delta(t []*torch.Tensor, site adapter.Site) *torch.Tensor {
-	return f.shared(t).Delta(site)
+// Factors implements [factored.Form].
+func (f form) Factors(t []*torch.Tensor, site adapter.Site) (in, out *torch.Tensor) {
+	return f.shared(t).Factors(site)
 }

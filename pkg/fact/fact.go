@@ -9,8 +9,6 @@
 package fact
 
 import (
-	"fmt"
-
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/adapter/factored"
 )
@@ -29,7 +27,7 @@ func init() {
 
 // planTrain is FacT-TT: Σ itself is trained. V is zero; U and Σ begin as
 // PyTorch's linear layers do, which the reference makes them of.
-func planTrain(s *factored.Settings) (factored.Form, error) {
+func planTrain(s factored.Settings) (factored.Form, error) {
 	blocks, err := factored.NewBlocks(s.Architecture, s.Targets)
 	if err != nil {
 		return nil, err
@@ -37,5 +35,5 @@ func planTrain(s *factored.Settings) (factored.Form, error) {
 	return factored.Cores{
 		Blocks: blocks, Layers: int64(s.Architecture.Layers), Rank: s.Rank, Scale: s.Alpha,
 		In: factored.Kaiming(blocks.Width), Middle: factored.Kaiming(s.Rank), Out: factored.Zero,
-	}, factored.CheckRank("rank", s.Rank, blocks.Width, fmt.Sprintf("width %d", blocks.Width))
+	}, blocks.RankLimit().Check("rank", s.Rank)
 }

@@ -14,7 +14,7 @@ import (
 
 func init() {
 	factored.Register(adapter.Method{
-		Name: "loretta-rep", PEFTType: "LORETTA_REP", DefaultAlpha: 16,
+		Name: "loretta-rep", PEFTType: "LORETTA_REP", DefaultAlpha: 16, // as LoRA's at rank 8
 		// r is a mode of both trains: their own rank is what a budget can move.
 		Sized: func(s adapter.Spec, size int) adapter.Spec { s.TTRank = size; return s },
 		Summary: "ΔW = (α/r) A B, A a train over factors(Din) and r, B over r and factors(Dout), for each matrix; " +
@@ -44,20 +44,16 @@ type trains struct {
 	a, b    factored.Train
 }
 
-func planRep(s *factored.Settings) (factored.Form, error) {
+func planRep(s factored.Settings) (factored.Form, error) {
 	f := rep{rank: s.Rank, scale: s.Alpha / float64(s.Rank)}
-	largest, narrowest := int64(0), "" // TT rank that all trains can have, and the target that decides
+	var limit, ttLimit factored.Limit
 	for _, kind := range s.Targets {
 		site := s.Architecture.Site(0, kind)
-		if err := factored.CheckRank("rank", s.Rank, min(site.In, site.Out), fmt.Sprintf("target %s of %d × %d", kind, site.In, site.Out)); err != nil {
-			return nil, err
-		}
+		limit.Lower(min(site.In, site.Out), fmt.Sprintf("target %s of %d × %d", kind, site.In, site.Out))
 		falling := tt.Factors(site.Out)
 		slices.Reverse(falling)
 		train := func(name string, modes []int64) factored.Train {
-			if limit := tt.LargestRank(modes); narrowest == "" || limit < largest {
-				largest, narrowest = limit, fmt.Sprintf("target %s with modes %v", kind, modes)
-			}
+			ttLimit.Lower(tt.LargestRank(modes), fmt.Sprintf("target %s with modes %v", kind, modes))
 			return factored.Train{Name: kind.String() + "." + name, Layers: int64(s.Architecture.Layers), Left: 1, Right: 1, Modes: modes}
 		}
 		f.sites = append(f.sites, trains{
@@ -66,8 +62,11 @@ func planRep(s *factored.Settings) (factored.Form, error) {
 			b: train("b", append([]int64{s.Rank}, falling...)),
 		})
 	}
+	if err := limit.Check("rank", s.Rank); err != nil {
+		return nil, err
+	}
 	if s.TTRank == 0 {
-		s.TTRank = min(defaultTTRank, largest)
+		s.TTRank = min(defaultTTRank, ttLimit.Largest)
 	}
 	for i := range f.sites {
 		f.sites[i].a.Rank, f.sites[i].b.Rank = s.TTRank, s.TTRank
@@ -75,7 +74,7 @@ func planRep(s *factored.Settings) (factored.Form, error) {
 	if s.TTRank < 1 {
 		return nil, fmt.Errorf("tt_rank %d: it is at least 1", s.TTRank)
 	}
-	return f, factored.CheckRank("tt_rank", s.TTRank, largest, narrowest)
+	return f, ttLimit.Check("tt_rank", s.TTRank)
 }
 
 // Leaves implements [factored.Form]. A and B begin with the variance of LoRA's
@@ -90,15 +89,20 @@ func (f rep) Leaves() []factored.Leaf {
 	return leaves
 }
 
-// pairs is A and B of every matrix, in fp32. The trains of all layers are
-// multiplied out together.
+// TTRank implements [factored.TTRanked].
+func (f rep) TTRank() int64 { return f.sites[0].a.Rank }
+
+// pairs is the update of every matrix, in fp32. The first core of B, (r, t) for
+// the TT rank t ≤ r, is multiplied into A: tokens then go through t numbers and
+// not r. The trains of all layers are multiplied out together.
 func (f rep) pairs(tensors []*torch.Tensor) factored.Pairs {
 	pairs := factored.Pairs{}
 	for _, t := range f.sites {
 		na, nb := len(t.a.Modes), len(t.b.Modes)
+		a := tt.Contract(tensors[:na]).Reshape(-1, t.in, f.rank)
 		pairs[t.kind] = factored.Pair{
-			In:  tt.Contract(tensors[:na]).MulScalar(f.scale).Reshape(-1, t.in, f.rank),
-			Out: tt.Contract(tensors[na:na+nb]).Reshape(-1, f.rank, t.out),
+			In:  a.MatMul(tensors[na].Reshape(-1, f.rank, t.b.Rank)).MulScalar(f.scale), // (L, Din, r) x (L, r, t)
+			Out: tt.Contract(tensors[na+1:na+nb]).Reshape(-1, t.b.Rank, t.out),
 		}
 		tensors = tensors[na+nb:]
 	}
@@ -110,7 +114,7 @@ func (f rep) Begin(tensors []*torch.Tensor, step adapter.Step) adapter.Pass {
 	return f.pairs(tensors).ToDType(step.DType)
 }
 
-// Delta implements [factored.Form].
-func (f rep) Delta(tensors []*torch.Tensor, site adapter.Site) *torch.Tensor {
-	return f.pairs(tensors).Delta(site)
+// Factors implements [factored.Form].
+func (f rep) Factors(tensors []*torch.Tensor, site adapter.Site) (in, out *torch.Tensor) {
+	return f.pairs(tensors).Factors(site)
 }

@@ -3,8 +3,6 @@
 package lotr
 
 import (
-	"fmt"
-
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/adapter/factored"
 )
@@ -19,7 +17,7 @@ func init() {
 // plan is LoTR for x (tokens, D), R (D, r), L (r, D):
 //
 //	y = x Wᵀ + b + (α/r) x R M[l,m] L
-func plan(s *factored.Settings) (factored.Form, error) {
+func plan(s factored.Settings) (factored.Form, error) {
 	blocks, err := factored.NewBlocks(s.Architecture, s.Targets)
 	if err != nil {
 		return nil, err
@@ -27,5 +25,5 @@ func plan(s *factored.Settings) (factored.Form, error) {
 	return factored.Cores{
 		Blocks: blocks, Layers: int64(s.Architecture.Layers), Rank: s.Rank, Scale: s.Alpha / float64(s.Rank),
 		In: factored.Normal(0, 1), Middle: factored.Zero, Out: factored.Normal(0, 1),
-	}, factored.CheckRank("rank", s.Rank, blocks.Width, fmt.Sprintf("width %d", blocks.Width))
+	}, blocks.RankLimit().Check("rank", s.Rank)
 }

@@ -305,6 +305,7 @@ func TestWrongInput(t *testing.T) {
 		{"label that does not exist", func(t *testing.T) []string { return []string{glueWith(t, "\n1\t", "\n7\t")} }, []string{"train.tsv:", `"7"`}, false},
 		{"no GLUE folder", func(t *testing.T) []string { return []string{"data.glue=testdata/nothing"} }, []string{"data.glue", "testdata/nothing"}, false},
 		{"rank above the bond", func(t *testing.T) []string { return []string{"adapter.rank=13"} }, []string{"adapter", "rank 13", "between 1 and 12"}, true},
+		{"TT rank above the bond", func(t *testing.T) []string { return []string{"adapter.method=loretta-rep", "adapter.tt_rank=3"} }, []string{"adapter", "tt_rank 3 is above 2"}, true},
 		{"method not built", func(t *testing.T) []string { return []string{"adapter.method=loretta-adp"} }, []string{"adapter.method", "loretta-adp", "metatt4d"}, true},
 		{"rank above LoRA's", func(t *testing.T) []string { return []string{"adapter.method=lora", "adapter.rank=13"} }, []string{"adapter", "rank 13", "between 1 and 12"}, true},
 		{"dropout where there is none", func(t *testing.T) []string { return []string{"adapter.dropout=0.1"} }, []string{"adapter.dropout", "metatt4d"}, true},

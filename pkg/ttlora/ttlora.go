@@ -39,23 +39,22 @@ type halves struct {
 	in, out  factored.Train
 }
 
-func plan(s *factored.Settings) (factored.Form, error) {
+func plan(s factored.Settings) (factored.Form, error) {
 	f := form{alpha: s.Alpha}
+	var limit factored.Limit
 	for _, kind := range s.Targets {
 		site := s.Architecture.Site(0, kind)
 		in, out := tt.Factors(site.In), tt.Factors(site.Out)
 		slices.Reverse(in)
 		modes := slices.Concat(in, out)
-		if err := factored.CheckRank("rank", s.Rank, tt.LargestRank(modes), fmt.Sprintf("target %s with modes %v", kind, modes)); err != nil {
-			return nil, err
-		}
+		limit.Lower(tt.LargestRank(modes), fmt.Sprintf("target %s with modes %v", kind, modes))
 		whole := factored.Train{Name: kind.String(), Layers: int64(s.Architecture.Layers), Rank: s.Rank}
 		left, right := whole, whole
 		left.Modes, left.Left, left.Right = in, 1, s.Rank
 		right.Modes, right.Left, right.Right, right.First = out, s.Rank, 1, len(in)
 		f.sites = append(f.sites, halves{kind, site.In, site.Out, left, right})
 	}
-	return f, nil
+	return f, limit.Check("rank", s.Rank)
 }
 
 // Leaves implements [factored.Form]. The halves begin with the variance of
@@ -89,7 +88,7 @@ func (f form) Begin(tensors []*torch.Tensor, step adapter.Step) adapter.Pass {
 	return f.pairs(tensors).ToDType(step.DType)
 }
 
-// Delta implements [factored.Form].
-func (f form) Delta(tensors []*torch.Tensor, site adapter.Site) *torch.Tensor {
-	return f.pairs(tensors).Delta(site)
+// Factors implements [factored.Form].
+func (f form) Factors(tensors []*torch.Tensor, site adapter.Site) (in, out *torch.Tensor) {
+	return f.pairs(tensors).Factors(site)
 }

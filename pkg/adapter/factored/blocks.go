@@ -36,6 +36,9 @@ func NewBlocks(model adapter.Architecture, targets []adapter.Kind) (Blocks, erro
 	return b, nil
 }
 
+// RankLimit is that of a factor (D, r): more columns would depend on each other.
+func (b Blocks) RankLimit() Limit { return Limit{b.Width, fmt.Sprintf("width %d", b.Width)} }
+
 // Of is the indices of a kind; false where it is no target.
 func (b Blocks) Of(kind adapter.Kind) (Span, bool) {
 	s, ok := b.spans[kind]

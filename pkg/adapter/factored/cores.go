@@ -33,7 +33,7 @@ func (c Cores) Begin(t []*torch.Tensor, step adapter.Step) adapter.Pass {
 	return c.shared(t).ToDType(step.DType)
 }
 
-// Delta implements [Form].
-func (c Cores) Delta(t []*torch.Tensor, site adapter.Site) *torch.Tensor {
-	return c.shared(t).Delta(site)
+// Factors implements [Form].
+func (c Cores) Factors(t []*torch.Tensor, site adapter.Site) (in, out *torch.Tensor) {
+	return c.shared(t).Factors(site)
 }

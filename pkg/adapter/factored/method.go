@@ -29,23 +29,29 @@ type Leaf struct {
 	Start Start
 }
 
-// Form is a method with settings that are legal for it. Tensors come in the
-// order of Leaves.
+// Form is a method with settings that are legal for it; its every ΔW is exactly
+// a LoRA. Tensors come in the order of Leaves.
 type Form interface {
 	Leaves() []Leaf
 	// Begin is [adapter.Adapter.Begin].
 	Begin(tensors []*torch.Tensor, step adapter.Step) adapter.Pass
-	// Delta is [adapter.Adapter.Delta] of a site whose kind is a target.
-	Delta(tensors []*torch.Tensor, site adapter.Site) *torch.Tensor
+	// Factors is [adapter.Factored.Factors] of a site whose kind is a target.
+	Factors(tensors []*torch.Tensor, site adapter.Site) (in, out *torch.Tensor)
 }
 
-// Register adds a method. plan checks the settings without making a tensor, and
-// writes its choice into TTRank where the method has one.
-func Register(m adapter.Method, plan func(*Settings) (Form, error)) {
+// TTRanked is a form with trains inside its factors.
+type TTRanked interface {
+	Form
+	TTRank() int64 // that was asked for, or the method's choice
+}
+
+// Register adds a method. plan checks the settings without making a tensor.
+func Register(m adapter.Method, plan func(Settings) (Form, error)) {
 	m.New = func(spec adapter.Spec) (adapter.Adapter, error) { return fresh(m, plan, spec) }
 	m.Open = func(saved *adapter.Saved, device torch.Device) (adapter.Adapter, error) {
 		return open(m, plan, saved, device)
 	}
+	m.Count = func(spec adapter.Spec) int64 { return count(m, plan, spec) }
 	adapter.Register(m)
 }
 
@@ -58,14 +64,19 @@ type product struct {
 	tensors  []*torch.Tensor
 }
 
-func newProduct(m adapter.Method, plan func(*Settings) (Form, error), s Settings) (*product, error) {
+func newProduct(m adapter.Method, plan func(Settings) (Form, error), s Settings) (*product, error) {
 	s.Targets = slices.Clone(s.Targets)
 	if err := s.check(); err != nil {
 		return nil, err
 	}
-	form, err := plan(&s)
+	form, err := plan(s)
 	if err != nil {
 		return nil, err
+	}
+	if t, ok := form.(TTRanked); ok {
+		s.TTRank = t.TTRank()
+	} else if s.TTRank != 0 {
+		return nil, fmt.Errorf("tt_rank %d: %s has no trains inside its factors", s.TTRank, m.Name)
 	}
 	return &product{method: m, settings: s, form: form, leaves: form.Leaves()}, nil
 }
@@ -93,16 +104,30 @@ func (s *Settings) check() error {
 	return nil
 }
 
-// CheckRank is the error of a rank above the largest legal one, limit; of says
-// what decides it.
-func CheckRank(name string, rank, limit int64, of string) error {
-	if rank > limit {
-		return fmt.Errorf("%s %d is above %d, its largest legal value for %s", name, rank, limit, of)
+func asked(spec adapter.Spec) Settings {
+	return Settings{
+		Architecture: spec.Architecture, Targets: spec.Targets, Rank: int64(spec.Rank), TTRank: int64(spec.TTRank), Alpha: spec.Alpha,
 	}
-	return nil
 }
 
-func fresh(m adapter.Method, plan func(*Settings) (Form, error), spec adapter.Spec) (adapter.Adapter, error) {
+// count is the sum of the leaves' sizes; 0 where the spec is wrong.
+func count(m adapter.Method, plan func(Settings) (Form, error), spec adapter.Spec) int64 {
+	p, err := newProduct(m, plan, asked(spec))
+	if err != nil {
+		return 0
+	}
+	var total int64
+	for _, leaf := range p.leaves {
+		size := int64(1)
+		for _, n := range leaf.Shape {
+			size *= n
+		}
+		total += size
+	}
+	return total
+}
+
+func fresh(m adapter.Method, plan func(Settings) (Form, error), spec adapter.Spec) (adapter.Adapter, error) {
 	wrong := func(err error) error { return fmt.Errorf("%s: %w", m.Name, err) }
 	switch {
 	case spec.Init != "":
@@ -112,9 +137,7 @@ func fresh(m adapter.Method, plan func(*Settings) (Form, error), spec adapter.Sp
 	case len(spec.Tasks) > 0:
 		return nil, wrong(fmt.Errorf("tasks %v: the method has no task mode", spec.Tasks))
 	}
-	p, err := newProduct(m, plan, Settings{
-		Architecture: spec.Architecture, Targets: spec.Targets, Rank: int64(spec.Rank), TTRank: int64(spec.TTRank), Alpha: spec.Alpha,
-	})
+	p, err := newProduct(m, plan, asked(spec))
 	if err != nil {
 		return nil, wrong(err)
 	}
@@ -132,7 +155,7 @@ func fresh(m adapter.Method, plan func(*Settings) (Form, error), spec adapter.Sp
 	return p, nil
 }
 
-func open(m adapter.Method, plan func(*Settings) (Form, error), saved *adapter.Saved, device torch.Device) (adapter.Adapter, error) {
+func open(m adapter.Method, plan func(Settings) (Form, error), saved *adapter.Saved, device torch.Device) (adapter.Adapter, error) {
 	c := saved.Config
 	wrong := func(err error) error { return fmt.Errorf("%s: %w", saved.Dir, err) }
 	targets, err := adapter.ParseKinds(c.Targets)
@@ -192,7 +215,16 @@ func (p *product) Delta(site adapter.Site) *torch.Tensor {
 	if !slices.Contains(p.settings.Targets, site.Kind) {
 		return nil
 	}
-	return p.form.Delta(p.tensors, site)
+	in, out := p.form.Factors(p.tensors, site)
+	return in.MatMul(out)
+}
+
+// Factors implements [adapter.Factored].
+func (p *product) Factors(site adapter.Site) (in, out *torch.Tensor) {
+	if !slices.Contains(p.settings.Targets, site.Kind) {
+		return nil, nil
+	}
+	return p.form.Factors(p.tensors, site)
 }
 
 // Free implements [adapter.Adapter].

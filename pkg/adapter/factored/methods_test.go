@@ -48,7 +48,7 @@ var all = []one{
 	{"lorta", wide, 4, 0, cp(alpha / 4)},
 	{"lotr", odd, 4, 0, cores(alpha / 4)}, {"lotr", wide, 7, 0, cores(alpha / 7)},
 	{"fact-tt", odd, 5, 0, cores(alpha)}, {"fact-tt", wide, 12, 0, cores(alpha)},
-	{"fact-tk", odd, 3, 0, tucker}, {"fact-tk", wide, 2, 0, tucker},
+	{"fact-tk", odd, 5, 0, tucker}, {"fact-tk", wide, 2, 0, tucker},
 	{"loretta-rep", odd, 4, 2, loretta(4)}, {"loretta-rep", wide, 7, 0, loretta(7)},
 	{"loretta-rep", prime, 5, 4, loretta(5)}, {"loretta-rep", skewed, 3, 0, loretta(3)},
 	{"tt-lora", odd, 2, 0, ttlora}, {"tt-lora", wide, 3, 0, ttlora},
@@ -56,6 +56,14 @@ var all = []one{
 }
 
 const alpha = 0.7
+
+// loraRank is the smallest bond between in and out.
+func (o one) loraRank(p parameters, s adapter.Site) int64 {
+	if o.method == "loretta-rep" {
+		return int64(p.size(s.Kind.String()+".b.cores.0", 3))
+	}
+	return int64(o.rank)
+}
 
 func (o one) String() string {
 	return fmt.Sprintf("%s/D%d,r%d", o.method, o.model.Hidden, o.rank)
@@ -303,6 +311,9 @@ func checkGroup(t *testing.T, o one, a adapter.Adapter, p parameters, targets []
 			if got := delta.Shape(); !slices.Equal(got, []int64{s.In, s.Out}) {
 				t.Fatalf("Delta of %s has shape %v", s, got)
 			}
+			if in, out := a.(adapter.Factored).Factors(s); in.Size(1) != out.Size(0) || in.Size(1) != o.loraRank(p, s) {
+				t.Fatalf("%s: a LoRA of factors %v and %v, of rank %d by the equation", s, in.Shape(), out.Shape(), o.loraRank(p, s))
+			}
 			want = want.Add(x.MatMul(delta))
 			same(t, fmt.Sprintf("delta of %s", s), values(delta), byHand(o, p, targets, s))
 		}
@@ -463,13 +474,18 @@ func TestParameterCounts(t *testing.T) {
 		{"lotr", large, queryValue, 64, 0, 327680},
 		{"fact-tt", base, adapter.Kinds(), 16, 0, 2*768*16 + 12*12*16*16},
 		{"fact-tk", base, adapter.Kinds(), 16, 0, 2*768*16 + 16*16*16 + 12*12*16},
+		{"fact-tk", base, []adapter.Kind{adapter.Key}, 20, 0, 2*768*20 + 20*20*12 + 12*12}, // 12 indices hold no more than 12 slices
 		{"loretta-rep", base, queryValue, 8, 5, 24 * (580 + 580)},
 		{"loretta-rep", base, queryValue, 8, 0, 24 * (580 + 580)},
 		{"loretta-rep", base, []adapter.Kind{adapter.FFNUp}, 8, 3, 12 * (8*3 + 8*9 + 12*9 + 8*3 + 8*3 + 16*9 + 16*9 + 12*3)},
 		{"tt-lora", base, queryValue, 6, 0, 24 * (12*6 + 4*8*36 + 12*6)},
 		{"tt-lora", base, []adapter.Kind{adapter.FFNDown}, 4, 0, 12 * (16*4 + 16*16 + 12*16 + 8*16 + 8*16 + 12*4)},
 	} {
-		a := fresh(t, c.method, adapter.Spec{Architecture: c.model, Targets: c.targets, Rank: c.rank, TTRank: c.tt, Alpha: 1})
+		spec := adapter.Spec{Architecture: c.model, Targets: c.targets, Rank: c.rank, TTRank: c.tt, Alpha: 1}
+		a := fresh(t, c.method, spec)
+		if m, err := adapter.Lookup(c.method); err != nil || m.Count(spec) != c.want {
+			t.Errorf("%s: %v; counted without tensors: %d, want %d", c.method, err, m.Count(spec), c.want)
+		}
 		if got := adapter.Count(a.Parameters()); got != c.want {
 			t.Errorf("%s, width %d, %v, rank %d: %d parameters, want %d", c.method, c.model.Hidden, c.targets, c.rank, got, c.want)
 		}
@@ -490,6 +506,7 @@ func TestBadSpecs(t *testing.T) {
 		{"an init", "fact-tt", func(s *adapter.Spec) { s.Init = "ze-id-id-id" }, `init "ze-id-id-id"`},
 		{"ranks of bonds", "cp4d", func(s *adapter.Spec) { s.Ranks = []int64{1, 2, 3} }, "ranks [1 2 3]"},
 		{"tasks", "cp4d", func(s *adapter.Spec) { s.Tasks = []string{"cola"} }, "no task mode"},
+		{"a TT rank", "tt-lora", func(s *adapter.Spec) { s.TTRank = 2 }, "tt_rank 2: tt-lora has no trains inside its factors"},
 		{"heads that do not divide", "cp5d", func(s *adapter.Spec) { s.Architecture.Heads = 4 }, "4 heads do not divide the width 6"},
 		{"no heads", "lorta", func(s *adapter.Spec) { s.Architecture.Heads = 0 }, "0 heads do not divide the width 6"},
 		{"no width", "cp4d", func(s *adapter.Spec) { s.Architecture.Hidden = 0 }, "width 0"},
@@ -497,11 +514,14 @@ func TestBadSpecs(t *testing.T) {
 		{"cp5d's rank", "cp5d", rank(19), "rank 19 is above 18"},
 		{"lotr's rank", "lotr", rank(7), "rank 7 is above 6, its largest legal value for width 6"},
 		{"fact-tt's rank", "fact-tt", rank(7), "rank 7 is above 6"},
-		{"fact-tk's rank", "fact-tk", rank(4), "rank 4 is above 3, its largest legal value for width 6 and 3 layers of 1 matrices"},
+		{"fact-tk's rank", "fact-tk", rank(7), "rank 7 is above 6"},
 		{"loretta's rank", "loretta-rep", rank(7), "rank 7 is above 6, its largest legal value for target query of 6 × 6"},
 		{"loretta's TT rank", "loretta-rep", func(s *adapter.Spec) { s.TTRank = 3 }, "tt_rank 3 is above 2, its largest legal value for target query with modes [2 3 2]"},
 		{"loretta's negative TT rank", "loretta-rep", func(s *adapter.Spec) { s.TTRank = -1 }, "tt_rank -1: it is at least 1"},
 		{"tt-lora's rank", "tt-lora", rank(4), "rank 4 is above 3, its largest legal value for target query with modes [3 2 2 3]"},
+		{"tt-lora's narrowest target", "tt-lora", func(s *adapter.Spec) {
+			s.Architecture, s.Targets, s.Rank = skewed, []adapter.Kind{adapter.FFNDown, adapter.Query}, 6
+		}, "rank 6 is above 3, its largest legal value for target ffn_down with modes [5 2 2 2 3]"},
 		{"feed-forward no blocks", "cp4d", func(s *adapter.Spec) { s.Targets = []adapter.Kind{adapter.FFNUp}; s.Architecture.Intermediate = 25 }, "25 is not a multiple of the width 6"},
 		{"feed-forward no blocks", "lotr", func(s *adapter.Spec) { s.Targets = []adapter.Kind{adapter.FFNUp}; s.Architecture.Intermediate = 25 }, "25 is not a multiple of the width 6"},
 		{"feed-forward no blocks", "fact-tk", func(s *adapter.Spec) { s.Targets = []adapter.Kind{adapter.FFNUp}; s.Architecture.Intermediate = 3 }, "3 is not a multiple of the width 6"},
@@ -527,7 +547,7 @@ func TestBadSpecs(t *testing.T) {
 
 // The largest legal rank is legal, and so is 1.
 func TestLargestRanks(t *testing.T) {
-	for method, rank := range map[string]int{"cp4d": 18, "cp5d": 18, "lorta": 18, "lotr": 6, "fact-tt": 6, "fact-tk": 3, "loretta-rep": 6, "tt-lora": 3} {
+	for method, rank := range map[string]int{"cp4d": 18, "cp5d": 18, "lorta": 18, "lotr": 6, "fact-tt": 6, "fact-tk": 6, "loretta-rep": 6, "tt-lora": 3} {
 		for _, rank := range []int{1, rank} {
 			fresh(t, method, adapter.Spec{Architecture: odd, Targets: []adapter.Kind{adapter.Query}, Rank: rank, Alpha: 1})
 		}

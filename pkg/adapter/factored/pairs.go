@@ -58,8 +58,7 @@ func (p Pairs) Apply(sites []adapter.Site, x *torch.Tensor, frozen []*torch.Tens
 	return frozen
 }
 
-// Delta is ΔW (in, out) of a site that is adapted.
-func (p Pairs) Delta(site adapter.Site) *torch.Tensor {
-	in, out := p[site.Kind].at(site.Layer)
-	return in.MatMul(out)
+// Factors is ΔW = in · out of a site that is adapted.
+func (p Pairs) Factors(site adapter.Site) (in, out *torch.Tensor) {
+	return p[site.Kind].at(site.Layer)
 }

@@ -22,6 +22,8 @@ type Middle interface {
 	// Gather takes z (tokens, count·a), the part of each index side by side, to
 	// the sum over the span's indices: (tokens, c).
 	Gather(z *torch.Tensor, layer int, span Span) *torch.Tensor
+	// Matrix is the middle (a, c) of one layer and matrix index.
+	Matrix(layer int, index int64) *torch.Tensor
 }
 
 // ToDType is s in that element type.
@@ -55,18 +57,23 @@ func (s Shared) Apply(sites []adapter.Site, x *torch.Tensor, frozen []*torch.Ten
 	return frozen
 }
 
-// Delta is ΔW (in, out) of a site that is adapted.
-func (s Shared) Delta(site adapter.Site) *torch.Tensor {
+// Factors is ΔW = in · out of a site that is adapted. The blocks of ffn_down
+// share Out, those of all others In.
+func (s Shared) Factors(site adapter.Site) (in, out *torch.Tensor) {
 	span, _ := s.Blocks.Of(site.Kind)
 	blocks := make([]*torch.Tensor, span.Count)
 	for i := range blocks {
-		index := Span{span.First + int64(i), 1}
-		blocks[i] = s.Middle.Gather(s.In, site.Layer, index).MatMul(s.Out)
+		m := s.Middle.Matrix(site.Layer, span.First+int64(i))
+		if site.Kind == adapter.FFNDown {
+			blocks[i] = s.In.MatMul(m) // (D, a) x (a, c)
+		} else {
+			blocks[i] = m.MatMul(s.Out) // (a, c) x (c, D)
+		}
 	}
 	if site.Kind == adapter.FFNDown {
-		return torch.Cat(0, blocks...)
+		return torch.Cat(0, blocks...), s.Out
 	}
-	return torch.Cat(1, blocks...)
+	return s.In, torch.Cat(1, blocks...)
 }
 
 // Matrices is a matrix (a, c) for each layer and matrix index: (L, M, a, c).
@@ -92,6 +99,11 @@ func (m Matrices) Gather(z *torch.Tensor, layer int, span Span) *torch.Tensor {
 	return z.MatMul(cores.Reshape(-1, cores.Size(2))) // (tokens, count·a) x (count·a, c)
 }
 
+// Matrix implements [Middle].
+func (m Matrices) Matrix(layer int, index int64) *torch.Tensor {
+	return m.Select(0, int64(layer)).Select(0, index)
+}
+
 // Diagonals is the diagonal (r) of a matrix for each layer and matrix index:
 // (L, M, r).
 type Diagonals struct{ *torch.Tensor }
@@ -113,4 +125,10 @@ func (d Diagonals) Spread(z *torch.Tensor, layer int, span Span) *torch.Tensor {
 func (d Diagonals) Gather(z *torch.Tensor, layer int, span Span) *torch.Tensor {
 	diagonals := d.at(layer, span)
 	return z.Reshape(-1, span.Count, diagonals.Size(1)).Mul(diagonals).SumDim(1) // (tokens, count, r) ∘ (count, r)
+}
+
+// Matrix implements [Middle].
+func (d Diagonals) Matrix(layer int, index int64) *torch.Tensor {
+	diagonal := d.Select(0, int64(layer)).Select(0, index)
+	return torch.Eye(diagonal.DType(), diagonal.Device(), diagonal.Size(0), diagonal.Size(0)).Mul(diagonal)
 }

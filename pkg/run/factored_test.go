@@ -1,0 +1,75 @@
+package run_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/metatt/metatt/pkg/glue"
+	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/train"
+)
+
+// Methods of shared and of tensor-train factors train on every matrix, stop and
+// go on bit for bit, are judged from disk as in training, and start another run.
+func TestFactoredMethods(t *testing.T) {
+	dtype := map[bool]string{true: "bf16", false: "fp32"}
+	for i, method := range []string{"cp4d", "cp5d", "lorta", "lotr", "fact-tt", "fact-tk", "loretta-rep", "tt-lora"} {
+		t.Run(method, func(t *testing.T) {
+			overrides := []string{"adapter.method=" + method, "adapter.targets=all", "adapter.rank=3", "train.epochs=2", "model.dtype=" + dtype[i%2 == 0]}
+			if method == "loretta-rep" {
+				overrides = append(overrides, "adapter.tt_rank=1") // neither the default nor the largest
+			}
+			whole, err := run.Train(t.Context(), tiny(t, overrides...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			o := tiny(t, overrides...)
+			o.Observer = silent{step: func(s train.StepInfo) {
+				if s.Step == 5 {
+					cancel()
+				}
+			}}
+			if _, err := run.Train(ctx, o); !errors.Is(err, train.ErrInterrupted) {
+				t.Fatal(err)
+			}
+			o.Observer = silent{}
+			resumed, err := run.Resume(t.Context(), o.Config.Run.Dir, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(metrics(t, whole.RunDir), metrics(t, resumed.RunDir)) {
+				t.Error("the resumed run differs")
+			}
+			e, err := run.Evaluate(t.Context(), run.EvalOptions{Dir: whole.RunDir})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if accuracy, _ := e.Splits[0].Metrics.Get(glue.Accuracy); accuracy.Value != *whole.Best.Value {
+				t.Errorf("judged at %v, training found %v", accuracy.Value, *whole.Best.Value)
+			}
+
+			from := tiny(t, "adapter.init_from="+filepath.Join(whole.RunDir, "adapter", "last"), "train.max_steps=1")
+			started, err := run.Train(t.Context(), from)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resolved, err := os.ReadFile(filepath.Join(started.RunDir, run.ConfigFile))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, o := range overrides {
+				if key, value, _ := strings.Cut(strings.TrimPrefix(o, "adapter."), "="); strings.HasPrefix(o, "adapter.") && value != "all" &&
+					!strings.Contains(string(resolved), "  "+key+": "+value+"\n") {
+					t.Errorf("the run from a saved adapter does not record %s=%s:\n%s", key, value, resolved)
+				}
+			}
+		})
+	}
+}
