@@ -114,7 +114,7 @@ func (a *adaLoRA) build(fill func() error) (adapter.Adapter, error) {
 	if len(a.targets) == 0 {
 		return nil, fmt.Errorf("adalora: no targets")
 	}
-	if s := a.schedule; !(s.Hold >= 0 && s.Settle >= 0 && s.Hold+s.Settle < 1) || s.Every < 0 {
+	if s := a.schedule; !(s.Hold >= 0 && s.Settle >= 0 && s.Hold+s.Settle < 1) {
 		return nil, fmt.Errorf("adalora: hold %g and settle %g leave no steps for ranks to fall: their sum must be below 1", s.Hold, s.Settle)
 	}
 	limit := a.model.Site(0, a.targets[0]).In

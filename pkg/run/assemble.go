@@ -187,7 +187,7 @@ func (a *assembly) loadAdapter(saved *adapter.Saved) (err error) {
 	}
 	a.adapter, err = method.New(adapter.Spec{
 		Architecture: a.model.Architecture(), Targets: targets, Rank: c.Adapter.Rank, Alpha: *c.Adapter.Alpha,
-		Init: c.Adapter.Init, Dropout: c.Adapter.Dropout, Seed: uint64(c.Train.Seed), Device: a.device,
+		Init: c.Adapter.Init, Dropout: c.Adapter.Dropout, Schedule: adapter.RankSchedule(c.Adapter.AdaLoRA), Seed: uint64(c.Train.Seed), Device: a.device,
 	})
 	if err != nil {
 		return invalid("adapter", err)
