@@ -19,8 +19,8 @@ from safetensors.torch import load_file
 
 from models import GRADIENT_TOLERANCE, STATE_TOLERANCE, differences, odd_models, random_batch, states
 
-# Our own keys in adapter_config.json are unknown to PEFT, which says so.
-warnings.filterwarnings("ignore", message="Unexpected keyword arguments")
+# PEFT warns of our own keys in adapter_config.json, and of its own pruned AdaLoRAs.
+warnings.filterwarnings("ignore", module="peft")
 warnings.filterwarnings("ignore", category=FutureWarning)
 
 MODULES = {

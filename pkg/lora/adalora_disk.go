@@ -15,6 +15,7 @@ const scheduleSteps = 1_000_000
 // no rank_pattern.
 func (a *adaLoRA) Config() adapter.Config {
 	c := describe("adalora", "ADALORA", a.model, a.targets, a.rank, a.alpha, a.dropout)
+	delete(c.PEFT, "r") // which PEFT warns that it ignores
 	var pattern map[string][]bool
 	if a.pruned {
 		pattern = map[string][]bool{}
