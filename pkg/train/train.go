@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/metatt/metatt/pkg/adapter"
@@ -150,8 +151,8 @@ func newTrainer(s Setup) (*trainer, error) {
 // list takes stock of what is trained.
 func (t *trainer) list() {
 	head := t.Model.Head()
-	t.parameters = append(t.Adapter.Parameters(), head...)
-	t.leaves = adapter.Leaves(t.Adapter)
+	t.parameters = slices.Concat(t.Adapter.Parameters(), head)
+	t.leaves = slices.Clone(adapter.Leaves(t.Adapter))
 	for _, p := range head {
 		t.leaves = append(t.leaves, p.Tensor)
 	}
