@@ -123,3 +123,39 @@ type TensorTrain interface {
 	Adapter
 	Cores() []*torch.Tensor
 }
+
+// RankSchedule says how an adapter that starts above its rank comes down to it.
+type RankSchedule struct {
+	InitialRank int     // at the start; 0: the method's choice
+	Hold        float64 // share of all steps before ranks begin to fall
+	Settle      float64 // share of all steps after they have fallen
+	Every       int     // steps between two changes; 0: 1
+}
+
+// RankAdapter is an adapter whose ranks fall while it is trained.
+type RankAdapter interface {
+	Adapter
+	// AfterUpdate is told of update number step of total, from 1, and of the
+	// gradients that it was made with, in the order of Parameters. It returns
+	// the parameters that it has replaced; their former tensors are freed. It
+	// runs inside [torch.Do].
+	AfterUpdate(step, total int, gradients []*torch.Tensor) []Shrunk
+	// Progress is what a resumed run needs beside State: tensors to be saved,
+	// and to be overwritten by what was saved.
+	Progress() []Parameter
+}
+
+// Shrunk is a parameter, by its place in Parameters, of which only the slices
+// Keep along Dim are left.
+type Shrunk struct {
+	Parameter, Dim int
+	Keep           []int64
+}
+
+// Progress is what a resumed run of the adapter needs beside State.
+func Progress(a Adapter) []Parameter {
+	if r, ok := a.(RankAdapter); ok {
+		return r.Progress()
+	}
+	return nil
+}

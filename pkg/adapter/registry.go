@@ -19,9 +19,10 @@ type Spec struct {
 	TaskAfter    string   // the mode that it stands behind; empty: the method's choice
 	TTRank       int      // of the trains inside a LoRA's factors; 0: the method's choice
 	Alpha        float64
-	Init         string  // a method's own notation; empty: its default
-	Dropout      float64 // on what the adapter reads, in training; for methods that have it
-	Seed         uint64  // of the random parts of the start
+	Init         string       // a method's own notation; empty: its default
+	Dropout      float64      // on what the adapter reads, in training; for methods that have it
+	Schedule     RankSchedule // for methods whose ranks fall
+	Seed         uint64       // of the random parts of the start
 	Device       torch.Device
 }
 

@@ -65,6 +65,15 @@ type Adapter struct {
 	Targets  []string `yaml:"targets,flow" default:"query,value" enum:"query,key,value,output,ffn_up,ffn_down" aka:"target_modules,modules" doc:"adapted matrices, in the order of the matrix mode; all: every one"`
 	Init     string   `yaml:"init" default:"" aka:"init_weights,init_lora_weights" doc:"MetaTT: start of each core, ze, id, no or or, joined by -; empty: ze-id-id-id (5D: one id more)"`
 	InitFrom string   `yaml:"init_from" default:"" doc:"saved adapter folder to start from; it decides method, ranks, alpha, targets and head"`
+	AdaLoRA  AdaLoRA  `yaml:"adalora"`
+}
+
+// AdaLoRA is how adapter.method=adalora comes down to adapter.rank.
+type AdaLoRA struct {
+	InitialRank int     `yaml:"initial_rank" default:"0" range:"[0,)" aka:"init_r" doc:"rank of every matrix at the start; 0: one and a half times adapter.rank, which is the mean rank in the end"`
+	Hold        float64 `yaml:"hold" default:"0.1" range:"[0,1)" aka:"tinit" doc:"share of all steps before ranks begin to fall"`
+	Settle      float64 `yaml:"settle" default:"0.3" range:"[0,1)" aka:"tfinal" doc:"share of all steps after they have fallen"`
+	Every       int     `yaml:"every" default:"10" range:"[1,)" aka:"deltaT" doc:"steps between two choices of what stays"`
 }
 
 // Train is the loop and its optimizer.

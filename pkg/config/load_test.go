@@ -246,6 +246,7 @@ func TestKeys(t *testing.T) {
 	}
 	for _, name := range []string{"model.path", "model.dtype", "model.dropout", "task", "data.glue", "data.shuffle", "data.max_length",
 		"adapter.method", "adapter.rank", "adapter.alpha", "adapter.dropout", "adapter.targets", "adapter.init", "adapter.init_from",
+		"adapter.adalora.initial_rank", "adapter.adalora.hold", "adapter.adalora.settle", "adapter.adalora.every",
 		"train.epochs", "train.max_steps", "train.batch_size", "train.lr", "train.seed", "train.warmup", "train.schedule",
 		"train.weight_decay", "train.clip_norm", "run.dir"} {
 		if !slices.Contains(names, name) {

@@ -100,18 +100,19 @@ func (v variant) adopt(s *adapter.Saved) (bool, error) {
 	if start, ok := keys["init_lora_weights"].(string); ok && start != "gaussian" && start != "orthogonal" && start != "eva" {
 		return false, fmt.Errorf("init_lora_weights %q changes the backbone: have PEFT convert the adapter to a plain LoRA first", start)
 	}
-	return true, adoptKeys(s, "lora_alpha", "lora_dropout", strings.TrimPrefix(downSuffix, "."))
+	return true, adoptKeys(s, "r", "lora_alpha", "lora_dropout", strings.TrimPrefix(downSuffix, "."))
 }
 
 // adoptKeys reads the keys that the family shares. tensor is the end of a name
 // that every adapted module has.
-func adoptKeys(s *adapter.Saved, alphaKey, dropoutKey, tensor string) (err error) {
+func adoptKeys(s *adapter.Saved, rankKey, alphaKey, dropoutKey, tensor string) error {
 	c := &s.Config
-	rank, ok := c.PEFT["r"].(float64)
-	if !ok || rank < 1 || rank != float64(int64(rank)) {
-		return fmt.Errorf("r is %v, not a rank", c.PEFT["r"])
+	rank, err := readRank(c.PEFT, rankKey)
+	if err != nil {
+		return err
 	}
-	c.Ranks, c.Alpha = []int64{int64(rank)}, 1
+	var ok bool
+	c.Ranks, c.Alpha = []int64{rank}, 1
 	if alphaKey != "" {
 		if c.Alpha, ok = c.PEFT[alphaKey].(float64); !ok || c.Alpha <= 0 {
 			return fmt.Errorf("%s is %v, not a number above 0", alphaKey, c.PEFT[alphaKey])
@@ -123,6 +124,14 @@ func adoptKeys(s *adapter.Saved, alphaKey, dropoutKey, tensor string) (err error
 	}
 	c.Targets, c.Layers, err = s.AdaptedModules(tensor)
 	return err
+}
+
+func readRank(keys map[string]any, name string) (int64, error) {
+	rank, ok := keys[name].(float64)
+	if !ok || rank < 1 || rank != float64(int64(rank)) {
+		return 0, fmt.Errorf("%s is %v, not a rank", name, keys[name])
+	}
+	return int64(rank), nil
 }
 
 // pattern is PEFT's alpha_pattern: a value for the modules whose

@@ -30,7 +30,7 @@ func init() {
 		New:      freshVeRA,
 		Open:     openVeRA,
 		Adopt: func(s *adapter.Saved) (bool, error) {
-			return true, adoptKeys(s, "", "vera_dropout", veraDName)
+			return true, adoptKeys(s, "r", "", "vera_dropout", veraDName)
 		},
 	})
 }

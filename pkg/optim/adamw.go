@@ -93,6 +93,18 @@ func (o *AdamW) Restore(steps int64, first, second []*torch.Tensor) error {
 	return nil
 }
 
+// Shrink puts a tensor in the place of parameter i, of which it is the slices
+// keep along dim; the moments follow. It runs inside [torch.Do].
+func (o *AdamW) Shrink(i int, parameter *torch.Tensor, dim int, keep []int64) {
+	index := torch.FromSlice(keep).To(parameter.Device())
+	for _, moments := range [][]*torch.Tensor{o.first, o.second} {
+		kept := moments[i].IndexSelect(dim, index).Keep()
+		moments[i].Free()
+		moments[i] = kept
+	}
+	o.parameters[i] = parameter
+}
+
 // Free releases the moments.
 func (o *AdamW) Free() {
 	for i := range o.first {

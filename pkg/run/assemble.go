@@ -195,7 +195,7 @@ func (a *assembly) loadAdapter(saved *adapter.Saved) (err error) {
 	}
 	spec := adapter.Spec{
 		Architecture: a.model.Architecture(), Targets: targets, Rank: c.Adapter.Rank, TTRank: c.Adapter.TTRank, Alpha: *c.Adapter.Alpha,
-		Init: c.Adapter.Init, Dropout: c.Adapter.Dropout, Seed: uint64(c.Train.Seed), Device: a.device,
+		Init: c.Adapter.Init, Dropout: c.Adapter.Dropout, Schedule: adapter.RankSchedule(c.Adapter.AdaLoRA), Seed: uint64(c.Train.Seed), Device: a.device,
 	}
 	if c.Adapter.Budget > 0 {
 		if spec, err = a.fitBudget(method, spec); err != nil {

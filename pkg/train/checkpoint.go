@@ -102,7 +102,7 @@ func (t *trainer) save() (err error) {
 	if err := t.SaveAdapter(temporary); err != nil {
 		return err
 	}
-	if err := saveOptimizer(filepath.Join(temporary, optimizerFile), t.optimizer, t.parameters); err != nil {
+	if err := saveOptimizer(filepath.Join(temporary, optimizerFile), t.optimizer, t.parameters, adapter.Progress(t.Adapter)); err != nil {
 		return err
 	}
 	text, err := json.MarshalIndent(t.state, "", "  ")
@@ -152,41 +152,58 @@ func momentNames(p adapter.Parameter) [2]string {
 	return [2]string{p.Name + ".exp_avg", p.Name + ".exp_avg_sq"}
 }
 
-func saveOptimizer(path string, o *optim.AdamW, parameters []adapter.Parameter) error {
+// saveOptimizer writes the moments, and the adapter's progress beside them.
+func saveOptimizer(path string, o *optim.AdamW, parameters, progress []adapter.Parameter) error {
 	var tensors []safetensors.Tensor
+	add := func(name string, t *torch.Tensor) {
+		cpu := t.To(torch.CPU).Contiguous()
+		tensors = append(tensors, safetensors.Tensor{Name: name, DType: "F32", Shape: cpu.Shape(), Data: cpu.Bytes()})
+	}
 	for i, p := range parameters {
 		first, second := o.Moments(i)
-		for j, moment := range []*torch.Tensor{first, second} {
-			cpu := moment.To(torch.CPU).Contiguous()
-			tensors = append(tensors, safetensors.Tensor{
-				Name: momentNames(p)[j], DType: "F32", Shape: cpu.Shape(), Data: cpu.Bytes(),
-			})
-		}
+		names := momentNames(p)
+		add(names[0], first)
+		add(names[1], second)
+	}
+	for _, p := range progress {
+		add(p.Name, p.Tensor)
 	}
 	return safetensors.Write(path, tensors, nil)
 }
 
-// loadOptimizer continues the optimizer from a checkpoint.
-func loadOptimizer(c *Checkpoint, o *optim.AdamW, parameters []adapter.Parameter) error {
+// loadOptimizer continues the optimizer and the adapter's progress from a
+// checkpoint.
+func loadOptimizer(c *Checkpoint, o *optim.AdamW, parameters, progress []adapter.Parameter) error {
 	path := filepath.Join(c.Dir, optimizerFile)
 	f, err := safetensors.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	read := func(name string, shape []int64) (*torch.Tensor, error) {
+		info, ok := f.Info(name)
+		if !ok || info.DType != "F32" || !slices.Equal(info.Shape, shape) {
+			return nil, fmt.Errorf("%s: no tensor %s of type F32 and shape %v", path, name, shape)
+		}
+		t := torch.Empty(torch.Float32, torch.CPU, shape...)
+		return t, f.ReadInto(name, t.Bytes())
+	}
 	var moments [2][]*torch.Tensor
 	for _, p := range parameters {
 		for j, name := range momentNames(p) {
-			info, ok := f.Info(name)
-			if shape := p.Tensor.Shape(); !ok || info.DType != "F32" || !slices.Equal(info.Shape, shape) {
-				return fmt.Errorf("%s: no tensor %s of type F32 and shape %v", path, name, shape)
-			}
-			moment := torch.Empty(torch.Float32, torch.CPU, info.Shape...)
-			if err := f.ReadInto(name, moment.Bytes()); err != nil {
+			moment, err := read(name, p.Tensor.Shape())
+			if err != nil {
 				return err
 			}
 			moments[j] = append(moments[j], moment)
 		}
+	}
+	for _, p := range progress {
+		saved, err := read(p.Name, p.Tensor.Shape())
+		if err != nil {
+			return err
+		}
+		p.Tensor.CopyFrom(saved)
 	}
 	return o.Restore(int64(c.state.Step), moments[0], moments[1])
 }

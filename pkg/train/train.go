@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/metatt/metatt/pkg/adapter"
@@ -126,20 +127,15 @@ type lap struct {
 
 func newTrainer(s Setup) (*trainer, error) {
 	t := &trainer{Setup: s, perEpoch: StepsPerEpoch(s.Train.Len(), s.Options.BatchSize), began: time.Now()}
-	t.parameters = append(s.Adapter.Parameters(), s.Model.Head()...)
-	t.leaves = adapter.Leaves(s.Adapter)
-	for _, p := range s.Model.Head() {
-		t.leaves = append(t.leaves, p.Tensor)
-	}
+	t.list()
 	masters := make([]*torch.Tensor, len(t.parameters))
 	for i, p := range t.parameters {
-		t.leaves[i].SetRequiresGrad(true)
 		masters[i] = p.Tensor
 	}
 	t.optimizer = optim.NewAdamW(masters, s.Options.AdamW)
 	if s.Resume != nil {
 		t.state = s.Resume.state
-		if err := loadOptimizer(s.Resume, t.optimizer, t.parameters); err != nil {
+		if err := loadOptimizer(s.Resume, t.optimizer, t.parameters, adapter.Progress(s.Adapter)); err != nil {
 			t.optimizer.Free()
 			return nil, err
 		}
@@ -150,6 +146,35 @@ func newTrainer(s Setup) (*trainer, error) {
 		return nil, err
 	}
 	return t, nil
+}
+
+// list takes stock of what is trained.
+func (t *trainer) list() {
+	head := t.Model.Head()
+	t.parameters = slices.Concat(t.Adapter.Parameters(), head)
+	t.leaves = slices.Clone(adapter.Leaves(t.Adapter))
+	for _, p := range head {
+		t.leaves = append(t.leaves, p.Tensor)
+	}
+	for _, leaf := range t.leaves {
+		leaf.SetRequiresGrad(true)
+	}
+}
+
+// adaptRanks lets an adapter whose ranks fall do so, and the optimizer follow.
+func (t *trainer) adaptRanks(step int, gradients []*torch.Tensor) {
+	r, ok := t.Adapter.(adapter.RankAdapter)
+	if !ok {
+		return
+	}
+	shrunk := r.AfterUpdate(step, t.Options.Steps, gradients[:len(gradients)-len(t.Model.Head())])
+	if len(shrunk) == 0 {
+		return
+	}
+	t.list()
+	for _, s := range shrunk {
+		t.optimizer.Shrink(s.Parameter, t.parameters[s.Parameter].Tensor, s.Dim, s.Keep)
+	}
 }
 
 func (t *trainer) close() {
@@ -211,6 +236,7 @@ func (t *trainer) step(step int, batch data.Batch) error {
 		if b, ok := t.Adapter.(adapter.BackboneTrainer); ok {
 			b.Publish()
 		}
+		t.adaptRanks(step+1, gradients)
 	})
 	if math.IsNaN(loss) || math.IsInf(loss, 0) {
 		return fmt.Errorf("step %d: the loss is %v: the learning rate %g may be too high", step+1, loss, t.Options.Schedule.Peak)
