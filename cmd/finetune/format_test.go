@@ -16,7 +16,7 @@ func TestFormats(t *testing.T) {
 		{size(150 << 20), "150 MiB"}, {size(1287654321), "1.2 GiB"}, {size(3 << 50), "3072 TiB"},
 		{figure(0.69314), "0.6931"}, {figure(12.5), "12.5000"}, {figure(123456), "1.235e+05"}, {figure(math.NaN()), "NaN"}, {figure(math.Inf(1)), "+Inf"},
 		{rate(0), "0.0"}, {rate(3.14), "3.1"}, {rate(812.4), "812"}, {rate(123456), "123,456"},
-		{share(6656, 22713216), "0.029 %"}, {share(1, 0), "-"}, {share(22713216, 22713216), "1e+02 %"},
+		{share(6656, 22713216), "0.029 %"}, {share(1, 0), "-"}, {share(22713216, 22713216), "100 %"},
 	} {
 		if test.got != test.want {
 			t.Errorf("got %q, want %q", test.got, test.want)

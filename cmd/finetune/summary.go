@@ -40,12 +40,16 @@ func summaryTable(s *run.Summary) table {
 	}
 }
 
-// share writes part of whole in percent, with two significant digits.
+// share writes part of whole in percent, with two significant digits or none behind the point.
 func share(part, whole int64) string {
 	if whole == 0 {
 		return "-"
 	}
-	return fmt.Sprintf("%.2g %%", 100*float64(part)/float64(whole))
+	percent := 100 * float64(part) / float64(whole)
+	if percent >= 10 {
+		return fmt.Sprintf("%.0f %%", percent)
+	}
+	return fmt.Sprintf("%.2g %%", percent)
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
