@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/adapter/factored"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
@@ -63,25 +64,17 @@ func (f factors) middle() *torch.Tensor {
 	return f.layer.Unsqueeze(1).MatMul(f.matrix.Unsqueeze(0)) // (L, 1, a, b) x (1, M, b, c)
 }
 
-// Begin implements [adapter.Adapter].
+// Begin implements [adapter.Adapter]. x G1, and x G1 G2[l] where the cores are
+// not folded, is computed once for all sites that read x.
 func (t *train) Begin(step adapter.Step) adapter.Pass {
 	f := t.factors(step.Task)
-	p := &pass{train: t, in: f.in.ToDType(step.DType), out: f.out.ToDType(step.DType)}
+	pass := factored.Shared{Blocks: t.blocks, In: f.in, Out: f.out}
 	if t.folds(f, step.Tokens) {
-		p.cores = f.middle().ToDType(step.DType)
-		return p
+		pass.Middle = factored.Matrices{Tensor: f.middle()}
+		return pass.ToDType(step.DType)
 	}
-	p.layers, p.cores = f.layer.ToDType(step.DType), f.matrix.ToDType(step.DType).Unsqueeze(0)
-	return p
-}
-
-// pass holds the factors of one forward pass in the run's dtype.
-type pass struct {
-	*train
-	in, out *torch.Tensor
-	// Folded, cores is layer[l] · matrix[m], (L, M, a, c), and layers is nil;
-	// else layers is (L, a, b) and cores (1, M, b, c), the same for every layer.
-	layers, cores *torch.Tensor
+	pass.Layers, pass.Middle = f.layer, factored.Matrices{Tensor: f.matrix.Unsqueeze(0)}
+	return pass.ToDType(step.DType)
 }
 
 // folds decides whether layer and matrix cores are multiplied before the tokens
@@ -89,54 +82,10 @@ type pass struct {
 // through both, the first shared by the sites that read the same x.
 func (t *train) folds(f factors, tokens int64) bool {
 	a, b, c := f.layer.Size(1), f.layer.Size(2), f.matrix.Size(2)
-	folded := t.matrix * (a*b*c + tokens*a*c)
-	apart := tokens * (t.inputs()*a*b + t.matrix*b*c)
+	m := t.blocks.Count
+	folded := m * (a*b*c + tokens*a*c)
+	apart := tokens * (t.inputs()*a*b + m*b*c)
 	return folded <= apart
-}
-
-// at is the cores of a layer, (M, k, c), and the factor (a, k) that comes
-// before them; nil where it is folded in.
-func (p *pass) at(layer int) (before, cores *torch.Tensor) {
-	if p.layers == nil {
-		return nil, p.cores.Select(0, int64(layer))
-	}
-	return p.layers.Select(0, int64(layer)), p.cores.Select(0, 0)
-}
-
-// Apply implements [adapter.Pass]. x G1, and x G1 G2[l] where the cores are not
-// folded, is computed once for all sites that read x.
-func (p *pass) Apply(sites []adapter.Site, x *torch.Tensor, frozen []*torch.Tensor) []*torch.Tensor {
-	d := p.model.Hidden
-	var reduced, cores *torch.Tensor // (tokens, blocks·k) and (M, k, c)
-	for i, site := range sites {
-		s, adapted := p.slots[site.Kind]
-		if !adapted {
-			continue
-		}
-		tokens := x.Size(0)
-		if reduced == nil {
-			// ffn_down reads blocks·D columns: each block goes through G1.
-			reduced = x.Reshape(-1, d).MatMul(p.in)
-			var before *torch.Tensor
-			if before, cores = p.at(site.Layer); before != nil {
-				reduced = reduced.MatMul(before)
-			}
-			reduced = reduced.Reshape(tokens, -1)
-		}
-		core := cores.Narrow(0, s.first, s.blocks) // (blocks, k, c)
-		k, c := core.Size(1), core.Size(2)
-		if site.Kind == adapter.FFNUp {
-			// Every output block reads the same k numbers and goes through G4.
-			core = core.Permute(1, 0, 2).Reshape(k, s.blocks*c)
-			update := reduced.MatMul(core).Reshape(-1, c) // (tokens·blocks, c)
-			frozen[i] = frozen[i].Reshape(-1, d).AddMatMulInPlace(update, p.out).Reshape(tokens, site.Out)
-			continue
-		}
-		// Input blocks add up before G4: (tokens, blocks·k) x (blocks·k, c).
-		update := reduced.MatMul(core.Reshape(s.blocks*k, c))
-		frozen[i].AddMatMulInPlace(update, p.out)
-	}
-	return frozen
 }
 
 // Delta implements [adapter.Adapter]: ΔW of the first task.
@@ -144,11 +93,11 @@ func (t *train) Delta(site adapter.Site) *torch.Tensor { return t.TaskDelta(site
 
 // TaskDelta implements [adapter.TaskAware].
 func (t *train) TaskDelta(site adapter.Site, task int) *torch.Tensor {
-	s, adapted := t.slots[site.Kind]
+	span, adapted := t.blocks.Of(site.Kind)
 	if !adapted {
 		return nil
 	}
-	in, out := t.split(site, s, task)
+	in, out := t.split(site, span, task)
 	return in.MatMul(out)
 }
 
@@ -156,22 +105,22 @@ func (t *train) TaskDelta(site adapter.Site, task int) *torch.Tensor {
 // an attention matrix has rank min(r1, r2, r3), ffn_up min(r1, r2), ffn_down r3
 // (with a head mode r3 as it is left of the heads).
 func (t *train) Factors(site adapter.Site) (in, out *torch.Tensor) {
-	s, adapted := t.slots[site.Kind]
+	span, adapted := t.blocks.Of(site.Kind)
 	if !adapted {
 		return nil, nil
 	}
-	return t.split(site, s, 0)
+	return t.split(site, span, 0)
 }
 
 // split is ΔW of a site as (In, k) times (k, Out). Blocks of output columns
 // differ behind the layer core, blocks of input rows before the last: only the
 // bonds on the other side are bonds of the whole matrix.
-func (t *train) split(site adapter.Site, s slot, task int) (in, out *torch.Tensor) {
+func (t *train) split(site adapter.Site, span factored.Span, task int) (in, out *torch.Tensor) {
 	f := t.factors(task)
-	layer := f.layer.Select(0, int64(site.Layer))   // (a, b)
-	matrix := f.matrix.Narrow(0, s.first, s.blocks) // (blocks, b, c)
+	layer := f.layer.Select(0, int64(site.Layer))        // (a, b)
+	matrix := f.matrix.Narrow(0, span.First, span.Count) // (blocks, b, c)
 	a, b, c := layer.Size(0), layer.Size(1), matrix.Size(2)
-	if site.Kind == adapter.FFNDown || (s.blocks == 1 && c <= min(a, b)) {
+	if site.Kind == adapter.FFNDown || (span.Count == 1 && c <= min(a, b)) {
 		in := f.in.MatMul(layer).MatMul(matrix) // (D, b) x (blocks, b, c)
 		return in.Reshape(site.In, c), f.out
 	}

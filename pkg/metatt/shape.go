@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/adapter/factored"
 	"github.com/metatt/metatt/pkg/tt"
 )
 
@@ -22,27 +23,19 @@ const (
 )
 
 // shape is what decides the sizes of the cores.
-//
-// A feed-forward matrix is cut into D×D blocks, each an index of the matrix
-// mode: ffn_up into blocks of output columns, ffn_down of input rows.
 type shape struct {
 	model   adapter.Architecture
 	targets []adapter.Kind
 	modes   []string
-	tasks   []string              // of the task mode, in order
-	ranks   []int64               // of the bonds
-	slots   map[adapter.Kind]slot // matrix indices of each target
-	matrix  int64                 // M, all indices
+	tasks   []string        // of the task mode, in order
+	ranks   []int64         // of the bonds
+	blocks  factored.Blocks // the matrix mode
 }
-
-// slot is the run of matrix indices of one target.
-type slot struct{ first, blocks int64 }
 
 // newShape checks everything that does not need tensors.
 func newShape(model adapter.Architecture, targets []adapter.Kind, modes, tasks []string, ranks []int64) (shape, error) {
 	s := shape{
 		model: model, targets: slices.Clone(targets), modes: slices.Clone(modes), tasks: slices.Clone(tasks), ranks: slices.Clone(ranks),
-		slots: map[adapter.Kind]slot{},
 	}
 	if len(targets) == 0 {
 		return s, errors.New("no targets")
@@ -53,16 +46,9 @@ func newShape(model adapter.Architecture, targets []adapter.Kind, modes, tasks [
 	if model.Heads < 1 || model.Hidden%int64(model.Heads) != 0 {
 		return s, fmt.Errorf("%d heads do not divide the width %d", model.Heads, model.Hidden)
 	}
-	for _, kind := range targets {
-		blocks := int64(1)
-		if kind == adapter.FFNUp || kind == adapter.FFNDown {
-			if model.Intermediate%model.Hidden != 0 {
-				return s, fmt.Errorf("target %s: feed-forward width %d is not a multiple of the width %d", kind, model.Intermediate, model.Hidden)
-			}
-			blocks = model.Intermediate / model.Hidden
-		}
-		s.slots[kind] = slot{s.matrix, blocks}
-		s.matrix += blocks
+	var err error
+	if s.blocks, err = factored.NewBlocks(model, targets); err != nil {
+		return s, err
 	}
 	sizes := make([]int64, len(modes))
 	for i := range sizes {
@@ -78,7 +64,7 @@ func newShape(model adapter.Architecture, targets []adapter.Kind, modes, tasks [
 	}
 	if worst >= 0 {
 		return s, fmt.Errorf("rank %d of bond %d (%s|%s) is not between 1 and %d, its largest legal rank for %s and %d matrices",
-			ranks[worst], worst+1, modes[worst], modes[worst+1], limit, model, s.matrix)
+			ranks[worst], worst+1, modes[worst], modes[worst+1], limit, model, s.blocks.Count)
 	}
 	return s, nil
 }
@@ -89,7 +75,7 @@ func (s shape) size(i int) int64 {
 	case modeLayer:
 		return int64(s.model.Layers)
 	case modeMatrix:
-		return s.matrix
+		return s.blocks.Count
 	case modeHead:
 		return int64(s.model.Heads)
 	case modeTask:
@@ -119,12 +105,13 @@ func (s shape) core(i int) []int64 {
 func (s shape) inputs() int64 {
 	var n int64
 	attention := false
-	for kind, slot := range s.slots {
+	for _, kind := range s.targets {
 		switch kind {
 		case adapter.Query, adapter.Key, adapter.Value:
 			attention = true
 		case adapter.FFNDown:
-			n += slot.blocks
+			span, _ := s.blocks.Of(kind)
+			n += span.Count
 		default:
 			n++
 		}

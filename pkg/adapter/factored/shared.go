@@ -9,7 +9,8 @@ import (
 // outer factors are the same for all. It implements [adapter.Pass].
 type Shared struct {
 	Blocks Blocks
-	In     *torch.Tensor // (D, a)
+	In     *torch.Tensor // (D, a')
+	Layers *torch.Tensor // (L, a', a): ΔW[l,m] = In · Layers[l] · Middle[l,m] · Out; nil: a' = a
 	Middle Middle
 	Out    *torch.Tensor // (c, D)
 }
@@ -28,7 +29,19 @@ type Middle interface {
 
 // ToDType is s in that element type.
 func (s Shared) ToDType(dtype torch.DType) Shared {
-	return Shared{s.Blocks, s.In.ToDType(dtype), s.Middle.ToDType(dtype), s.Out.ToDType(dtype)}
+	if s.Layers != nil {
+		s.Layers = s.Layers.ToDType(dtype)
+	}
+	s.In, s.Middle, s.Out = s.In.ToDType(dtype), s.Middle.ToDType(dtype), s.Out.ToDType(dtype)
+	return s
+}
+
+// through takes z (…, a') through the layer's own matrix: (…, a).
+func (s Shared) through(layer int, z *torch.Tensor) *torch.Tensor {
+	if s.Layers == nil {
+		return z
+	}
+	return z.MatMul(s.Layers.Select(0, int64(layer)))
 }
 
 // Apply implements [adapter.Pass]. x In is computed once for all sites that
@@ -44,7 +57,7 @@ func (s Shared) Apply(sites []adapter.Site, x *torch.Tensor, frozen []*torch.Ten
 		tokens := x.Size(0)
 		if reduced == nil {
 			// ffn_down reads blocks of D columns: each goes through In.
-			reduced = x.Reshape(-1, d).MatMul(s.In).Reshape(tokens, -1)
+			reduced = s.through(site.Layer, x.Reshape(-1, d).MatMul(s.In)).Reshape(tokens, -1)
 		}
 		if site.Kind == adapter.FFNUp {
 			update := s.Middle.Spread(reduced, site.Layer, span)
@@ -61,11 +74,12 @@ func (s Shared) Apply(sites []adapter.Site, x *torch.Tensor, frozen []*torch.Ten
 // share Out, those of all others In.
 func (s Shared) Factors(site adapter.Site) (in, out *torch.Tensor) {
 	span, _ := s.Blocks.Of(site.Kind)
+	in = s.through(site.Layer, s.In)
 	blocks := make([]*torch.Tensor, span.Count)
 	for i := range blocks {
 		m := s.Middle.Matrix(site.Layer, span.First+int64(i))
 		if site.Kind == adapter.FFNDown {
-			blocks[i] = s.In.MatMul(m) // (D, a) x (a, c)
+			blocks[i] = in.MatMul(m) // (D, a) x (a, c)
 		} else {
 			blocks[i] = m.MatMul(s.Out) // (a, c) x (c, D)
 		}
@@ -73,14 +87,22 @@ func (s Shared) Factors(site adapter.Site) (in, out *torch.Tensor) {
 	if site.Kind == adapter.FFNDown {
 		return torch.Cat(0, blocks...), s.Out
 	}
-	return s.In, torch.Cat(1, blocks...)
+	return in, torch.Cat(1, blocks...)
 }
 
-// Matrices is a matrix (a, c) for each layer and matrix index: (L, M, a, c).
+// Matrices is a matrix (a, c) for each layer and matrix index, (L, M, a, c), or
+// (1, M, a, c) the same for every layer.
 type Matrices struct{ *torch.Tensor }
 
+func (m Matrices) layer(l int) *torch.Tensor {
+	if m.Size(0) == 1 {
+		l = 0
+	}
+	return m.Select(0, int64(l)) // (M, a, c)
+}
+
 func (m Matrices) at(layer int, span Span) *torch.Tensor {
-	return m.Select(0, int64(layer)).Narrow(0, span.First, span.Count) // (count, a, c)
+	return m.layer(layer).Narrow(0, span.First, span.Count) // (count, a, c)
 }
 
 // ToDType implements [Middle].
@@ -101,7 +123,7 @@ func (m Matrices) Gather(z *torch.Tensor, layer int, span Span) *torch.Tensor {
 
 // Matrix implements [Middle].
 func (m Matrices) Matrix(layer int, index int64) *torch.Tensor {
-	return m.Select(0, int64(layer)).Select(0, index)
+	return m.layer(layer).Select(0, index)
 }
 
 // Diagonals is the diagonal (r) of a matrix for each layer and matrix index:
