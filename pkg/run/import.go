@@ -2,9 +2,7 @@ package run
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -48,8 +46,8 @@ func Import(o ImportOptions) (*Imported, error) {
 	if !(o.Alpha > 0) {
 		return nil, fmt.Errorf("alpha %g: must be above 0", o.Alpha)
 	}
-	if _, err := os.Stat(o.Dir); !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s exists already: choose another folder", o.Dir)
+	if err := checkNew(o.Dir); err != nil {
+		return nil, err
 	}
 	file, err := pickle.Open(o.File)
 	if err != nil {
@@ -69,30 +67,25 @@ func Import(o ImportOptions) (*Imported, error) {
 	if err != nil {
 		return nil, err
 	}
-	parent := filepath.Dir(filepath.Clean(o.Dir))
-	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return nil, err
-	}
-	partial, err := os.MkdirTemp(parent, ".import-")
+	imported := &Imported{Rank: rank, Tensors: len(tensors)}
+	err = makeFolder(o.Dir, func(partial string) error {
+		if err := safetensors.Write(filepath.Join(partial, adapter.WeightsFile), tensors, map[string]string{"format": "pt"}); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(partial, adapter.ConfigFile), append(text, '\n'), 0o644); err != nil {
+			return err
+		}
+		saved, err := adapter.Read(partial)
+		if err != nil {
+			return fmt.Errorf("%s: %w", o.File, err)
+		}
+		imported.Targets, imported.Layers = saved.Config.Targets, saved.Config.Layers
+		return saved.Close()
+	})
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(partial) // nothing is left of it after the rename
-	if err := safetensors.Write(filepath.Join(partial, adapter.WeightsFile), tensors, map[string]string{"format": "pt"}); err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(filepath.Join(partial, adapter.ConfigFile), append(text, '\n'), 0o644); err != nil {
-		return nil, err
-	}
-	saved, err := adapter.Read(partial)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", o.File, err)
-	}
-	defer saved.Close()
-	if err := os.Chmod(partial, 0o755); err != nil {
-		return nil, err
-	}
-	return &Imported{saved.Config.Targets, saved.Config.Layers, rank, len(tensors)}, os.Rename(partial, o.Dir)
+	return imported, nil
 }
 
 // renamed is the file's tensors under PEFT's names, what they adapt and at which

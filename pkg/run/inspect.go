@@ -84,6 +84,9 @@ func (i *Inspection) findRun() error {
 }
 
 func (i *Inspection) measure(a adapter.Adapter) error {
+	if _, trains := a.(adapter.BackboneTrainer); trains {
+		return fmt.Errorf("%s holds weights of the model itself, which only a comparison with the model would tell of", i.Config.Method)
+	}
 	for _, p := range a.Parameters() {
 		i.Parameters = append(i.Parameters, Tensor{p.Name, p.Tensor.Shape(), p.Tensor.Norm().Item()})
 	}
@@ -101,7 +104,7 @@ func (i *Inspection) measure(a adapter.Adapter) error {
 			return err
 		}
 	}
-	if _, bound := a.(adapter.Bound); bound || adapter.CheckMergeable(a) != nil {
+	if _, bound := a.(adapter.Bound); bound || adapter.CheckMergeable(a) != nil || len(i.Config.Targets) == 0 {
 		return nil
 	}
 	model := i.Config.Architecture()

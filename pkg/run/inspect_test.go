@@ -4,6 +4,7 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/metatt/metatt/pkg/run"
@@ -50,6 +51,26 @@ func TestInspectFindsTheRun(t *testing.T) {
 		}
 		if i.Run != summary.RunDir || i.Seed == nil {
 			t.Errorf("%s: run %q, seed %v", dir, i.Run, i.Seed)
+		}
+	}
+}
+
+// What has no update of weights says so, in the picture too.
+func TestInspectWithoutUpdates(t *testing.T) {
+	for method, want := range map[string]string{"head": "", "full": "holds weights of the model itself", "bitfit": "holds weights of the model itself"} {
+		summary, err := run.Train(t.Context(), tiny(t, "train.max_steps=2", "adapter.method="+method))
+		if err != nil {
+			t.Fatal(err)
+		}
+		i, err := run.Inspect(summary.RunDir)
+		if want != "" {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v", method, err)
+			}
+			continue
+		}
+		if err != nil || i.Deltas != nil || i.Count != 0 {
+			t.Errorf("%s: %d parameters, updates %v (%v)", method, i.Count, i.Deltas, err)
 		}
 	}
 }

@@ -2,8 +2,6 @@ package run
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/hf"
@@ -15,8 +13,8 @@ import (
 // tokenizer into the new folder out, as transformers stores them. dir is an
 // adapter folder or a run directory; model is what [PredictorOptions] says.
 func Merge(dir, out, model string) error {
-	if _, err := os.Stat(out); err == nil {
-		return fmt.Errorf("%s is there already: choose a folder that is not", out)
+	if err := checkNew(out); err != nil {
+		return err
 	}
 	p, err := OpenPredictor(dir, PredictorOptions{Model: model})
 	if err != nil {
@@ -26,53 +24,21 @@ func Merge(dir, out, model string) error {
 	if err := p.merge(); err != nil {
 		return fmt.Errorf("%s: %w", p.dir, err)
 	}
-	// Under another name until it is whole.
-	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
-		return err
-	}
-	staging, err := os.MkdirTemp(filepath.Dir(out), ".merge-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(staging)
-	if err := os.Chmod(staging, 0o755); err != nil {
-		return err
-	}
-	if err := p.model.Save(staging); err != nil {
-		return err
-	}
-	if err := hf.CopyTokenizer(staging, p.modelDir); err != nil {
-		return err
-	}
-	return os.Rename(staging, out)
+	return makeFolder(out, func(dir string) error {
+		if err := p.model.Save(dir); err != nil {
+			return err
+		}
+		return hf.CopyTokenizer(dir, p.modelDir)
+	})
 }
 
 // merge changes the model's weights; the predictor is not to be used after it.
 func (p *Predictor) merge() error {
-	if err := adapter.CheckMergeable(p.adapter); err != nil {
-		return err
-	}
 	config := p.model.Config()
 	if config.ProblemType = "single_label_classification"; p.task.Regression {
 		config.ProblemType = "regression"
 	} else {
 		config.ID2Label = p.task.Labels
 	}
-	model := p.model.Architecture()
-	return torch.Do(func() error {
-		torch.NoGrad(func() {
-			for layer := range model.Layers {
-				for _, kind := range adapter.Kinds() {
-					torch.Scoped(func() {
-						site := model.Site(layer, kind)
-						if delta := p.adapter.Delta(site); delta != nil {
-							weight, _ := p.model.Projection(site)
-							weight.AddInPlace(delta.T())
-						}
-					})
-				}
-			}
-		})
-		return nil
-	})
+	return torch.Do(func() error { return adapter.Merge(p.adapter, p.model.Architecture(), p.model) })
 }

@@ -56,10 +56,10 @@ func TestMergedIsAdapted(t *testing.T) {
 	if changed < 1e-2*float64(scale) {
 		t.Error("the adapter changes nothing: the test tells nothing")
 	}
-	if err := run.Merge(start, merged, model); err == nil || !strings.Contains(err.Error(), "is there already") {
+	if err := run.Merge(start, merged, model); err == nil || !strings.Contains(err.Error(), merged+" exists already") {
 		t.Errorf("onto a folder that is there: %v", err)
 	}
-	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(merged), ".merge-*")); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(merged), ".partial-*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/config"
-	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/run"
 	"github.com/metatt/metatt/pkg/train"
 )
@@ -57,24 +56,7 @@ func TestEveryMethodResumesAndPredicts(t *testing.T) {
 					}
 				}
 
-				p, err := run.OpenPredictor(filepath.Join(summary.RunDir, "adapter", "last"), run.PredictorOptions{DType: dtype})
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer p.Close()
-				task, _ := glue.Lookup("mrpc")
-				examples, err := task.Read("testdata/glue", glue.Dev)
-				if err != nil {
-					t.Fatal(err)
-				}
-				rows, err := p.Logits(t.Context(), examples)
-				if err != nil {
-					t.Fatal(err)
-				}
-				got, err := task.Evaluate(slices.Concat(rows...), 2, examples)
-				if err != nil || !slices.Equal(got, summary.Last) {
-					t.Errorf("%v (%v), training evaluated %v", got, err, summary.Last)
-				}
+				predictsWhatWasEvaluated(t, summary, run.PredictorOptions{DType: dtype})
 			})
 		}
 	}

@@ -4,10 +4,8 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 
-	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/hf"
 	"github.com/metatt/metatt/pkg/models/encoder"
 	"github.com/metatt/metatt/pkg/models/roberta"
@@ -61,22 +59,5 @@ func TestRoBERTa(t *testing.T) {
 	if want := int64(12*12 + 12 + 2*12 + 2); summary.HeadParams != want {
 		t.Errorf("%d head parameters, want %d", summary.HeadParams, want)
 	}
-	p, err := run.OpenPredictor(filepath.Join(summary.RunDir, "adapter", "last"), run.PredictorOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
-	task, _ := glue.Lookup("mrpc")
-	examples, err := task.Read("testdata/glue", glue.Dev)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rows, err := p.Logits(t.Context(), examples)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := task.Evaluate(slices.Concat(rows...), 2, examples)
-	if err != nil || !slices.Equal(got, summary.Last) {
-		t.Errorf("%v (%v), training evaluated %v", got, err, summary.Last)
-	}
+	predictsWhatWasEvaluated(t, summary, run.PredictorOptions{})
 }

@@ -386,7 +386,14 @@ func TestPredictorIsWhatWasEvaluated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := run.OpenPredictor(filepath.Join(summary.RunDir, "adapter", "last"), run.PredictorOptions{})
+	predictsWhatWasEvaluated(t, summary, run.PredictorOptions{})
+}
+
+// predictsWhatWasEvaluated holds a run's last adapter, from disk, to the figures
+// of the run's last evaluation.
+func predictsWhatWasEvaluated(t *testing.T, summary *run.Summary, o run.PredictorOptions) {
+	t.Helper()
+	p, err := run.OpenPredictor(filepath.Join(summary.RunDir, "adapter", "last"), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -209,11 +209,8 @@ func (s suite) merged(t *testing.T) {
 		disturb(a)
 		torch.NoGrad(func() {
 			want := model.Logits(a.Begin(adapter.Step{DType: torch.Float32}))
-			for _, site := range sites(model) {
-				if delta := a.Delta(site); delta != nil {
-					w, _ := model.Projection(site)
-					w.AddInPlace(delta.T())
-				}
+			if err := adapter.Merge(a, model.Architecture(), model); err != nil {
+				t.Fatal(err)
 			}
 			near(t, "merged logits", model.Logits(nil), want)
 		})
