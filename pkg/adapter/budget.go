@@ -45,9 +45,11 @@ func FitBudget(m Method, spec Spec, budget int64) (Fit, error) {
 	// Twice the size until it does not fit, then by halves. Counts rise with the
 	// size, and so does what is illegal.
 	low, high := 1, 2
+	bounded := false // what does not fit, at the smallest size tried so far, is illegal
 	fits := func(size int) bool {
 		f, err := try(size)
 		if err != nil || f.Count > budget {
+			bounded = err != nil
 			return false
 		}
 		best = f
@@ -63,9 +65,7 @@ func FitBudget(m Method, spec Spec, budget int64) (Fit, error) {
 			high = middle
 		}
 	}
-	// What stopped the search at the next size?
-	_, err = try(low + 1)
-	best.Bounded = err != nil
+	best.Bounded = bounded // low + 1 was the last that did not fit
 	return best, nil
 }
 

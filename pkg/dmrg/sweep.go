@@ -65,9 +65,6 @@ func Sweep(x tt.Train, mode Mode, tr tt.Truncation, balance Balance) (tt.Train, 
 	if err := tr.Check(); err != nil {
 		return y, report, err
 	}
-	if norm := x.Norm(); norm == 0 {
-		return x, Report{Skipped: true, Bonds: unchanged(x)}, nil
-	}
 	switch mode {
 	case Canonical:
 		y, report, err = canonical(x, tr)
@@ -78,6 +75,9 @@ func Sweep(x tt.Train, mode Mode, tr tt.Truncation, balance Balance) (tt.Train, 
 	}
 	if err != nil {
 		return tt.Train{}, Report{}, err
+	}
+	if report.Norm == 0 {
+		return x, Report{Skipped: true, Bonds: unchanged(x)}, nil
 	}
 	y, err = balanced(y, balance)
 	return y, report, err
@@ -108,8 +108,11 @@ func canonical(x tt.Train, tr tt.Truncation) (tt.Train, Report, error) {
 // G_{k+1} = Vᵀ.
 func paper(x tt.Train, tr tt.Truncation) (tt.Train, Report, error) {
 	report := Report{Norm: x.Norm(), Bonds: unchanged(x)}
-	if math.IsNaN(report.Norm) || math.IsInf(report.Norm, 0) {
+	switch {
+	case math.IsNaN(report.Norm) || math.IsInf(report.Norm, 0):
 		return x, report, fmt.Errorf("dmrg: the train's norm is %v", report.Norm)
+	case report.Norm == 0:
+		return x, report, nil
 	}
 	y := x
 	pair := func(b int, side tt.Side, first bool) (err error) {

@@ -2,7 +2,6 @@
 package models
 
 import (
-	"github.com/metatt/metatt/pkg/hf"
 	"github.com/metatt/metatt/pkg/models/bert"
 	"github.com/metatt/metatt/pkg/models/encoder"
 	"github.com/metatt/metatt/pkg/models/roberta"
@@ -10,12 +9,5 @@ import (
 
 // Load reads a BERT or a RoBERTa, as config.json's model_type says.
 func Load(dir string, o encoder.Options) (*encoder.Model, error) {
-	config, err := hf.ReadConfig(dir)
-	if err != nil {
-		return nil, err
-	}
-	if config.ModelType == "roberta" {
-		return roberta.Load(dir, o)
-	}
-	return bert.Load(dir, o) // ReadConfig accepts these two only
+	return encoder.Load(dir, o, bert.Family, roberta.Family)
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/metatt/metatt/pkg/torch"
 )
 
-var family = encoder.Family{
+// Family is BERT among the encoders.
+var Family = encoder.Family{
 	ModelType:    "bert",
 	Architecture: "BertForSequenceClassification",
 	Prefix:       "bert.",
@@ -21,11 +22,11 @@ var family = encoder.Family{
 }
 
 // Load reads the model in a folder: config.json and its checkpoint.
-func Load(dir string, o encoder.Options) (*encoder.Model, error) { return encoder.Load(dir, family, o) }
+func Load(dir string, o encoder.Options) (*encoder.Model, error) { return encoder.Load(dir, o, Family) }
 
 // New makes a model of that config with random weights.
 func New(config *hf.Config, o encoder.Options) (*encoder.Model, error) {
-	return encoder.New(config, family, o)
+	return encoder.New(config, Family, o)
 }
 
 // positions count from 0.

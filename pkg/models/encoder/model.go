@@ -3,6 +3,7 @@ package encoder
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/hf"
@@ -64,21 +65,27 @@ type Model struct {
 	weights               []adapter.Parameter // everything, the head included
 }
 
-// Load reads the family's model in a folder: config.json and its checkpoint.
-func Load(dir string, family Family, o Options) (*Model, error) {
+// Load reads the model in a folder, config.json and its checkpoint, which must be
+// of one of the families.
+func Load(dir string, o Options, families ...Family) (*Model, error) {
 	config, err := hf.ReadConfig(dir)
 	if err != nil {
 		return nil, err
 	}
-	if config.ModelType != family.ModelType {
-		return nil, fmt.Errorf("%s: model_type is %q, not %s", dir, config.ModelType, family.ModelType)
+	i := slices.IndexFunc(families, func(f Family) bool { return f.ModelType == config.ModelType })
+	if i < 0 {
+		names := make([]string, len(families))
+		for k, f := range families {
+			names[k] = f.ModelType
+		}
+		return nil, fmt.Errorf("%s: model_type is %q, not %s", dir, config.ModelType, strings.Join(names, " or "))
 	}
 	checkpoint, err := hf.OpenCheckpoint(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer checkpoint.Close() // it was only read
-	return load(checkpoint, config, family, o)
+	return load(checkpoint, config, families[i], o)
 }
 
 // New makes the family's model of that config with weights drawn as
