@@ -9,15 +9,9 @@ import (
 
 	"github.com/metatt/metatt/pkg/dmrg"
 	"github.com/metatt/metatt/pkg/torch"
+	"github.com/metatt/metatt/pkg/torch/torchtest"
 	"github.com/metatt/metatt/pkg/tt"
 )
-
-func compute(t *testing.T, f func()) {
-	t.Helper()
-	if err := torch.Do(func() error { f(); return nil }); err != nil {
-		t.Fatal(err)
-	}
-}
 
 func random(t *testing.T, dtype torch.DType, dims, ranks []int64) tt.Train {
 	t.Helper()
@@ -45,7 +39,7 @@ func each(t *testing.T, f func(t *testing.T, x tt.Train, mode dmrg.Mode, balance
 		for _, mode := range []dmrg.Mode{dmrg.Canonical, dmrg.Paper} {
 			for _, balance := range []dmrg.Balance{dmrg.None, dmrg.Scalar, dmrg.Sqrt} {
 				t.Run(fmt.Sprint(c.dims, c.ranks, mode, balance), func(t *testing.T) {
-					compute(t, func() {
+					torchtest.Compute(t, func() {
 						torch.Seed(uint64(i))
 						f(t, random(t, torch.Float64, c.dims, c.ranks), mode, balance)
 					})
@@ -149,7 +143,7 @@ func TestBalance(t *testing.T) {
 // On average the paper's sweep is no better than the canonical one, and with one
 // bond they are the same.
 func TestCanonicalIsTheBetterOnAverage(t *testing.T) {
-	compute(t, func() {
+	torchtest.Compute(t, func() {
 		torch.Seed(8)
 		var ratio float64
 		const trains = 40
@@ -176,7 +170,7 @@ func TestCanonicalIsTheBetterOnAverage(t *testing.T) {
 
 // Before training ΔW is zero, but its cores are not: nothing is lost.
 func TestZeroTensorIsLeftAlone(t *testing.T) {
-	compute(t, func() {
+	torchtest.Compute(t, func() {
 		x, err := tt.New(torch.Zeros(torch.Float32, torch.CPU, 1, 5, 3), torch.Randn(torch.Float32, torch.CPU, 3, 4, 1))
 		if err != nil {
 			t.Fatal(err)
@@ -203,7 +197,7 @@ func TestSchedule(t *testing.T) {
 }
 
 func TestWrongWords(t *testing.T) {
-	compute(t, func() {
+	torchtest.Compute(t, func() {
 		x := random(t, torch.Float32, []int64{3, 4}, []int64{2})
 		if _, _, err := dmrg.Sweep(x, "two-sites", tt.Truncation{}, dmrg.None); err == nil || !strings.Contains(err.Error(), `"two-sites" is neither canonical nor paper`) {
 			t.Errorf("mode: %v", err)

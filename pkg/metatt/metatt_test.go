@@ -2,7 +2,6 @@ package metatt_test
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +9,7 @@ import (
 	"github.com/metatt/metatt/pkg/adapter"
 	_ "github.com/metatt/metatt/pkg/metatt"
 	"github.com/metatt/metatt/pkg/torch"
+	"github.com/metatt/metatt/pkg/torch/torchtest"
 )
 
 // odd is a model with sizes that no transpose can hide behind: width 6, 3
@@ -31,13 +31,6 @@ func fresh(t *testing.T, method string, spec adapter.Spec) adapter.Adapter {
 	return a
 }
 
-func compute(t *testing.T, f func()) {
-	t.Helper()
-	if err := torch.Do(func() error { f(); return nil }); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // randomize gives every core values, so that no product vanishes.
 func randomize(a adapter.Adapter) {
 	torch.NoGrad(func() {
@@ -45,22 +38,6 @@ func randomize(a adapter.Adapter) {
 			p.Tensor.CopyFrom(torch.Randn(torch.Float32, torch.CPU, p.Tensor.Shape()...).MulScalar(0.5))
 		}
 	})
-}
-
-func values(t *torch.Tensor) []float64 {
-	return torch.ToSlice[float64](t.Detach().ToDType(torch.Float64).Contiguous())
-}
-
-func close(t *testing.T, what string, got, want []float64) {
-	t.Helper()
-	var scale, worst float64
-	for i := range want {
-		scale = max(scale, math.Abs(want[i]))
-		worst = max(worst, math.Abs(got[i]-want[i]))
-	}
-	if len(got) != len(want) || worst > 1e-5*scale {
-		t.Errorf("%s: differs by %.2g of a scale of %.2g", what, worst, scale)
-	}
 }
 
 // The counts that the paper reports, D 768, L 12 and D 1024, L 24, query and
@@ -126,7 +103,7 @@ func TestApplyDeltaAndEquationAgree(t *testing.T) {
 					spec.Ranks, spec.Init = []int64{2, 5, 4}, "ze-no-no-no"
 				}
 				a := fresh(t, p.method, spec)
-				compute(t, func() {
+				torchtest.Compute(t, func() {
 					torch.Seed(11)
 					randomize(a)
 					for task := range max(1, len(spec.Tasks)) {
@@ -159,7 +136,7 @@ func checkGroup(t *testing.T, a adapter.Adapter, targets []adapter.Kind, layer, 
 		if delta := a.(adapter.TaskAware).TaskDelta(s, task); delta != nil {
 			want = want.Add(x.MatMul(delta))
 			checkFactors(t, a, s)
-			close(t, fmt.Sprintf("delta of %s", s), values(delta), equation(a, targets, s, task))
+			torchtest.Close(t, fmt.Sprintf("delta of %s", s), torchtest.Values(delta), equation(a, targets, s, task), torchtest.Default)
 		}
 		explicit = append(explicit, want)
 	}
@@ -176,11 +153,11 @@ func checkGroup(t *testing.T, a adapter.Adapter, targets []adapter.Kind, layer, 
 		return total
 	}
 	for i := range sites {
-		close(t, sites[i].String(), values(applied[i]), values(explicit[i]))
+		torchtest.Close(t, sites[i].String(), torchtest.Values(applied[i]), torchtest.Values(explicit[i]), torchtest.Default)
 	}
 	got, want := torch.Gradients(objective(applied), leaves), torch.Gradients(objective(explicit), leaves)
 	for i := range leaves {
-		close(t, fmt.Sprintf("gradient %d of %v", i, sites), values(got[i]), values(want[i]))
+		torchtest.Close(t, fmt.Sprintf("gradient %d of %v", i, sites), torchtest.Values(got[i]), torchtest.Values(want[i]), torchtest.Default)
 	}
 }
 
@@ -189,7 +166,7 @@ func checkGroup(t *testing.T, a adapter.Adapter, targets []adapter.Kind, layer, 
 func checkFactors(t *testing.T, a adapter.Adapter, s adapter.Site) {
 	t.Helper()
 	in, out := a.(adapter.Factored).Factors(s)
-	close(t, fmt.Sprintf("factors of %s", s), values(in.MatMul(out)), values(a.Delta(s)))
+	torchtest.Close(t, fmt.Sprintf("factors of %s", s), torchtest.Values(in.MatMul(out)), torchtest.Values(a.Delta(s)), torchtest.Default)
 	c := a.Config()
 	if len(c.Tasks) > 0 {
 		return // the slice may have moved a bond
@@ -216,7 +193,7 @@ func equation(a adapter.Adapter, targets []adapter.Kind, s adapter.Site, task in
 	var cores []core
 	for _, p := range a.Parameters() {
 		shape := p.Tensor.Shape()
-		cores = append(cores, core{values(p.Tensor), int(shape[0]), int(shape[1]), int(shape[2])})
+		cores = append(cores, core{torchtest.Values(p.Tensor), int(shape[0]), int(shape[1]), int(shape[2])})
 	}
 	entry := func(c core, i, n, j int) float64 { return c.v[(i*c.n+n)*c.r+j] }
 	d := int(odd.Hidden)
@@ -274,7 +251,7 @@ func TestStarts(t *testing.T) {
 			targets := []adapter.Kind{adapter.Query, adapter.Value}
 			method := fmt.Sprintf("metatt%dd", 1+strings.Count(init, "-"))
 			a := fresh(t, method, adapter.Spec{Architecture: odd, Targets: targets, Rank: 3, Alpha: 1, Init: init, Seed: 5})
-			compute(t, func() {
+			torchtest.Compute(t, func() {
 				if delta := a.Delta(odd.Site(1, adapter.Value)); delta.Norm().Item() != 0 {
 					t.Error("ΔW is not zero at the start")
 				}
@@ -309,7 +286,7 @@ func TestStarts(t *testing.T) {
 				all := gradients()
 				for i, g := range all[:len(all)-1] { // bond i+1 is the last index of core i
 					r := g.Size(-1)
-					for component, size := range values(g.Reshape(-1, r).Square().SumDim(0)) {
+					for component, size := range torchtest.Values(g.Reshape(-1, r).Square().SumDim(0)) {
 						if size == 0 {
 							t.Errorf("component %d of bond %d has no gradient", component, i+1)
 						}
@@ -369,7 +346,7 @@ func TestSaveAndOpen(t *testing.T) {
 func saveAndOpen(t *testing.T, method string) {
 	targets := []adapter.Kind{adapter.Value, adapter.FFNDown}
 	a := fresh(t, method, adapter.Spec{Architecture: odd, Targets: targets, Rank: 3, Alpha: 2.5, Tasks: []string{"a", "b"}, TaskAfter: "layer"})
-	compute(t, func() { torch.Seed(9); randomize(a) })
+	torchtest.Compute(t, func() { torch.Seed(9); randomize(a) })
 	dir := t.TempDir()
 	if err := adapter.Save(dir, a.Config(), a.Parameters()); err != nil {
 		t.Fatal(err)
@@ -384,7 +361,7 @@ func saveAndOpen(t *testing.T, method string) {
 		t.Fatal(err)
 	}
 	defer b.Free()
-	compute(t, func() {
+	torchtest.Compute(t, func() {
 		for l := range odd.Layers {
 			for _, k := range targets {
 				for task := range 2 {
@@ -410,7 +387,7 @@ func TestMoreTasksChangeNoBit(t *testing.T) {
 		few := fresh(t, "metatt4d", spec)
 		spec.Tasks = []string{"a", "b", "c", "d", "e"}
 		many := fresh(t, "metatt4d", spec)
-		compute(t, func() {
+		torchtest.Compute(t, func() {
 			randomize(few)
 			torch.NoGrad(func() {
 				for i, p := range many.Parameters() {

@@ -9,15 +9,9 @@ import (
 	"testing"
 
 	"github.com/metatt/metatt/pkg/torch"
+	"github.com/metatt/metatt/pkg/torch/torchtest"
 	"github.com/metatt/metatt/pkg/tt"
 )
-
-func compute(t *testing.T, f func()) {
-	t.Helper()
-	if err := torch.Do(func() error { f(); return nil }); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // random is a train of those dimensions and bond ranks with normal entries.
 func random(t *testing.T, dtype torch.DType, dims, ranks []int64) tt.Train {
@@ -47,7 +41,7 @@ func everyShape(t *testing.T, f func(t *testing.T, x tt.Train)) {
 		{[]int64{3, 5, 4}, []int64{1, 1}},
 	} {
 		t.Run(fmt.Sprint(c.dims, c.ranks), func(t *testing.T) {
-			compute(t, func() {
+			torchtest.Compute(t, func() {
 				torch.Seed(uint64(i))
 				f(t, random(t, torch.Float32, c.dims, c.ranks))
 			})
@@ -242,7 +236,7 @@ func TestRound(t *testing.T) {
 
 // With one bond the truncation is the optimum.
 func TestRoundOfAMatrixIsEckartYoung(t *testing.T) {
-	compute(t, func() {
+	torchtest.Compute(t, func() {
 		x := random(t, torch.Float64, []int64{13, 9}, []int64{9})
 		s := singular(x.Dense(), x.Dims(), 0)
 		for k := 1; k < 9; k++ {
@@ -260,7 +254,7 @@ func TestRoundOfAMatrixIsEckartYoung(t *testing.T) {
 // A train of lower rank than it is written with is found again, whatever the
 // gauge.
 func TestLowRankIsRecovered(t *testing.T) {
-	compute(t, func() {
+	torchtest.Compute(t, func() {
 		for _, dtype := range []torch.DType{torch.Float32, torch.Float64} {
 			low := random(t, dtype, []int64{17, 4, 3, 17}, []int64{2, 3, 2})
 			high, err := tt.Add(low, low.Scale(-0.25))
@@ -283,7 +277,7 @@ func TestLowRankIsRecovered(t *testing.T) {
 }
 
 func TestZeroAndDegenerateTrains(t *testing.T) {
-	compute(t, func() {
+	torchtest.Compute(t, func() {
 		zero, err := tt.New(torch.Zeros(torch.Float32, torch.CPU, 1, 5, 3), torch.Randn(torch.Float32, torch.CPU, 3, 4, 1))
 		if err != nil {
 			t.Fatal(err)
@@ -305,7 +299,7 @@ func TestZeroAndDegenerateTrains(t *testing.T) {
 
 // Equal input gives equal bits.
 func TestRoundIsDeterministic(t *testing.T) {
-	compute(t, func() {
+	torchtest.Compute(t, func() {
 		x := random(t, torch.Float32, []int64{31, 6, 4, 31}, []int64{9, 8, 9})
 		a, _, errA := x.Round(tt.Truncation{MaxRank: 5})
 		b, _, errB := x.Round(tt.Truncation{MaxRank: 5})
@@ -324,7 +318,7 @@ func TestRoundIsDeterministic(t *testing.T) {
 func TestRoundProperties(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for range 40 {
-		compute(t, func() {
+		torchtest.Compute(t, func() {
 			d := 2 + r.IntN(4)
 			dims, ranks := make([]int64, d), make([]int64, d-1)
 			for k := range dims {
@@ -351,7 +345,7 @@ func TestRoundProperties(t *testing.T) {
 }
 
 func TestBadTrains(t *testing.T) {
-	compute(t, func() {
+	torchtest.Compute(t, func() {
 		f := func(shape ...int64) *torch.Tensor { return torch.Ones(torch.Float32, torch.CPU, shape...) }
 		nan := torch.FromSlice([]float32{1, float32(math.NaN())}, 1, 2, 1)
 		for want, cores := range map[string][]*torch.Tensor{

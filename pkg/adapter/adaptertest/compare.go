@@ -2,19 +2,12 @@ package adaptertest
 
 import (
 	"encoding/json"
-	"math"
 	"testing"
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/torch"
+	"github.com/metatt/metatt/pkg/torch/torchtest"
 )
-
-func compute(t *testing.T, f func()) {
-	t.Helper()
-	if err := torch.Do(func() error { f(); return nil }); err != nil {
-		t.Fatal(err)
-	}
-}
 
 func sites(model Model) []adapter.Site {
 	var all []adapter.Site
@@ -42,7 +35,7 @@ func disturb(a adapter.Adapter) {
 // near is equality within 1e-5 of the largest element, the default for fp32.
 func near(t *testing.T, what string, got, want *torch.Tensor) {
 	t.Helper()
-	within(t, what, got, want, 1e-5)
+	torchtest.Close(t, what, torchtest.Values(got), torchtest.Values(want), torchtest.Default)
 }
 
 // nearGradient is near for sums over tokens and columns whose terms cancel: the
@@ -50,22 +43,7 @@ func near(t *testing.T, what string, got, want *torch.Tensor) {
 // with other implementations has.
 func nearGradient(t *testing.T, what string, got, want *torch.Tensor) {
 	t.Helper()
-	within(t, what, got, want, 1e-4)
-}
-
-func within(t *testing.T, what string, got, want *torch.Tensor, tolerance float64) {
-	t.Helper()
-	values := func(t *torch.Tensor) []float64 {
-		return torch.ToSlice[float64](t.Detach().ToDType(torch.Float64).Contiguous())
-	}
-	g, w := values(got), values(want)
-	var scale, worst float64
-	for i := range min(len(g), len(w)) {
-		scale, worst = max(scale, math.Abs(w[i])), max(worst, math.Abs(g[i]-w[i]))
-	}
-	if len(g) != len(w) || !(worst <= tolerance*scale) {
-		t.Errorf("%s: differs by %.2g, the largest element is %.2g", what, worst, scale)
-	}
+	torchtest.Close(t, what, torchtest.Values(got), torchtest.Values(want), 1e-4)
 }
 
 func equalState(t *testing.T, got, want []adapter.Parameter) {
@@ -73,7 +51,7 @@ func equalState(t *testing.T, got, want []adapter.Parameter) {
 	if len(got) != len(want) {
 		t.Fatalf("%d tensors, want %d", len(got), len(want))
 	}
-	compute(t, func() {
+	torchtest.Compute(t, func() {
 		for i, p := range want {
 			if got[i].Name != p.Name || !got[i].Tensor.Detach().Equal(p.Tensor.Detach()) {
 				t.Errorf("tensor %s differs from %s", got[i].Name, p.Name)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/torch"
+	"github.com/metatt/metatt/pkg/torch/torchtest"
 )
 
 // Model is a small backbone with a head and a batch, all without dropout.
@@ -93,9 +94,9 @@ func (s suite) start(t *testing.T) {
 	for _, dtype := range []torch.DType{torch.Float32, torch.BFloat16} {
 		model := s.newModel(t, dtype)
 		var plain []float32
-		compute(t, func() { plain = torch.ToSlice[float32](model.Logits(nil)) })
+		torchtest.Compute(t, func() { plain = torch.ToSlice[float32](model.Logits(nil)) })
 		a := s.adapter(t, model)
-		compute(t, func() {
+		torchtest.Compute(t, func() {
 			for _, site := range sites(model) {
 				delta := a.Delta(site)
 				if s.hasDelta(a, site) != (delta != nil) {
@@ -134,7 +135,7 @@ func (s suite) apply(t *testing.T) {
 	if !isLinear(a) {
 		t.Skip("has no ΔW")
 	}
-	compute(t, func() {
+	torchtest.Compute(t, func() {
 		disturb(a)
 		for layer := range model.Architecture().Layers {
 			for _, kinds := range [][]adapter.Kind{{adapter.Query, adapter.Key, adapter.Value}, {adapter.Output}, {adapter.FFNUp}, {adapter.FFNDown}} {
@@ -205,7 +206,7 @@ func (s suite) merged(t *testing.T) {
 	if !isLinear(a) {
 		t.Skip("is no update of weights")
 	}
-	compute(t, func() {
+	torchtest.Compute(t, func() {
 		disturb(a)
 		torch.NoGrad(func() {
 			want := model.Logits(a.Begin(adapter.Step{DType: torch.Float32}))
@@ -233,14 +234,14 @@ func (s suite) saved(t *testing.T) {
 	a := s.adapter(t, model)
 	var want []float32
 	logits := func(a adapter.Adapter, model Model) (values []float32) {
-		compute(t, func() {
+		torchtest.Compute(t, func() {
 			torch.NoGrad(func() {
 				values = torch.ToSlice[float32](model.Logits(a.Begin(adapter.Step{DType: torch.Float32})))
 			})
 		})
 		return values
 	}
-	compute(t, func() { disturb(a) })
+	torchtest.Compute(t, func() { disturb(a) })
 	want = logits(a, model)
 	dir := t.TempDir()
 	if err := adapter.Save(dir, a.Config(), adapter.State(a)); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/torch"
+	"github.com/metatt/metatt/pkg/torch/torchtest"
 )
 
 // loss is cross entropy against labels that no model knows, with what the
@@ -59,7 +60,7 @@ func (s suite) gradient(t *testing.T) {
 	if isLinear(a) {
 		t.Skip("is held to autograd through Delta")
 	}
-	compute(t, func() {
+	torchtest.Compute(t, func() {
 		disturb(a)
 		gradients := torch.Gradients(loss(a, model, torch.Float32), adapter.Leaves(a))
 		want := norm(gradients)
@@ -80,7 +81,7 @@ func (s suite) gradient(t *testing.T) {
 func (s suite) seed(t *testing.T) {
 	model := s.newModel(t, torch.Float32)
 	a := s.adapter(t, model)
-	compute(t, func() { torch.Randn(torch.Float32, torch.CPU, 7) })
+	torchtest.Compute(t, func() { torch.Randn(torch.Float32, torch.CPU, 7) })
 	equalState(t, adapter.State(s.adapter(t, model)), adapter.State(a))
 }
 
@@ -93,7 +94,7 @@ func (s suite) training(t *testing.T) {
 		if len(a.Parameters()) == 0 {
 			t.Skip("trains the head alone")
 		}
-		compute(t, func() {
+		torchtest.Compute(t, func() {
 			var before []*torch.Tensor
 			for _, w := range model.Backbone() {
 				before = append(before, w.Tensor.Detach().Clone())

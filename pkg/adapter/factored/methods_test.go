@@ -2,7 +2,6 @@ package factored_test
 
 import (
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -16,6 +15,7 @@ import (
 	_ "github.com/metatt/metatt/pkg/loretta"
 	_ "github.com/metatt/metatt/pkg/lotr"
 	"github.com/metatt/metatt/pkg/torch"
+	"github.com/metatt/metatt/pkg/torch/torchtest"
 	_ "github.com/metatt/metatt/pkg/ttlora"
 )
 
@@ -88,13 +88,6 @@ func fresh(t *testing.T, method string, spec adapter.Spec) adapter.Adapter {
 	return a
 }
 
-func compute(t *testing.T, f func()) {
-	t.Helper()
-	if err := torch.Do(func() error { f(); return nil }); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // randomize gives every parameter values, so that no product vanishes.
 func randomize(a adapter.Adapter) {
 	torch.Seed(11)
@@ -103,22 +96,6 @@ func randomize(a adapter.Adapter) {
 			p.Tensor.CopyFrom(torch.Randn(torch.Float32, torch.CPU, p.Tensor.Shape()...).MulScalar(0.7))
 		}
 	})
-}
-
-func values(t *torch.Tensor) []float64 {
-	return torch.ToSlice[float64](t.Detach().ToDType(torch.Float64).Contiguous())
-}
-
-func same(t *testing.T, what string, got, want []float64) {
-	t.Helper()
-	var scale, worst float64
-	for i := range want {
-		scale = max(scale, math.Abs(want[i]))
-		worst = max(worst, math.Abs(got[i]-want[i]))
-	}
-	if len(got) != len(want) || worst > 1e-5*scale {
-		t.Errorf("%s: differs by %.2g of a scale of %.2g", what, worst, scale)
-	}
 }
 
 // parameters are an adapter's tensors by name, to be read entry by entry.
@@ -132,7 +109,7 @@ type array struct {
 func read(a adapter.Adapter) parameters {
 	p := parameters{}
 	for _, t := range a.Parameters() {
-		p[t.Name] = array{t.Tensor.Shape(), values(t.Tensor)}
+		p[t.Name] = array{t.Tensor.Shape(), torchtest.Values(t.Tensor)}
 	}
 	return p
 }
@@ -274,7 +251,7 @@ func TestApplyDeltaAndEquationAgree(t *testing.T) {
 		for i, targets := range targetSets {
 			t.Run(fmt.Sprint(o, targets), func(t *testing.T) {
 				a := fresh(t, o.method, o.spec(targets))
-				compute(t, func() {
+				torchtest.Compute(t, func() {
 					randomize(a)
 					p := read(a)
 					for layer := range o.model.Layers {
@@ -315,7 +292,7 @@ func checkGroup(t *testing.T, o one, a adapter.Adapter, p parameters, targets []
 				t.Fatalf("%s: a LoRA of factors %v and %v, of rank %d by the equation", s, in.Shape(), out.Shape(), o.loraRank(p, s))
 			}
 			want = want.Add(x.MatMul(delta))
-			same(t, fmt.Sprintf("delta of %s", s), values(delta), byHand(o, p, targets, s))
+			torchtest.Close(t, fmt.Sprintf("delta of %s", s), torchtest.Values(delta), byHand(o, p, targets, s), torchtest.Default)
 		}
 		explicit = append(explicit, want)
 	}
@@ -332,11 +309,11 @@ func checkGroup(t *testing.T, o one, a adapter.Adapter, p parameters, targets []
 		return total
 	}
 	for i := range sites {
-		same(t, sites[i].String(), values(applied[i]), values(explicit[i]))
+		torchtest.Close(t, sites[i].String(), torchtest.Values(applied[i]), torchtest.Values(explicit[i]), torchtest.Default)
 	}
 	got, want := torch.Gradients(objective(applied), leaves), torch.Gradients(objective(explicit), leaves)
 	for i := range leaves {
-		same(t, fmt.Sprintf("gradient %d of %v", i, sites), values(got[i]), values(want[i]))
+		torchtest.Close(t, fmt.Sprintf("gradient %d of %v", i, sites), torchtest.Values(got[i]), torchtest.Values(want[i]), torchtest.Default)
 	}
 }
 
@@ -368,7 +345,7 @@ func TestBFloat16(t *testing.T) {
 	for _, o := range all {
 		t.Run(o.String(), func(t *testing.T) {
 			a := fresh(t, o.method, o.spec(targets))
-			compute(t, func() {
+			torchtest.Compute(t, func() {
 				randomize(a)
 				for _, k := range targets {
 					s := o.model.Site(1, k)
@@ -398,7 +375,7 @@ func TestStarts(t *testing.T) {
 			other := o.spec(targets)
 			other.Seed++
 			b := fresh(t, o.method, other)
-			compute(t, func() {
+			torchtest.Compute(t, func() {
 				var leaves []*torch.Tensor
 				differs := false
 				for i, p := range a.Parameters() {
@@ -440,7 +417,7 @@ func TestStarts(t *testing.T) {
 					})
 				}
 				for i, g := range step() {
-					if slices.Contains(values(g), 0) {
+					if slices.Contains(torchtest.Values(g), 0) {
 						t.Errorf("%s: an entry has no gradient", a.Parameters()[i].Name)
 					}
 				}
@@ -559,7 +536,7 @@ func TestSaveAndOpen(t *testing.T) {
 	for _, o := range all {
 		t.Run(o.String(), func(t *testing.T) {
 			a := fresh(t, o.method, o.spec(targets))
-			compute(t, func() { randomize(a) })
+			torchtest.Compute(t, func() { randomize(a) })
 			dir := t.TempDir()
 			if err := adapter.Save(dir, a.Config(), a.Parameters()); err != nil {
 				t.Fatal(err)
@@ -577,7 +554,7 @@ func TestSaveAndOpen(t *testing.T) {
 			if !reflect.DeepEqual(a.Config(), b.Config()) {
 				t.Errorf("config %+v became %+v", a.Config(), b.Config())
 			}
-			compute(t, func() {
+			torchtest.Compute(t, func() {
 				for i, p := range b.Parameters() {
 					if first := a.Parameters()[i]; p.Name != first.Name || !p.Tensor.Equal(first.Tensor) || !p.Tensor.RequiresGrad() {
 						t.Errorf("%s differs after reloading", p.Name)
