@@ -64,28 +64,47 @@ func (f factors) middle() *torch.Tensor {
 	return f.layer.Unsqueeze(1).MatMul(f.matrix.Unsqueeze(0)) // (L, 1, a, b) x (1, M, b, c)
 }
 
-// Begin implements [adapter.Adapter]. x G1, and x G1 G2[l] where the cores are
-// not folded, is computed once for all sites that read x.
+// Begin implements [adapter.Adapter]. What the cores are multiplied into before
+// tokens go through them is the way of the least work; x meets the input core
+// once for all sites that read it.
 func (t *train) Begin(step adapter.Step) adapter.Pass {
 	f := t.factors(step.Task)
-	pass := factored.Shared{Blocks: t.blocks, In: f.in, Out: f.out}
-	if t.folds(f, step.Tokens) {
-		pass.Middle = factored.Matrices{Tensor: f.middle()}
-		return pass.ToDType(step.DType)
+	switch t.way(f, step.Tokens) {
+	case atLayer: // In, (Layer Matrix Out)
+		return factored.Halves{Blocks: t.blocks, In: f.in.Unsqueeze(0), Out: f.middle().MatMul(f.out)}.ToDType(step.DType)
+	case atMatrix: // (In Layer), (Matrix Out)
+		return factored.Halves{Blocks: t.blocks, In: f.in.MatMul(f.layer), Out: f.matrix.MatMul(f.out).Unsqueeze(0)}.ToDType(step.DType)
 	}
-	pass.Layers, pass.Middle = f.layer, factored.Matrices{Tensor: f.matrix.Unsqueeze(0)}
-	return pass.ToDType(step.DType)
+	return factored.Shared{Blocks: t.blocks, In: f.in, Middle: factored.Matrices{Tensor: f.middle()}, Out: f.out}.ToDType(step.DType)
 }
 
-// folds decides whether layer and matrix cores are multiplied before the tokens
-// go through them. That costs their product once; otherwise each token goes
-// through both, the first shared by the sites that read the same x.
-func (t *train) folds(f factors, tokens int64) bool {
+// way is how the cores are multiplied.
+type way int
+
+const (
+	atLayer  way = iota // into two factors, at the bond before the layer mode
+	atMatrix            // into two factors, at the bond before the matrix mode
+	around              // into three, layer and matrix between in and out
+)
+
+// way counts multiplications: those of cores with cores once a pass, those of
+// tokens with what comes of it.
+func (t *train) way(f factors, tokens int64) way {
+	d, layers, m := t.model.Hidden, int64(t.model.Layers), t.blocks.Count
 	a, b, c := f.layer.Size(1), f.layer.Size(2), f.matrix.Size(2)
-	m := t.blocks.Count
-	folded := m * (a*b*c + tokens*a*c)
-	apart := tokens * (t.inputs()*a*b + m*b*c)
-	return folded <= apart
+	through := func(r int64) int64 { return tokens * layers * d * r }
+	work := map[way]int64{
+		atLayer:  layers*m*a*c*(b+d) + through(a)*(t.inputs()+m),
+		atMatrix: d*b*(layers*a+m*c) + through(b)*(t.inputs()+m),
+		around:   layers*m*a*c*(b+tokens) + through(a)*t.inputs() + through(c)*m,
+	}
+	best := atMatrix
+	for _, other := range []way{atLayer, around} {
+		if work[other] < work[best] {
+			best = other
+		}
+	}
+	return best
 }
 
 // Delta implements [adapter.Adapter]: ΔW of the first task.

@@ -11,15 +11,15 @@ import (
 // bound falls to it. center is clipped to the train.
 func (t Train) Canonical(center int) Train {
 	center = max(0, min(center, t.Len()-1))
-	out := Train{t.Cores()}
+	out := t
 	torch.NoGrad(func() {
-		for k := range center {
-			q, r := leftQR(out.cores[k])
-			out.cores[k], out.cores[k+1] = q, timesLeft(r, out.cores[k+1])
+		for b := range center {
+			q, r := leftQR(out.cores[b])
+			out = out.at(b, q, timesLeft(r, out.cores[b+1]), func() (x, y *torch.Tensor) { return pseudoInverse(r), r })
 		}
-		for k := t.Len() - 1; k > center; k-- {
-			l, q := rightLQ(out.cores[k])
-			out.cores[k-1], out.cores[k] = timesRight(out.cores[k-1], l), q
+		for b := t.Len() - 2; b >= center; b-- {
+			l, q := rightLQ(out.cores[b+1])
+			out = out.at(b, timesRight(out.cores[b], l), q, func() (x, y *torch.Tensor) { return l, pseudoInverse(l) })
 		}
 	})
 	return out

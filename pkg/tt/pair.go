@@ -51,13 +51,22 @@ func (t Train) SplitPair(b int, tr Truncation, side Side) (Train, Split, error) 
 		for _, value := range s[kept:] {
 			split.Discarded += value * value
 		}
+		s = s[:kept]
 		u, v = u.Narrow(1, 0, int64(kept)), v.Narrow(1, 0, int64(kept))
+		us, vs := u, v
 		if side == Left {
-			u = scaleColumns(u, s[:kept])
+			us = scaleColumns(u, s)
 		} else {
-			v = scaleColumns(v, s[:kept])
+			vs = scaleColumns(v, s)
 		}
-		out = t.with(b, timesRight(q, u), timesLeft(v.T(), p))
+		// r l = u s vᵀ: G_b l v = q u s, and uᵀ r G_{b+1} = s vᵀ p.
+		out = t.at(b, timesRight(q, us), timesLeft(vs.T(), p), func() (x, y *torch.Tensor) {
+			x, y = exact(l).MatMul(exact(v)), exact(u).T().MatMul(exact(r))
+			if side == Left {
+				return x, scaleColumns(y.T(), inverses(s)).T()
+			}
+			return scaleColumns(x, inverses(s)), y
+		})
 	})
 	for _, value := range split.Spectrum {
 		if math.IsNaN(value) || math.IsInf(value, 0) {
@@ -85,29 +94,29 @@ func (t Train) Symmetric() (Train, error) {
 		return t, nil
 	}
 	torch.NoGrad(func() {
-		cores := out.Cores()
-		spectra := make([][]float64, len(cores)-1)
-		for b := len(cores) - 2; b >= 0; b-- {
-			l, p := rightLQ(cores[b+1])
-			u, s, v := decompose(l)
-			cores[b], cores[b+1], spectra[b] = timesRight(cores[b], scaleColumns(u, s)), timesLeft(v.T(), p), s
-		}
-		// Core k is Γ_k S_k now.
 		precision := 1e-15
 		if t.cores[0].DType() == torch.Float32 {
 			precision = 1e-7
 		}
-		for b, s := range spectra {
-			root, inverse := make([]float64, len(s)), make([]float64, len(s))
+		roots := make([][]float64, out.Len()-1)
+		for b := out.Len() - 2; b >= 0; b-- {
+			l, p := rightLQ(out.cores[b+1])
+			u, s, v := decompose(l)
+			us := scaleColumns(u, s)
+			out = out.at(b, timesRight(out.cores[b], us), timesLeft(v.T(), p), func() (x, y *torch.Tensor) {
+				return us, scaleColumns(exact(u), inverses(s)).T()
+			})
+			roots[b] = make([]float64, len(s))
 			for i, value := range s {
-				root[i] = math.Sqrt(max(value, precision*s[0]))
-				inverse[i] = 1 / root[i]
+				roots[b][i] = math.Sqrt(max(value, precision*s[0]))
 			}
-			left, right := cores[b], cores[b+1]
-			cores[b] = scaleColumns(left.Reshape(-1, left.Size(2)), inverse).Reshape(left.Shape()...)
-			cores[b+1] = scaleColumns(right.Reshape(right.Size(0), -1).T(), root).T().Reshape(right.Shape()...)
 		}
-		out = Train{cores}
+		// Core k is Γ_k S_k now.
+		for b, root := range roots {
+			eye := torch.Eye(torch.Float64, t.cores[0].Device(), int64(len(root)), int64(len(root))).ToDType(t.cores[0].DType())
+			x, y := scaleColumns(eye, inverses(root)), scaleColumns(eye, root)
+			out = out.at(b, timesRight(out.cores[b], x), timesLeft(y, out.cores[b+1]), func() (_, _ *torch.Tensor) { return x, y })
+		}
 	})
 	return out, nil
 }

@@ -3,6 +3,7 @@ package tt
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/metatt/metatt/pkg/torch"
 )
@@ -77,8 +78,30 @@ type Report struct {
 // they are within √(d−1) of the best train of these ranks. The result is left
 // canonical.
 func (t Train) Round(tr Truncation) (Train, Report, error) {
-	if err := tr.Check(); err != nil {
-		return Train{}, Report{}, err
+	return t.round(slices.Repeat([]Truncation{tr}, max(1, t.Len()-1)))
+}
+
+// RoundTo is [Train.Round] to a rank for each bond, as far as it has that many.
+func (t Train) RoundTo(ranks []int64) (Train, Report, error) {
+	if len(ranks) != t.Len()-1 {
+		return Train{}, Report{}, fmt.Errorf("truncation: %d ranks, the train has %d bonds", len(ranks), t.Len()-1)
+	}
+	limits := make([]Truncation, max(1, len(ranks)))
+	for b, rank := range ranks {
+		if rank < 1 {
+			return Train{}, Report{}, fmt.Errorf("truncation: rank %d of bond %d", rank, b)
+		}
+		limits[b] = Truncation{MaxRank: rank}
+	}
+	return t.round(limits)
+}
+
+// round truncates each bond in its own way.
+func (t Train) round(limits []Truncation) (Train, Report, error) {
+	for _, tr := range limits {
+		if err := tr.Check(); err != nil {
+			return Train{}, Report{}, err
+		}
 	}
 	out := t.Canonical(0)
 	bonds := t.Len() - 1
@@ -87,20 +110,24 @@ func (t Train) Round(tr Truncation) (Train, Report, error) {
 	if math.IsNaN(report.Norm) || math.IsInf(report.Norm, 0) {
 		return Train{}, Report{}, fmt.Errorf("tensor train: its norm is %v: the entries are too large for %s", report.Norm, t.cores[0].DType())
 	}
-	perBond := tr.Error * report.Norm / math.Sqrt(float64(max(1, bonds)))
 	var discarded float64
 	torch.NoGrad(func() {
 		for b := range bonds {
 			q, r := leftQR(out.cores[b]) // r is small: the pair is never formed
 			u, s, v := decompose(r)
-			kept := tr.keep(s, perBond*perBond)
+			perBond := limits[b].Error * report.Norm / math.Sqrt(float64(bonds))
+			kept := limits[b].keep(s, perBond*perBond)
 			report.Spectra[b], report.Kept[b] = s, int64(kept)
 			for _, value := range s[kept:] {
 				report.Discarded[b] += value * value
 			}
 			discarded += report.Discarded[b]
-			out.cores[b] = timesRight(q, u.Narrow(1, 0, int64(kept)))
-			out.cores[b+1] = timesLeft(scaleColumns(v.Narrow(1, 0, int64(kept)), s[:kept]).T(), out.cores[b+1])
+			s = s[:kept]
+			u, v = u.Narrow(1, 0, int64(kept)), v.Narrow(1, 0, int64(kept))
+			sv := scaleColumns(v, s).T() // = uᵀ r
+			out = out.at(b, timesRight(q, u), timesLeft(sv, out.cores[b+1]), func() (x, y *torch.Tensor) {
+				return scaleColumns(exact(v), inverses(s)), sv
+			})
 		}
 	})
 	report.Error = math.Sqrt(discarded)

@@ -9,8 +9,7 @@ import (
 // outer factors are the same for all. It implements [adapter.Pass].
 type Shared struct {
 	Blocks Blocks
-	In     *torch.Tensor // (D, a')
-	Layers *torch.Tensor // (L, a', a): ΔW[l,m] = In · Layers[l] · Middle[l,m] · Out; nil: a' = a
+	In     *torch.Tensor // (D, a)
 	Middle Middle
 	Out    *torch.Tensor // (c, D)
 }
@@ -29,19 +28,8 @@ type Middle interface {
 
 // ToDType is s in that element type.
 func (s Shared) ToDType(dtype torch.DType) Shared {
-	if s.Layers != nil {
-		s.Layers = s.Layers.ToDType(dtype)
-	}
 	s.In, s.Middle, s.Out = s.In.ToDType(dtype), s.Middle.ToDType(dtype), s.Out.ToDType(dtype)
 	return s
-}
-
-// through takes z (…, a') through the layer's own matrix: (…, a).
-func (s Shared) through(layer int, z *torch.Tensor) *torch.Tensor {
-	if s.Layers == nil {
-		return z
-	}
-	return z.MatMul(s.Layers.Select(0, int64(layer)))
 }
 
 // Apply implements [adapter.Pass]. x In is computed once for all sites that
@@ -57,7 +45,7 @@ func (s Shared) Apply(sites []adapter.Site, x *torch.Tensor, frozen []*torch.Ten
 		tokens := x.Size(0)
 		if reduced == nil {
 			// ffn_down reads blocks of D columns: each goes through In.
-			reduced = s.through(site.Layer, x.Reshape(-1, d).MatMul(s.In)).Reshape(tokens, -1)
+			reduced = x.Reshape(-1, d).MatMul(s.In).Reshape(tokens, -1)
 		}
 		if site.Kind == adapter.FFNUp {
 			update := s.Middle.Spread(reduced, site.Layer, span)
@@ -74,7 +62,7 @@ func (s Shared) Apply(sites []adapter.Site, x *torch.Tensor, frozen []*torch.Ten
 // share Out, those of all others In.
 func (s Shared) Factors(site adapter.Site) (in, out *torch.Tensor) {
 	span, _ := s.Blocks.Of(site.Kind)
-	in = s.through(site.Layer, s.In)
+	in = s.In
 	blocks := make([]*torch.Tensor, span.Count)
 	for i := range blocks {
 		m := s.Middle.Matrix(site.Layer, span.First+int64(i))
