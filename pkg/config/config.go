@@ -2,10 +2,10 @@
 // the environment and the command line put over it.
 //
 // The struct tags of Config are the only table of keys. Of each key they hold the name (yaml), the default, the
-// legal values (enum) or interval (range), what other frameworks call it (aka, used in suggestions), the tasks that
-// it is for (for; without it all) and whether these need it (must), the methods that it is for (methods; without it
-// all), and its meaning (doc). Checking, suggestions, the
-// listing of keys and the resolved file are all read from them.
+// legal values (enum) or interval (range; in a list, of each element), what other frameworks call it (aka, used in
+// suggestions), the tasks that it is for (for; without it all) and whether these need it (must), the methods that it
+// is for (methods; without it all), and its meaning (doc). Checking, suggestions, the listing of keys and the
+// resolved file are all read from them.
 package config
 
 import (

@@ -172,15 +172,15 @@ func (l *layer) readMapping(path string, node *yaml.Node, prefix string) {
 }
 
 func (l *layer) readValue(where string, key *Key, node *yaml.Node) {
-	isList := key.kind == reflect.TypeFor[[]string]()
-	isText := key.kind == reflect.TypeFor[string]()
+	isList := key.kind.Kind() == reflect.Slice
+	isText := key.kind == reflect.TypeFor[string]() || key.kind == reflect.TypeFor[[]string]()
 	switch {
 	case isNull(node) && key.kind != reflect.TypeFor[*float64]():
 		l.fail(where, key.Name, "has no value; expected "+key.Type)
 	case node.Kind == yaml.SequenceNode && isList:
 		words := make([]string, len(node.Content))
 		for i, item := range node.Content {
-			if item.Kind != yaml.ScalarNode {
+			if !isValue(item, isText) {
 				l.fail(where, key.Name, "expected "+key.Type+", found "+describe(item)+" in it")
 				return
 			}
@@ -188,14 +188,21 @@ func (l *layer) readValue(where string, key *Key, node *yaml.Node) {
 		}
 		value, problem := key.parseList(words)
 		l.keep(where, key, value, problem)
-	case node.Kind != yaml.ScalarNode, node.Style&yaml.TaggedStyle != 0,
-		node.Style != 0 && !isText && !isList: // a number in quotes is a text
+	case !isValue(node, isText):
 		l.fail(where, key.Name, "expected "+key.Type+", found "+describe(node))
-	case isNull(node):
-		l.set(where, key.Name, "null")
 	default:
-		l.set(where, key.Name, node.Value)
+		text := node.Value
+		if isNull(node) { // also ~ and nothing at all
+			text = "null"
+		}
+		value, problem := key.parse(text)
+		l.keep(where, key, value, problem)
 	}
+}
+
+// isValue: the node is a plain value, not a number in quotes, which is a text.
+func isValue(node *yaml.Node, isText bool) bool {
+	return node.Kind == yaml.ScalarNode && node.Style&yaml.TaggedStyle == 0 && (node.Style == 0 || isText)
 }
 
 func isNull(node *yaml.Node) bool { return node.Kind == yaml.ScalarNode && node.Tag == "!!null" }

@@ -98,6 +98,10 @@ func (k *Key) typeName() string {
 		return "epoch|never|integer"
 	case reflect.TypeFor[[]string]():
 		return "list of " + legal
+	case reflect.TypeFor[[]int]():
+		return strings.TrimSpace("list of integers " + k.limits.String())
+	case reflect.TypeFor[[]float64]():
+		return strings.TrimSpace("list of numbers " + k.limits.String())
 	}
 	if legal != "" {
 		return legal

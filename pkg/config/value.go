@@ -23,11 +23,8 @@ func (k *Key) parse(text string) (any, string) {
 		}
 		return text == "true", ""
 	case reflect.TypeFor[int]():
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			return nil, fmt.Sprintf("%s is not an integer", quote(text))
-		}
-		return n, k.limits.check(float64(n), text)
+		n, problem := k.parseInteger(text)
+		return n, problem
 	case reflect.TypeFor[float64]():
 		x, problem := k.parseNumber(text)
 		return x, problem
@@ -45,8 +42,21 @@ func (k *Key) parse(text string) (any, string) {
 		return every, ""
 	case reflect.TypeFor[[]string]():
 		return k.parseList(strings.Split(text, ","))
+	case reflect.TypeFor[[]int](), reflect.TypeFor[[]float64]():
+		if strings.TrimSpace(text) == "" {
+			return k.parseList(nil)
+		}
+		return k.parseList(strings.Split(text, ","))
 	}
 	return k.parseText(text)
+}
+
+func (k *Key) parseInteger(text string) (int, string) {
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return 0, fmt.Sprintf("%s is not an integer", quote(text))
+	}
+	return n, k.limits.check(float64(n), text)
 }
 
 func (k *Key) parseNumber(text string) (float64, string) {
@@ -71,8 +81,31 @@ func (k *Key) parseText(text string) (any, string) {
 	return text, k.checkEnum(text)
 }
 
-// parseList takes the elements of a list key: distinct words of its enumeration, in the order given.
+// parseList takes the elements of a list key, in the order given. A list of integers or numbers may be empty; the key's
+// limits are those of each element.
 func (k *Key) parseList(words []string) (any, string) {
+	switch k.kind {
+	case reflect.TypeFor[[]int]():
+		return parseEach(words, k.parseInteger)
+	case reflect.TypeFor[[]float64]():
+		return parseEach(words, k.parseNumber)
+	}
+	return k.parseWords(words)
+}
+
+func parseEach[T int | float64](words []string, parse func(string) (T, string)) (any, string) {
+	list := make([]T, len(words)) // never nil: an empty list is equal to what was written as []
+	for i, word := range words {
+		var problem string
+		if list[i], problem = parse(strings.TrimSpace(word)); problem != "" {
+			return nil, problem
+		}
+	}
+	return list, ""
+}
+
+// parseWords takes distinct words of the enumeration.
+func (k *Key) parseWords(words []string) (any, string) {
 	list := make([]string, 0, len(k.enum))
 	for _, word := range words {
 		word = strings.TrimSpace(word)
