@@ -127,6 +127,8 @@ func (v *barView) Eval(e train.EvalInfo) {
 	v.print(line)
 }
 
+func (v *barView) Sweep(s train.SweepInfo) { v.print(sweepLines(s)) }
+
 // Checkpoint is silent: on a terminal, a line an epoch is for the evaluation.
 func (v *barView) Checkpoint(string) {}
 

@@ -54,10 +54,11 @@ func (v *lineView) Step(s train.StepInfo) {
 	}
 }
 
-func (v *lineView) Eval(e train.EvalInfo)  { v.print(evalLine(e)) }
-func (v *lineView) Checkpoint(path string) { v.print("checkpoint " + path) }
-func (v *lineView) Note(text string)       { v.print(text) }
-func (v *lineView) close()                 {}
+func (v *lineView) Eval(e train.EvalInfo)   { v.print(evalLine(e)) }
+func (v *lineView) Sweep(s train.SweepInfo) { v.print(sweepLines(s)) }
+func (v *lineView) Checkpoint(path string)  { v.print("checkpoint " + path) }
+func (v *lineView) Note(text string)        { v.print(text) }
+func (v *lineView) close()                  {}
 
 func beginLine(b train.BeginInfo) string {
 	line := fmt.Sprintf("training: %s examples, batch %d, epochs %d, steps %s", grouped(int64(b.Examples)), b.BatchSize, b.Epochs, grouped(int64(b.Total)))

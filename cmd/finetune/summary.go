@@ -22,7 +22,10 @@ func summaryTable(s *run.Summary) table {
 			row{"", "finetune train --resume " + s.RunDir})
 	}
 	method := s.Method
-	if s.Rank > 0 {
+	switch {
+	case len(s.Ranks) > 0:
+		method += " ranks " + strings.Trim(fmt.Sprint(s.Ranks), "[]")
+	case s.Rank > 0:
 		method += fmt.Sprintf(" rank %d", s.Rank)
 	}
 	return table{

@@ -144,6 +144,10 @@ type Factored interface {
 type TensorTrain interface {
 	Adapter
 	Cores() []*torch.Tensor
+	// SetCores puts copies of others in their place, of the same mode sizes and
+	// any ranks that fit together; the former are freed. The new ones are leaves.
+	// It runs inside [torch.Do].
+	SetCores([]*torch.Tensor) error
 }
 
 // RankSchedule says how an adapter that starts above its rank comes down to it.

@@ -21,6 +21,7 @@ type Config struct {
 	Data    Data    `yaml:"data"`
 	Adapter Adapter `yaml:"adapter"`
 	Train   Train   `yaml:"train"`
+	DMRG    DMRG    `yaml:"dmrg"`
 	Run     Run     `yaml:"run"`
 	Device  string  `yaml:"device" default:"auto" doc:"auto (cuda where there is one, else cpu), cpu, cuda or cuda:N"`
 	Threads int     `yaml:"threads" default:"0" range:"[0,)" aka:"num_threads" doc:"CPU threads of libtorch; 0: libtorch decides"`
@@ -94,6 +95,26 @@ type Train struct {
 	CheckpointEvery Interval `yaml:"checkpoint_every" default:"epoch" aka:"save_steps,save_strategy" doc:"when the state to resume from is saved: epoch, never or a number of steps"`
 	KeepCheckpoints int      `yaml:"keep_checkpoints" default:"1" range:"[1,)" aka:"save_total_limit" doc:"newest checkpoints that are kept"`
 	BestMetric      string   `yaml:"best_metric" default:"" enum:",accuracy,f1,macro_f1,matthews,pearson,spearman" aka:"metric_for_best_model,metric" doc:"dev metric that chooses adapter/best; empty: the task's own"`
+}
+
+// DMRG is how the ranks of a tensor train are adapted between epochs.
+type DMRG struct {
+	Mode            string    `yaml:"mode" default:"none" enum:"none,paper,canonical,two-site,enrich,restart" aka:"sweep_mode" doc:"none: ranks stay; paper and canonical truncate every bond, enrich then adds directions, two-site trains pairs of cores as one; restart only resets the optimizer, to compare with"`
+	At              []int     `yaml:"at,flow" default:"" range:"[0,)" aka:"epochs,sweeps" doc:"epochs (or steps) after which a sweep begins; 0: before the first; empty: every epoch of the first 60 %"`
+	Unit            string    `yaml:"unit" default:"epoch" enum:"epoch,step" doc:"what dmrg.at counts"`
+	MaxDim          []int     `yaml:"maxdim,flow" default:"" range:"[0,)" aka:"max_rank,chi_max,ranks" doc:"largest rank of a bond after each sweep, the last value for all further ones; 0 or empty: no limit"`
+	MinDim          []int     `yaml:"mindim,flow" default:"" range:"[0,)" aka:"min_rank" doc:"rank that each sweep keeps whatever the cutoff"`
+	Cutoff          []float64 `yaml:"cutoff,flow" default:"" range:"[0,1)" aka:"svd_min,trunc_cut" doc:"largest share of a bond's squared singular values that each sweep may drop"`
+	Budget          int       `yaml:"budget" default:"0" range:"[0,)" aka:"max_parameters" doc:"parameters of the adapter at most after a sweep: bonds give up first what weighs the least for a parameter; 0: no limit"`
+	Balance         string    `yaml:"balance" default:"none" enum:"none,scalar,sqrt" doc:"norm of the update among the cores after a sweep: where it falls, equal norms, or the roots of the singular values on either side of each bond"`
+	Moments         string    `yaml:"moments" default:"reset" enum:"reset,transport" aka:"optimizer" doc:"AdamW's moments of the cores after a sweep: zero, or taken along with the change of gauge"`
+	Rewarm          int       `yaml:"rewarm" default:"15" range:"[0,)" doc:"steps over which the learning rate of cores rises again after their moments were reset"`
+	Tol             float64   `yaml:"tol" default:"0" range:"[0,)" aka:"tolerance" doc:"rise of the probe loss at which a cut is undone with more rank kept; two-site keeps the smallest rank within it; 0: not looked at"`
+	ProbeBatches    int       `yaml:"probe_batches" default:"4" range:"[1,)" doc:"training batches of the probe loss, always the same; held out while a pair is trained"`
+	PairSteps       int       `yaml:"pair_steps" default:"30" range:"[1,)" doc:"two-site: steps of each pair of cores, of the run's own"`
+	PairLength      float64   `yaml:"pair_length" default:"0.05" range:"(0,)" doc:"two-site: length of a pair's step in the update (without alpha) at the peak of the learning rate"`
+	Grow            int       `yaml:"grow" default:"2" range:"[1,)" doc:"enrich: components added to each bond by every sweep but the last"`
+	GradientBatches int       `yaml:"gradient_batches" default:"4" range:"[1,)" doc:"enrich: training batches whose gradient chooses the directions"`
 }
 
 // Run is where results go.

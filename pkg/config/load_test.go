@@ -248,7 +248,8 @@ func TestKeys(t *testing.T) {
 		"adapter.method", "adapter.rank", "adapter.alpha", "adapter.dropout", "adapter.targets", "adapter.init", "adapter.init_from",
 		"adapter.adalora.initial_rank", "adapter.adalora.hold", "adapter.adalora.settle", "adapter.adalora.every",
 		"train.epochs", "train.max_steps", "train.batch_size", "train.lr", "train.seed", "train.warmup", "train.schedule",
-		"train.weight_decay", "train.clip_norm", "run.dir"} {
+		"train.weight_decay", "train.clip_norm", "dmrg.mode", "dmrg.at", "dmrg.maxdim", "dmrg.mindim", "dmrg.cutoff", "dmrg.budget",
+		"dmrg.balance", "dmrg.moments", "dmrg.tol", "run.dir"} {
 		if !slices.Contains(names, name) {
 			t.Errorf("no key %s", name)
 		}

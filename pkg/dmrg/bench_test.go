@@ -24,7 +24,9 @@ func BenchmarkSweep(b *testing.B) {
 						return err
 					}
 					for b.Loop() {
-						torch.Scoped(func() { _, _, err = dmrg.Sweep(x, mode, tt.Truncation{MaxRank: 48}, balance) })
+						torch.Scoped(func() {
+							_, _, err = dmrg.Sweep(x, dmrg.Options{Mode: mode, Truncation: tt.Truncation{MaxRank: 48}, Balance: balance})
+						})
 						if err != nil {
 							return err
 						}

@@ -3,12 +3,12 @@ package dmrg
 import (
 	"fmt"
 	"math"
+	"slices"
 
-	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/tt"
 )
 
-// Mode is how a sweep truncates.
+// Mode is how ranks are adapted.
 type Mode string
 
 const (
@@ -20,6 +20,15 @@ const (
 	// decomposition, without orthogonalising before. What a bond keeps depends on
 	// the gauge that training has left.
 	Paper Mode = "paper"
+	// TwoSite trains one pair of neighbouring cores at a time as one tensor, all
+	// others being isometries, and then splits it at the rank that it needs.
+	TwoSite Mode = "two-site"
+	// Enrich truncates canonically, and then adds to each bond the directions in
+	// which the loss falls the most, without weight.
+	Enrich Mode = "enrich"
+	// Restart leaves the cores as they are: what else a sweep does, to the
+	// optimizer, is then all. It is there to be compared with.
+	Restart Mode = "restart"
 )
 
 // Balance is how the norm of the tensor is shared among the cores afterwards. It
@@ -38,11 +47,13 @@ const (
 
 // Bond is what a sweep did at one bond.
 type Bond struct {
-	Spectrum []float64 `json:"spectrum"` // before, falling: of the pair as the mode sees it
-	Before   int64     `json:"before"`   // rank
+	Spectrum []float64 `json:"spectrum,omitempty"` // before, falling: of the pair as the mode sees it
+	Before   int64     `json:"before"`             // rank
 	After    int64     `json:"after"`
 	// Discarded is Σ s² dropped here, over both directions of the paper's sweep.
 	Discarded float64 `json:"discarded"`
+	// Added is how many of After's components are new, without weight yet.
+	Added int64 `json:"added,omitempty"`
 }
 
 // Report is what a sweep did.
@@ -54,24 +65,98 @@ type Report struct {
 	Error float64 `json:"error"`
 	// Skipped: X is zero, and every direction in its cores would be lost.
 	Skipped bool `json:"skipped,omitempty"`
+	// Probe is the loss on the probe batches; nil where it was not looked at.
+	Probe *Probe `json:"probe,omitempty"`
+}
+
+// Probe is the loss on the probe batches before and after a sweep.
+type Probe struct {
+	Before float64 `json:"before"`
+	After  float64 `json:"after"`
+	// Undone is how many truncations raised the loss too far and were tried anew
+	// with more rank.
+	Undone int `json:"undone,omitempty"`
+}
+
+// Options are what a sweep may keep.
+type Options struct {
+	Mode Mode // Canonical or Paper
+	tt.Truncation
+	// Ranks is the largest rank of each bond, beside MaxRank; nil: no limit.
+	Ranks []int64
+	// Budget is the largest number of entries of all cores together; 0: no limit.
+	// Bonds give up first what weighs the least for an entry saved.
+	Budget  int64
+	Balance Balance
+	// Tol is how much the probe loss may rise; 0: it is not looked at. Where it
+	// rises further, half of what was cut is kept, and so on.
+	Tol float64
+	// Probe is the loss with those cores; nil: Tol is not looked at.
+	Probe func(tt.Train) (float64, error)
 }
 
 // Sweep truncates x and balances the result. Where x is zero, as before the
 // first step of training, it is returned as it is. It runs inside [torch.Do].
-func Sweep(x tt.Train, mode Mode, tr tt.Truncation, balance Balance) (tt.Train, Report, error) {
+func Sweep(x tt.Train, o Options) (tt.Train, Report, error) {
+	var before float64
+	if o.Probe != nil && o.Tol > 0 {
+		var err error
+		if before, err = o.Probe(x); err != nil {
+			return tt.Train{}, Report{}, err
+		}
+	}
+	for undone := 0; ; undone++ {
+		y, report, err := truncate(x, o)
+		if err != nil || report.Skipped {
+			return y, report, err
+		}
+		if o.Probe != nil && o.Tol > 0 {
+			after, err := o.Probe(y)
+			if err != nil {
+				return tt.Train{}, Report{}, err
+			}
+			report.Probe = &Probe{Before: before, After: after, Undone: undone}
+			if more := halfway(report.Bonds); !(after <= before+o.Tol) && more != nil {
+				o.Ranks, o.MinRank, o.MaxRank, o.Cutoff, o.Error, o.Budget = more, 0, 0, 0, 0, 0
+				continue
+			}
+		}
+		y, err = Balanced(y, o.Balance)
+		return y, report, err
+	}
+}
+
+// halfway is ranks between those after and those before a truncation, rounded
+// up; nil where nothing was cut.
+func halfway(bonds []Bond) []int64 {
+	ranks, cut := make([]int64, len(bonds)), false
+	for b, bond := range bonds {
+		ranks[b] = bond.After + (bond.Before-bond.After+1)/2
+		cut = cut || bond.After < bond.Before
+	}
+	if !cut {
+		return nil
+	}
+	return ranks
+}
+
+func truncate(x tt.Train, o Options) (tt.Train, Report, error) {
+	if err := o.Check(); err != nil {
+		return tt.Train{}, Report{}, err
+	}
+	if o.Ranks != nil && len(o.Ranks) != x.Len()-1 {
+		return tt.Train{}, Report{}, fmt.Errorf("dmrg: %d ranks, the train has %d bonds", len(o.Ranks), x.Len()-1)
+	}
 	var y tt.Train
 	var report Report
 	var err error
-	if err := tr.Check(); err != nil {
-		return y, report, err
-	}
-	switch mode {
+	switch o.Mode {
 	case Canonical:
-		y, report, err = canonical(x, tr)
+		y, report, err = canonical(x, o)
 	case Paper:
-		y, report, err = paper(x, tr)
+		y, report, err = paper(x, o)
 	default:
-		err = fmt.Errorf("dmrg: mode %q is neither %s nor %s", mode, Canonical, Paper)
+		err = fmt.Errorf("dmrg: mode %q is neither %s nor %s", o.Mode, Canonical, Paper)
 	}
 	if err != nil {
 		return tt.Train{}, Report{}, err
@@ -79,8 +164,7 @@ func Sweep(x tt.Train, mode Mode, tr tt.Truncation, balance Balance) (tt.Train, 
 	if report.Norm == 0 {
 		return x, Report{Skipped: true, Bonds: unchanged(x)}, nil
 	}
-	y, err = balanced(y, balance)
-	return y, report, err
+	return y, report, nil
 }
 
 func unchanged(x tt.Train) []Bond {
@@ -91,8 +175,54 @@ func unchanged(x tt.Train) []Bond {
 	return bonds
 }
 
-func canonical(x tt.Train, tr tt.Truncation) (tt.Train, Report, error) {
-	y, r, err := x.Round(tr)
+// limits is the largest rank of each bond, those of the budget among them; nil
+// where there is none.
+func (o Options) limits(x tt.Train) ([]int64, error) {
+	if o.Budget == 0 {
+		return o.Ranks, nil
+	}
+	spectra, err := x.Spectra()
+	if err != nil {
+		return nil, err
+	}
+	ranks := make([]int64, len(spectra))
+	for b, s := range spectra {
+		ranks[b] = o.at(b).Keep(s)
+	}
+	return withinBudget(x.Dims(), ranks, spectra, max(1, o.MinRank), o.Budget)
+}
+
+// at is the truncation of one bond.
+func (o Options) at(b int) tt.Truncation {
+	tr := o.Truncation
+	if o.Ranks != nil && (tr.MaxRank == 0 || o.Ranks[b] < tr.MaxRank) {
+		tr.MaxRank = o.Ranks[b]
+		tr.MinRank = min(tr.MinRank, tr.MaxRank)
+	}
+	return tr
+}
+
+// bonds is the truncation of every bond.
+func (o Options) bonds(x tt.Train) ([]tt.Truncation, error) {
+	limits, err := o.limits(x)
+	if err != nil {
+		return nil, err
+	}
+	o.Ranks = limits
+	all := make([]tt.Truncation, x.Len()-1)
+	for b := range all {
+		all[b] = o.at(b)
+	}
+	return all, nil
+}
+
+func canonical(x tt.Train, o Options) (tt.Train, Report, error) {
+	x = x.Canonical(0) // once, for the spectra that a budget looks at and for the truncation
+	limits, err := o.bonds(x)
+	if err != nil {
+		return tt.Train{}, Report{}, err
+	}
+	y, r, err := x.RoundEach(limits)
 	if err != nil {
 		return y, Report{}, err
 	}
@@ -105,19 +235,28 @@ func canonical(x tt.Train, tr tt.Truncation) (tt.Train, Report, error) {
 }
 
 // paper goes right with G_k = U, G_{k+1} = S Vᵀ and back with G_k = U S,
-// G_{k+1} = Vᵀ.
-func paper(x tt.Train, tr tt.Truncation) (tt.Train, Report, error) {
-	report := Report{Norm: x.Norm(), Bonds: unchanged(x)}
+// G_{k+1} = Vᵀ. The last pair is split once: the way back begins with the split
+// that the way there ends with.
+func paper(x tt.Train, o Options) (tt.Train, Report, error) {
+	square, err := tt.Inner(x, x)
+	if err != nil {
+		return tt.Train{}, Report{}, err
+	}
+	report := Report{Norm: math.Sqrt(max(0, square)), Bonds: unchanged(x)}
 	switch {
 	case math.IsNaN(report.Norm) || math.IsInf(report.Norm, 0):
 		return x, report, fmt.Errorf("dmrg: the train's norm is %v", report.Norm)
 	case report.Norm == 0:
 		return x, report, nil
 	}
+	limits, err := o.bonds(x)
+	if err != nil {
+		return tt.Train{}, Report{}, err
+	}
 	y := x
 	pair := func(b int, side tt.Side, first bool) (err error) {
 		var split tt.Split
-		if y, split, err = y.SplitPair(b, tr, side); err != nil {
+		if y, split, err = y.SplitPair(b, limits[b], side); err != nil {
 			return err
 		}
 		bond := &report.Bonds[b]
@@ -128,47 +267,83 @@ func paper(x tt.Train, tr tt.Truncation) (tt.Train, Report, error) {
 		bond.Discarded += split.Discarded
 		return nil
 	}
+	last := len(report.Bonds) - 1
 	for b := range report.Bonds {
-		if err := pair(b, tt.Right, true); err != nil {
+		side := tt.Right
+		if b == last {
+			side = tt.Left
+		}
+		if err := pair(b, side, true); err != nil {
 			return y, report, err
 		}
 	}
-	for b := len(report.Bonds) - 1; b >= 0; b-- {
+	for b := last - 1; b >= 0; b-- {
 		if err := pair(b, tt.Left, false); err != nil {
 			return y, report, err
 		}
 	}
-	var err error
 	report.Error, err = tt.Distance(x, y)
 	return y, report, err
 }
 
-// balanced shares the norm among the cores.
-func balanced(y tt.Train, balance Balance) (tt.Train, error) {
+// Balanced is y with its norm shared among the cores in that way.
+func Balanced(y tt.Train, balance Balance) (tt.Train, error) {
 	switch balance {
 	case None, "":
 		return y, nil
 	case Scalar:
-		return scalarBalanced(y)
+		return y.EqualNorms(), nil
 	case Sqrt:
 		return y.Symmetric()
 	}
 	return y, fmt.Errorf("dmrg: balance %q is none of %s, %s, %s", balance, None, Scalar, Sqrt)
 }
 
-func scalarBalanced(y tt.Train) (tt.Train, error) {
-	cores := y.Cores()
-	norms := make([]float64, len(cores))
-	var logs float64
-	torch.NoGrad(func() {
-		for k, core := range cores {
-			norms[k] = core.Norm().Item()
-			logs += math.Log(norms[k])
+// withinBudget lowers ranks, which are those of the spectra or less, until the
+// cores have at most budget entries: each time by the singular value that weighs
+// the least, s², for an entry saved.
+func withinBudget(dims, ranks []int64, spectra [][]float64, least, budget int64) ([]int64, error) {
+	ranks = slices.Clone(ranks)
+	at := func(b int) int64 { // rank of bond b, the ends' among them
+		if b < 0 || b == len(ranks) {
+			return 1
 		}
-		mean := math.Exp(logs / float64(len(cores)))
-		for k, core := range cores {
-			cores[k] = core.MulScalar(mean / norms[k])
+		return ranks[b]
+	}
+	for {
+		entries := Entries(dims, ranks)
+		if entries <= budget {
+			return ranks, nil
 		}
-	})
-	return tt.New(cores...)
+		best, lowest := -1, math.Inf(1)
+		for b, rank := range ranks {
+			if rank <= min(least, int64(len(spectra[b]))) {
+				continue
+			}
+			s := spectra[b][rank-1]
+			saved := at(b-1)*dims[b] + dims[b+1]*at(b+1)
+			if weight := s * s / float64(saved); weight < lowest {
+				best, lowest = b, weight
+			}
+		}
+		if best < 0 {
+			return nil, fmt.Errorf("dmrg: budget %d: the train has %d entries at ranks of %d", budget, entries, least)
+		}
+		ranks[best]--
+	}
+}
+
+// Entries is the number of entries of a train of those dimensions and ranks.
+func Entries(dims, ranks []int64) int64 {
+	var n int64
+	left := int64(1)
+	for k, d := range dims {
+		right := int64(1)
+		if k < len(ranks) {
+			right = ranks[k]
+		}
+		n += left * d * right
+		left = right
+	}
+	return n
 }

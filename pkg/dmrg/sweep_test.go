@@ -53,7 +53,7 @@ func TestFullRankSweepsLeaveTheTensor(t *testing.T) {
 	each(t, func(t *testing.T, x tt.Train, mode dmrg.Mode, balance dmrg.Balance) {
 		for _, dtype := range []torch.DType{torch.Float32, torch.Float64} {
 			x := x.To(dtype)
-			y, report, err := dmrg.Sweep(x, mode, tt.Truncation{}, balance)
+			y, report, err := dmrg.Sweep(x, dmrg.Options{Mode: mode, Truncation: tt.Truncation{}, Balance: balance})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -77,7 +77,7 @@ func TestTruncatingSweeps(t *testing.T) {
 		dense := x.Dense()
 		norm := dense.Norm().Item()
 		for _, tr := range []tt.Truncation{{MaxRank: 1}, {MaxRank: 2}, {Cutoff: 0.05}} {
-			y, report, err := dmrg.Sweep(x, mode, tr, balance)
+			y, report, err := dmrg.Sweep(x, dmrg.Options{Mode: mode, Truncation: tr, Balance: balance})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -100,7 +100,7 @@ func TestTruncatingSweeps(t *testing.T) {
 
 func TestBalance(t *testing.T) {
 	each(t, func(t *testing.T, x tt.Train, mode dmrg.Mode, balance dmrg.Balance) {
-		y, _, err := dmrg.Sweep(x, mode, tt.Truncation{MaxRank: 3}, balance)
+		y, _, err := dmrg.Sweep(x, dmrg.Options{Mode: mode, Truncation: tt.Truncation{MaxRank: 3}, Balance: balance})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -149,8 +149,8 @@ func TestCanonicalIsTheBetterOnAverage(t *testing.T) {
 		const trains = 40
 		for range trains {
 			x := random(t, torch.Float64, []int64{13, 4, 3, 13}, []int64{6, 6, 6})
-			_, c, errC := dmrg.Sweep(x, dmrg.Canonical, tt.Truncation{MaxRank: 3}, dmrg.None)
-			_, p, errP := dmrg.Sweep(x, dmrg.Paper, tt.Truncation{MaxRank: 3}, dmrg.None)
+			_, c, errC := dmrg.Sweep(x, dmrg.Options{Mode: dmrg.Canonical, Truncation: tt.Truncation{MaxRank: 3}, Balance: dmrg.None})
+			_, p, errP := dmrg.Sweep(x, dmrg.Options{Mode: dmrg.Paper, Truncation: tt.Truncation{MaxRank: 3}, Balance: dmrg.None})
 			if errC != nil || errP != nil {
 				t.Fatal(errC, errP)
 			}
@@ -160,8 +160,8 @@ func TestCanonicalIsTheBetterOnAverage(t *testing.T) {
 			t.Errorf("the paper's error is %v of the canonical one", ratio)
 		}
 		matrix := random(t, torch.Float64, []int64{9, 8}, []int64{8})
-		_, c, _ := dmrg.Sweep(matrix, dmrg.Canonical, tt.Truncation{MaxRank: 3}, dmrg.None)
-		_, p, _ := dmrg.Sweep(matrix, dmrg.Paper, tt.Truncation{MaxRank: 3}, dmrg.None)
+		_, c, _ := dmrg.Sweep(matrix, dmrg.Options{Mode: dmrg.Canonical, Truncation: tt.Truncation{MaxRank: 3}, Balance: dmrg.None})
+		_, p, _ := dmrg.Sweep(matrix, dmrg.Options{Mode: dmrg.Paper, Truncation: tt.Truncation{MaxRank: 3}, Balance: dmrg.None})
 		if math.Abs(c.Error-p.Error) > 1e-10*c.Norm {
 			t.Errorf("one bond: paper %v, canonical %v", p.Error, c.Error)
 		}
@@ -176,7 +176,7 @@ func TestZeroTensorIsLeftAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, mode := range []dmrg.Mode{dmrg.Canonical, dmrg.Paper} {
-			y, report, err := dmrg.Sweep(x, mode, tt.Truncation{MaxRank: 1}, dmrg.Sqrt)
+			y, report, err := dmrg.Sweep(x, dmrg.Options{Mode: mode, Truncation: tt.Truncation{MaxRank: 1}, Balance: dmrg.Sqrt})
 			if err != nil || !report.Skipped || !slices.Equal(y.Ranks(), []int64{3}) || !y.Cores()[1].Equal(x.Cores()[1]) {
 				t.Errorf("%s: skipped %v, ranks %v, %v", mode, report.Skipped, y.Ranks(), err)
 			}
@@ -199,10 +199,10 @@ func TestSchedule(t *testing.T) {
 func TestWrongWords(t *testing.T) {
 	torchtest.Compute(t, func() {
 		x := random(t, torch.Float32, []int64{3, 4}, []int64{2})
-		if _, _, err := dmrg.Sweep(x, "two-sites", tt.Truncation{}, dmrg.None); err == nil || !strings.Contains(err.Error(), `"two-sites" is neither canonical nor paper`) {
+		if _, _, err := dmrg.Sweep(x, dmrg.Options{Mode: "two-sites", Truncation: tt.Truncation{}, Balance: dmrg.None}); err == nil || !strings.Contains(err.Error(), `"two-sites" is neither canonical nor paper`) {
 			t.Errorf("mode: %v", err)
 		}
-		if _, _, err := dmrg.Sweep(x, dmrg.Paper, tt.Truncation{}, "even"); err == nil || !strings.Contains(err.Error(), `"even" is none of none, scalar, sqrt`) {
+		if _, _, err := dmrg.Sweep(x, dmrg.Options{Mode: dmrg.Paper, Truncation: tt.Truncation{}, Balance: "even"}); err == nil || !strings.Contains(err.Error(), `"even" is none of none, scalar, sqrt`) {
 			t.Errorf("balance: %v", err)
 		}
 	})

@@ -24,7 +24,7 @@ func init() {
 		{Name: "metatt4d", Modes: Modes4D, Summary: "ΔW[l,m] = α G1 G2[l] G3[m] G4; 2Dr + (L+M)r²; arXiv 2506.09105"},
 		{Name: "metatt5d", Modes: Modes5D, Summary: "ΔW[l,m,h] = α G1 G2[l] G3[m] G4[h] G5, the heads' columns side by side; (D + D/H)r + (L+M+H)r²; arXiv 2506.09105"},
 	} {
-		m.PEFTType = "METATT"
+		m.PEFTType, m.Train = "METATT", true
 		m.Count = func(spec adapter.Spec) int64 { return count(m, spec) }
 		m.New = func(spec adapter.Spec) (adapter.Adapter, error) { return newTrain(m, spec) }
 		m.Open = func(s *adapter.Saved, device torch.Device) (adapter.Adapter, error) { return openTrain(m, s, device) }
@@ -91,7 +91,11 @@ func specShape(m adapter.Method, spec adapter.Spec) (shape, error) {
 	if ranks == nil {
 		ranks = slices.Repeat([]int64{int64(spec.Rank)}, len(modes)-1)
 	}
-	return newShape(spec.Architecture, spec.Targets, modes, spec.Tasks, ranks)
+	s, err := newShape(spec.Architecture, spec.Targets, modes, spec.Tasks, ranks)
+	if err != nil {
+		return s, err
+	}
+	return s, s.checkBounds()
 }
 
 // count is Σ r_k n_k r_{k+1} over the cores of a legal spec.
@@ -178,6 +182,36 @@ func (t *train) Parameters() []adapter.Parameter {
 
 // Cores implements [adapter.TensorTrain].
 func (t *train) Cores() []*torch.Tensor { return slices.Clone(t.cores) }
+
+// SetCores implements [adapter.TensorTrain]. A rank may be above its bound, as it
+// is while two neighbouring cores are trained as one.
+func (t *train) SetCores(cores []*torch.Tensor) error {
+	if len(cores) != len(t.cores) {
+		return fmt.Errorf("%s: %d cores, the train has %d", t.method.Name, len(cores), len(t.cores))
+	}
+	ranks := make([]int64, len(t.ranks))
+	left := int64(1)
+	for i, c := range cores {
+		right := int64(1)
+		if i < len(ranks) && len(c.Shape()) == 3 {
+			ranks[i] = c.Size(2)
+			right = ranks[i]
+		}
+		if want := []int64{left, t.size(i), right}; !slices.Equal(c.Shape(), want) || right < 1 {
+			return fmt.Errorf("%s: core %d has shape %v, want %v", t.method.Name, i, c.Shape(), want)
+		}
+		left = right
+	}
+	fresh := make([]*torch.Tensor, len(cores))
+	torch.NoGrad(func() {
+		for i, c := range cores {
+			fresh[i] = c.Detach().ToDType(torch.Float32).To(t.cores[i].Device()).Clone().Contiguous().SetRequiresGrad(true).Keep()
+		}
+	})
+	t.Free()
+	t.cores, t.ranks = fresh, ranks
+	return nil
+}
 
 // Free implements [adapter.Adapter].
 func (t *train) Free() {

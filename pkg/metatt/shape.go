@@ -50,23 +50,33 @@ func newShape(model adapter.Architecture, targets []adapter.Kind, modes, tasks [
 	if s.blocks, err = factored.NewBlocks(model, targets); err != nil {
 		return s, err
 	}
-	sizes := make([]int64, len(modes))
+	for b, rank := range ranks {
+		if rank < 1 {
+			return s, fmt.Errorf("rank %d of bond %d (%s|%s): it is at least 1", rank, b+1, modes[b], modes[b+1])
+		}
+	}
+	return s, nil
+}
+
+// checkBounds is an error for a rank that is too large for a train to need it.
+func (s shape) checkBounds() error {
+	sizes := make([]int64, len(s.modes))
 	for i := range sizes {
 		sizes[i] = s.size(i)
 	}
 	// Of several bonds that are too narrow, the narrowest is named: it decides
 	// which rank all of them can have.
 	worst, limit := -1, int64(math.MaxInt64)
-	for b, rank := range ranks {
-		if bound := tt.Bound(sizes, b); (rank < 1 || rank > bound) && bound < limit {
+	for b, rank := range s.ranks {
+		if bound := tt.Bound(sizes, b); rank > bound && bound < limit {
 			worst, limit = b, bound
 		}
 	}
 	if worst >= 0 {
-		return s, fmt.Errorf("rank %d of bond %d (%s|%s) is not between 1 and %d, its largest legal rank for %s and %d matrices",
-			ranks[worst], worst+1, modes[worst], modes[worst+1], limit, model, s.blocks.Count)
+		return fmt.Errorf("rank %d of bond %d (%s|%s) is not between 1 and %d, its largest legal rank for %s and %d matrices",
+			s.ranks[worst], worst+1, s.modes[worst], s.modes[worst+1], limit, s.model, s.blocks.Count)
 	}
-	return s, nil
+	return nil
 }
 
 // size is the number of indices of mode i.

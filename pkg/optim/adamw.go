@@ -23,7 +23,14 @@ type AdamW struct {
 	parameters []*torch.Tensor
 	first      []*torch.Tensor // m, the mean of the gradient
 	second     []*torch.Tensor // v, the mean of its square
-	steps      int64           // updates so far
+	progress   []Progress
+	scale      []float64 // of the learning rate
+}
+
+// Progress is how far the optimizer is with one parameter.
+type Progress struct {
+	Steps  int64 `json:"steps"`            // updates since its moments were zero
+	Rewarm int64 `json:"rewarm,omitempty"` // updates over which its learning rate rises; 0: none
 }
 
 // NewAdamW starts with zero moments for those fp32 parameters, which stay the
@@ -33,27 +40,39 @@ func NewAdamW(parameters []*torch.Tensor, config AdamWConfig) *AdamW {
 	for _, p := range parameters {
 		o.first = append(o.first, p.ZerosLike().Keep())
 		o.second = append(o.second, p.ZerosLike().Keep())
+		o.scale = append(o.scale, 1)
 	}
+	o.progress = make([]Progress, len(parameters))
 	return o
 }
 
 // Step makes one update with the parameters' gradients, in order, at that
-// learning rate. It runs inside [torch.Do]:
+// learning rate; a parameter whose gradient is nil stays as it is, its moments
+// too. It runs inside [torch.Do]:
 //
 //	θ ← θ (1 - lr λ);  m ← β₁m + (1-β₁)g;  v ← β₂v + (1-β₂)g²
 //	θ ← θ - lr/(1-β₁ᵗ) · m / (√(v/(1-β₂ᵗ)) + ε)
+//
+// with t the parameter's own updates, lr times its scale, and times t/w for the
+// first w of a parameter that is warmed up anew.
 func (o *AdamW) Step(lr float64, gradients []*torch.Tensor) {
 	if len(gradients) != len(o.parameters) {
 		panic(torch.Errorf("adamw", "%d gradients for %d parameters", len(gradients), len(o.parameters)))
 	}
-	o.steps++
-	t := float64(o.steps)
-	correct1 := 1 - math.Pow(o.config.Beta1, t)
-	correct2 := 1 - math.Pow(o.config.Beta2, t)
 	torch.NoGrad(func() {
 		torch.Scoped(func() {
 			for i, p := range o.parameters {
 				g := gradients[i]
+				if g == nil {
+					continue
+				}
+				progress := &o.progress[i]
+				progress.Steps++
+				lr := lr * o.scale[i]
+				if progress.Steps < progress.Rewarm {
+					lr *= float64(progress.Steps) / float64(progress.Rewarm)
+				}
+				correct1, correct2 := o.weights(progress.Steps)
 				if decay := lr * o.config.WeightDecay; decay != 0 {
 					p.MulScalarInPlace(1 - decay)
 				}
@@ -66,17 +85,30 @@ func (o *AdamW) Step(lr float64, gradients []*torch.Tensor) {
 	})
 }
 
-// Steps is the number of updates so far.
-func (o *AdamW) Steps() int64 { return o.steps }
+// weights is 1-β₁ᵗ and 1-β₂ᵗ.
+func (o *AdamW) weights(steps int64) (first, second float64) {
+	t := float64(steps)
+	return 1 - math.Pow(o.config.Beta1, t), 1 - math.Pow(o.config.Beta2, t)
+}
+
+// Weights is what the moments of parameter i have gathered: 1-β₁ᵗ and 1-β₂ᵗ of a
+// mean that began at zero.
+func (o *AdamW) Weights(i int) (first, second float64) { return o.weights(o.progress[i].Steps) }
+
+// Scale multiplies the learning rate of parameter i from now on.
+func (o *AdamW) Scale(i int, factor float64) { o.scale[i] = factor }
+
+// Progress is how far the optimizer is with each parameter.
+func (o *AdamW) Progress() []Progress { return slices.Clone(o.progress) }
 
 // Moments are m and v of parameter i, not copies.
 func (o *AdamW) Moments(i int) (first, second *torch.Tensor) { return o.first[i], o.second[i] }
 
-// Restore continues after steps updates; the moments are copied in. It runs
-// inside [torch.Do].
-func (o *AdamW) Restore(steps int64, first, second []*torch.Tensor) error {
-	if len(first) != len(o.first) || len(second) != len(o.second) {
-		return fmt.Errorf("optimizer state: moments of %d parameters, there are %d", len(first), len(o.first))
+// Restore continues from there; the moments are copied in. It runs inside
+// [torch.Do].
+func (o *AdamW) Restore(progress []Progress, first, second []*torch.Tensor) error {
+	if len(progress) != len(o.first) || len(first) != len(o.first) || len(second) != len(o.second) {
+		return fmt.Errorf("optimizer state: of %d parameters with moments of %d, there are %d", len(progress), len(first), len(o.first))
 	}
 	for i := range o.first {
 		for _, t := range []*torch.Tensor{first[i], second[i]} {
@@ -85,7 +117,7 @@ func (o *AdamW) Restore(steps int64, first, second []*torch.Tensor) error {
 			}
 		}
 	}
-	o.steps = steps
+	copy(o.progress, progress)
 	for i := range o.first {
 		o.first[i].CopyFrom(first[i])
 		o.second[i].CopyFrom(second[i])
@@ -103,6 +135,21 @@ func (o *AdamW) Shrink(i int, parameter *torch.Tensor, dim int, keep []int64) {
 		moments[i] = kept
 	}
 	o.parameters[i] = parameter
+}
+
+// Replace puts another tensor in the place of parameter i. Its moments are copies
+// of first and second and its updates go on, or where these are nil zeros, and
+// its learning rate rises over rewarm updates. It runs inside [torch.Do].
+func (o *AdamW) Replace(i int, parameter, first, second *torch.Tensor, rewarm int64) {
+	if first == nil {
+		first, second = parameter.Detach().ZerosLike(), parameter.Detach().ZerosLike()
+		o.progress[i] = Progress{Rewarm: rewarm}
+	}
+	first, second = first.Clone().Keep(), second.Clone().Keep() // they may be the old ones
+	o.first[i].Free()
+	o.second[i].Free()
+	o.first[i], o.second[i] = first, second
+	o.parameters[i], o.scale[i] = parameter, 1
 }
 
 // Free releases the moments.

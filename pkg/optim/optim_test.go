@@ -43,7 +43,7 @@ func TestAdamWFollowsItsEquations(t *testing.T) {
 			if step == 12 { // a restored optimizer goes on with the same numbers
 				m, v := o.Moments(0)
 				other := optim.NewAdamW([]*torch.Tensor{p}, config)
-				if err := other.Restore(o.Steps(), []*torch.Tensor{m}, []*torch.Tensor{v}); err != nil {
+				if err := other.Restore(o.Progress(), []*torch.Tensor{m}, []*torch.Tensor{v}); err != nil {
 					return err
 				}
 				o.Free()
@@ -66,10 +66,10 @@ func TestRestoreChecksShapes(t *testing.T) {
 		o := optim.NewAdamW([]*torch.Tensor{torch.Zeros(torch.Float32, torch.CPU, 2, 3)}, optim.AdamWConfig{})
 		defer o.Free()
 		wrong := []*torch.Tensor{torch.Zeros(torch.Float32, torch.CPU, 3, 2)}
-		if o.Restore(1, wrong, wrong) == nil {
+		if o.Restore([]optim.Progress{{Steps: 1}}, wrong, wrong) == nil {
 			t.Error("moments of another shape were taken")
 		}
-		if o.Restore(1, nil, nil) == nil {
+		if o.Restore(nil, nil, nil) == nil {
 			t.Error("missing moments were taken")
 		}
 		return nil

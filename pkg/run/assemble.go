@@ -33,6 +33,7 @@ type assembly struct {
 	trainSet *data.Set
 	devSet   *data.Set
 	options  train.Options
+	ranks    *train.Ranks
 }
 
 var dtypes = map[string]torch.DType{"fp32": torch.Float32, "bf16": torch.BFloat16}
@@ -323,7 +324,8 @@ func (a *assembly) plan() error {
 		AdamW:    optim.AdamWConfig{Beta1: c.Beta1, Beta2: c.Beta2, Eps: c.Eps, WeightDecay: c.WeightDecay},
 		ClipNorm: c.ClipNorm, CheckpointEvery: every, KeepCheckpoints: c.KeepCheckpoints, BestMetric: best,
 	}
-	return nil
+	a.ranks, err = a.rankPlan(perEpoch, steps)
+	return err
 }
 
 // saveAdapter writes adapter and head, as they are, into a folder.

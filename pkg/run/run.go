@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -64,6 +65,7 @@ type Summary struct {
 	Task             string       `json:"task"`
 	Method           string       `json:"method"`
 	Rank             int          `json:"rank,omitempty"`
+	Ranks            []int64      `json:"ranks,omitempty"` // of the bonds, of a run that adapted them
 	Seed             int          `json:"seed"`
 	Steps            int          `json:"steps"`
 	Epochs           int          `json:"epochs"`
@@ -206,7 +208,7 @@ func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoi
 	result, err := train.Run(ctx, train.Setup{
 		Model: a.model, Adapter: a.adapter, Train: a.trainSet, Dev: a.devSet,
 		Dir: dir, Resume: resume, DType: a.dtype, Device: a.device,
-		Options: a.options, Observer: a.observer, SaveAdapter: a.saveAdapter,
+		Options: a.options, Ranks: a.ranks, Observer: a.observer, SaveAdapter: a.saveAdapter,
 	})
 	interrupted := errors.Is(err, train.ErrInterrupted)
 	if err != nil && !interrupted {
@@ -223,6 +225,10 @@ func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoi
 	}
 	if a.ranked() {
 		s.Rank = c.Adapter.Rank
+	}
+	if a.ranks != nil {
+		s.Ranks = a.adapter.Config().Ranks
+		s.Rank = int(slices.Max(s.Ranks))
 	}
 	if saved := writeJSON(filepath.Join(dir, summaryFile), s); saved != nil {
 		return nil, saved

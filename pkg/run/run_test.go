@@ -26,6 +26,7 @@ type silent struct{ step func(train.StepInfo) }
 func (silent) Begin(train.BeginInfo) {}
 func (silent) Eval(train.EvalInfo)   {}
 func (silent) Checkpoint(string)     {}
+func (silent) Sweep(train.SweepInfo) {}
 func (silent) Note(string)           {}
 func (s silent) Step(info train.StepInfo) {
 	if s.step != nil {

@@ -36,6 +36,10 @@ type state struct {
 	TimingsBytes int64   `json:"timings_bytes"`
 	Seconds      float64 `json:"seconds"` // of training so far
 	Best         *Best   `json:"best,omitempty"`
+	// Sweeps is how many of the plan's events are done; Optimizer how far the
+	// optimizer is with each parameter.
+	Sweeps    int              `json:"sweeps,omitempty"`
+	Optimizer []optim.Progress `json:"optimizer"`
 }
 
 // Checkpoint is a saved state of a run.
@@ -60,7 +64,7 @@ func LatestCheckpoint(dir string) (*Checkpoint, error) {
 	if err := json.Unmarshal(text, &c.state); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if c.state.Step < 0 || c.state.MetricsBytes < 0 || c.state.TimingsBytes < 0 {
+	if c.state.Step < 0 || c.state.MetricsBytes < 0 || c.state.TimingsBytes < 0 || c.state.Sweeps < 0 {
 		return nil, fmt.Errorf("%s: a negative count", path)
 	}
 	return c, nil
@@ -89,7 +93,7 @@ func (t *trainer) save() (err error) {
 		return err
 	}
 	t.state.MetricsBytes, t.state.TimingsBytes = t.metrics.size, t.timings.size
-	t.state.Seconds = t.seconds()
+	t.state.Seconds, t.state.Optimizer = t.seconds(), t.optimizer.Progress()
 	parent := filepath.Join(t.Dir, checkpointsFolder)
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return err
@@ -205,5 +209,5 @@ func loadOptimizer(c *Checkpoint, o *optim.AdamW, parameters, progress []adapter
 		}
 		p.Tensor.CopyFrom(saved)
 	}
-	return o.Restore(int64(c.state.Step), moments[0], moments[1])
+	return o.Restore(c.state.Optimizer, moments[0], moments[1])
 }

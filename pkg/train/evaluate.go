@@ -62,7 +62,7 @@ func (t *trainer) evaluate(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := t.metrics.append(evalEvent{"eval", step, epoch, metrics, isBest}); err != nil {
+	if err := t.metrics.append(evalEvent{"eval", step, epoch, metrics, isBest, t.ranks()}); err != nil {
 		return err
 	}
 	timing := timingEvent{Event: "epoch", Step: step, Seconds: t.lap.seconds, EvalSeconds: seconds}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/metatt/metatt/pkg/data"
+	"github.com/metatt/metatt/pkg/dmrg"
 )
 
 // Files of a run directory that training writes.
@@ -31,6 +32,27 @@ type evalEvent struct {
 	Epoch   int          `json:"epoch"`
 	Metrics data.Metrics `json:"metrics"`
 	Best    bool         `json:"best"`
+	Ranks   []int64      `json:"ranks,omitempty"` // of a run that adapts them
+}
+
+// sweepEvent is one sweep, or of a two-site sweep the split of one pair.
+type sweepEvent struct {
+	Event      string    `json:"event"`
+	Step       int       `json:"step"`
+	Epoch      int       `json:"epoch"`
+	Sweep      int       `json:"sweep"` // from 1
+	Mode       dmrg.Mode `json:"mode"`
+	Pair       *int      `json:"pair,omitempty"` // that was split, from 0
+	Ranks      []int64   `json:"ranks"`          // afterwards
+	Parameters int64     `json:"parameters"`     // of the adapter, afterwards
+	dmrg.Report
+}
+
+type sweepTiming struct {
+	Event   string  `json:"event"`
+	Step    int     `json:"step"`
+	Sweep   int     `json:"sweep"`
+	Seconds float64 `json:"seconds"`
 }
 
 type timingEvent struct {

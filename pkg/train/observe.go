@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/metatt/metatt/pkg/data"
+	"github.com/metatt/metatt/pkg/dmrg"
 )
 
 // Observer is told what happens in a run, on the goroutine that trains.
@@ -11,6 +12,7 @@ type Observer interface {
 	Begin(BeginInfo)
 	Step(StepInfo)
 	Eval(EvalInfo)
+	Sweep(SweepInfo)
 	Checkpoint(path string)
 }
 
@@ -37,4 +39,16 @@ type EvalInfo struct {
 	Metrics     data.Metrics
 	Seconds     float64
 	IsBest      bool
+}
+
+// SweepInfo is a sweep over the bonds of the adapter's train, or of a two-site
+// sweep the step from one pair to the next.
+type SweepInfo struct {
+	dmrg.Event
+	Step, Epoch int
+	Mode        dmrg.Mode
+	Report      dmrg.Report
+	Ranks       []int64 // afterwards
+	Parameters  int64   // of the adapter, afterwards
+	Seconds     float64
 }

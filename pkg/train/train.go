@@ -39,6 +39,7 @@ type Setup struct {
 	DType      torch.DType // of the backbone
 	Device     torch.Device
 	Options    Options
+	Ranks      *Ranks // nil: they stay as they are
 	Observer   Observer
 	// SaveAdapter writes adapter and head, as they are, as an adapter folder.
 	SaveAdapter func(dir string) error
@@ -106,6 +107,8 @@ type trainer struct {
 	Setup
 	parameters []adapter.Parameter // adapter's and head's
 	leaves     []*torch.Tensor     // what gradients are taken of, in their order
+	active     []bool              // which of them are trained now
+	sweeper    *sweeper            // nil: ranks stay as they are
 	optimizer  *optim.AdamW
 	metrics    *journal
 	timings    *journal
@@ -127,6 +130,10 @@ type lap struct {
 
 func newTrainer(s Setup) (*trainer, error) {
 	t := &trainer{Setup: s, perEpoch: StepsPerEpoch(s.Train.Len(), s.Options.BatchSize), began: time.Now()}
+	var err error
+	if t.sweeper, err = newSweeper(s); err != nil {
+		return nil, err
+	}
 	t.list()
 	masters := make([]*torch.Tensor, len(t.parameters))
 	for i, p := range t.parameters {
@@ -135,12 +142,16 @@ func newTrainer(s Setup) (*trainer, error) {
 	t.optimizer = optim.NewAdamW(masters, s.Options.AdamW)
 	if s.Resume != nil {
 		t.state = s.Resume.state
+		if t.sweeper != nil && t.state.Sweeps > len(t.sweeper.events) {
+			t.optimizer.Free()
+			return nil, fmt.Errorf("%s: %d sweeps are done, the run has %d", s.Resume.Dir, t.state.Sweeps, len(t.sweeper.events))
+		}
 		if err := loadOptimizer(s.Resume, t.optimizer, t.parameters, adapter.Progress(s.Adapter)); err != nil {
 			t.optimizer.Free()
 			return nil, err
 		}
 	}
-	var err error
+	t.activate()
 	if t.metrics, t.timings, err = openJournals(s.Dir, t.state); err != nil {
 		t.optimizer.Free()
 		return nil, err
@@ -161,6 +172,29 @@ func (t *trainer) list() {
 	}
 }
 
+// gradients are those of the leaves that are trained now, clipped together, in
+// fp32; nil for the others.
+func (t *trainer) gradients(objective *torch.Tensor) []*torch.Tensor {
+	var trained []*torch.Tensor
+	for i, leaf := range t.leaves {
+		if t.active[i] {
+			trained = append(trained, leaf)
+		}
+	}
+	found := torch.Gradients(objective, trained)
+	for i, g := range found {
+		found[i] = g.ToDType(torch.Float32) // of a bf16 backbone that is trained
+	}
+	optim.Clip(found, t.Options.ClipNorm)
+	all := make([]*torch.Tensor, len(t.leaves))
+	for i := range all {
+		if t.active[i] {
+			all[i], found = found[0], found[1:]
+		}
+	}
+	return all
+}
+
 // adaptRanks lets an adapter whose ranks fall do so, and the optimizer follow.
 func (t *trainer) adaptRanks(step int, gradients []*torch.Tensor) {
 	r, ok := t.Adapter.(adapter.RankAdapter)
@@ -172,6 +206,7 @@ func (t *trainer) adaptRanks(step int, gradients []*torch.Tensor) {
 		return
 	}
 	t.list()
+	t.activate()
 	for _, s := range shrunk {
 		t.optimizer.Shrink(s.Parameter, t.parameters[s.Parameter].Tensor, s.Dim, s.Keep)
 	}
@@ -201,7 +236,7 @@ func (t *trainer) run(ctx context.Context) error {
 		}
 		first := batch * t.Options.BatchSize
 		indices := order[first:min(first+t.Options.BatchSize, len(order))]
-		if err := t.step(step, t.Train.Batch(indices)); err != nil {
+		if err := t.step(step, t.Train.Batch(t.heldOut(indices))); err != nil {
 			return err
 		}
 	}
@@ -227,11 +262,8 @@ func (t *trainer) step(step int, batch data.Batch) error {
 		if math.IsNaN(loss) || math.IsInf(loss, 0) {
 			return
 		}
-		gradients := torch.Gradients(objective, t.leaves)
-		for i, g := range gradients {
-			gradients[i] = g.ToDType(torch.Float32) // of a bf16 backbone that is trained
-		}
-		optim.Clip(gradients, t.Options.ClipNorm)
+		gradients := t.gradients(objective)
+		t.scalePair(step)
 		t.optimizer.Step(lr, gradients)
 		if b, ok := t.Adapter.(adapter.BackboneTrainer); ok {
 			b.Publish()
@@ -259,10 +291,13 @@ func (t *trainer) loss(logits *torch.Tensor, batch data.Batch) *torch.Tensor {
 	return logits.CrossEntropy(torch.FromSlice(batch.Labels).To(t.Device))
 }
 
-// afterStep does what is due after the steps done so far: evaluation at the end
-// of an epoch and of the run, checkpoints. Interrupted, it saves and says so.
+// afterStep does what is due after the steps done so far: sweeps, evaluation at
+// the end of an epoch and of the run, checkpoints. Interrupted, it saves and says so.
 func (t *trainer) afterStep(ctx context.Context) error {
 	step := t.state.Step
+	if err := t.adaptCores(); err != nil {
+		return err
+	}
 	epochEnd := step > 0 && (step%t.perEpoch == 0 || step == t.Options.Steps)
 	if epochEnd && !t.state.Evaluated {
 		if err := t.evaluate(ctx); err != nil && !errors.Is(err, ErrInterrupted) {

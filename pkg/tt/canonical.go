@@ -13,16 +13,32 @@ func (t Train) Canonical(center int) Train {
 	center = max(0, min(center, t.Len()-1))
 	out := t
 	torch.NoGrad(func() {
-		for b := range center {
+		for b := t.left; b < center; b++ {
 			q, r := leftQR(out.cores[b])
-			out = out.at(b, q, timesLeft(r, out.cores[b+1]), func() (x, y *torch.Tensor) { return pseudoInverse(r), r })
+			out = out.at(b, q, timesLeft(r, out.cores[b+1]), func() (x, y *torch.Tensor) { return pseudoInverse(r), r }).leftIsometry(b)
 		}
-		for b := t.Len() - 2; b >= center; b-- {
+		for b := t.Len() - 2 - out.right; b >= center; b-- {
 			l, q := rightLQ(out.cores[b+1])
-			out = out.at(b, timesRight(out.cores[b], l), q, func() (x, y *torch.Tensor) { return l, pseudoInverse(l) })
+			out = out.at(b, timesRight(out.cores[b], l), q, func() (x, y *torch.Tensor) { return l, pseudoInverse(l) }).rightIsometry(b + 1)
 		}
 	})
 	return out
+}
+
+// leftIsometry is t of which core k is known to be an isometry from the left.
+func (t Train) leftIsometry(k int) Train {
+	if t.left == k {
+		t.left = k + 1
+	}
+	return t
+}
+
+// rightIsometry is t of which core k is known to be an isometry from the right.
+func (t Train) rightIsometry(k int) Train {
+	if t.Len()-1-t.right == k {
+		t.right++
+	}
+	return t
 }
 
 // leftQR is a core (l, n, r) as q (l, n, k), an isometry from the left, times
@@ -71,4 +87,13 @@ func decompose(m *torch.Tensor) (u *torch.Tensor, s []float64, v *torch.Tensor) 
 	flip := torch.FromSlice(signs)
 	back := func(x *torch.Tensor) *torch.Tensor { return x.Mul(flip).ToDType(m.DType()).To(m.Device()) }
 	return back(u64), s, back(v64)
+}
+
+// RightVectors is the right singular vectors of m (rows, columns) by falling
+// singular value, (columns, min(rows, columns)), the signs as all decompositions
+// here have them.
+func RightVectors(m *torch.Tensor) *torch.Tensor {
+	var v *torch.Tensor
+	torch.NoGrad(func() { _, _, v = decompose(m) })
+	return v
 }

@@ -23,7 +23,8 @@ func (t Train) Tracked() Train {
 		eye := torch.Eye(torch.Float64, torch.CPU, r, r)
 		gauges[b] = Gauge{eye, eye}
 	}
-	return Train{t.cores, gauges}
+	t.gauges = gauges
+	return t
 }
 
 // Gauges is what was done to a tracked train at each bond: core k is now
@@ -111,4 +112,30 @@ func (t Train) EqualNorms() Train {
 		}
 	})
 	return out
+}
+
+// Widened is t with more components at bond b: columns (r_b, n_b, k) behind those
+// of core b, and rows (k, n_{b+1}, r_{b+2}) behind those of core b+1. The tensor
+// stays what it is where either are zeros. To the gauges of a tracked train the
+// new components come from nothing.
+func (t Train) Widened(b int, columns, rows *torch.Tensor) (Train, error) {
+	if b < 0 || b >= t.Len()-1 {
+		return Train{}, fmt.Errorf("tensor train of %d cores has no bond %d", t.Len(), b)
+	}
+	left, right := t.cores[b], t.cores[b+1]
+	if c := columns.Shape(); len(c) != 3 || c[0] != left.Size(0) || c[1] != left.Size(1) {
+		return Train{}, fmt.Errorf("bond %d: columns of shape %v for a core of shape %v", b, c, left.Shape())
+	}
+	r, k := left.Size(2), columns.Size(2)
+	if c := rows.Shape(); len(c) != 3 || c[0] != k || c[1] != right.Size(1) || c[2] != right.Size(2) {
+		return Train{}, fmt.Errorf("bond %d: %d rows of shape %v for a core of shape %v", b, k, c, right.Shape())
+	}
+	var wider Train
+	torch.NoGrad(func() {
+		wider = t.at(b, torch.Cat(2, left, columns), torch.Cat(0, right, rows), func() (x, y *torch.Tensor) {
+			x = torch.Eye(torch.Float64, torch.CPU, r, r+k)
+			return x, x.T()
+		})
+	})
+	return wider, nil
 }

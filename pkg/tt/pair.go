@@ -39,8 +39,15 @@ func (t Train) SplitPair(b int, tr Truncation, side Side) (Train, Split, error) 
 	var out Train
 	var split Split
 	torch.NoGrad(func() {
-		q, r := leftQR(t.cores[b])
-		l, p := rightLQ(t.cores[b+1])
+		q, p := t.cores[b], t.cores[b+1]
+		eye := torch.Eye(q.DType(), q.Device(), q.Size(2), q.Size(2))
+		r, l := eye, eye
+		if b >= t.left {
+			q, r = leftQR(q)
+		}
+		if b+1 < t.Len()-t.right {
+			l, p = rightLQ(p)
+		}
 		u, s, v := decompose(r.MatMul(l))
 		var total float64
 		for _, value := range s {
@@ -67,6 +74,11 @@ func (t Train) SplitPair(b int, tr Truncation, side Side) (Train, Split, error) 
 			}
 			return scaleColumns(x, inverses(s)), y
 		})
+		if side == Left {
+			out = out.rightIsometry(b + 1)
+		} else {
+			out = out.leftIsometry(b)
+		}
 	})
 	for _, value := range split.Spectrum {
 		if math.IsNaN(value) || math.IsInf(value, 0) {
@@ -105,7 +117,7 @@ func (t Train) Symmetric() (Train, error) {
 			us := scaleColumns(u, s)
 			out = out.at(b, timesRight(out.cores[b], us), timesLeft(v.T(), p), func() (x, y *torch.Tensor) {
 				return us, scaleColumns(exact(u), inverses(s)).T()
-			})
+			}).rightIsometry(b + 1)
 			roots[b] = make([]float64, len(s))
 			for i, value := range s {
 				roots[b][i] = math.Sqrt(max(value, precision*s[0]))

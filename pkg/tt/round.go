@@ -35,6 +35,10 @@ func (tr Truncation) Check() error {
 	return nil
 }
 
+// Keep is how many of a bond's falling singular values stay, Error aside, which
+// needs the norm of the tensor.
+func (tr Truncation) Keep(s []float64) int64 { return int64(tr.keep(s, 0)) }
+
 // keep is how many of a bond's falling singular values stay. discard is the
 // weight Σ s² that Error lets this bond drop.
 func (tr Truncation) keep(s []float64, discard float64) int {
@@ -78,26 +82,15 @@ type Report struct {
 // they are within √(d−1) of the best train of these ranks. The result is left
 // canonical.
 func (t Train) Round(tr Truncation) (Train, Report, error) {
-	return t.round(slices.Repeat([]Truncation{tr}, max(1, t.Len()-1)))
+	return t.RoundEach(slices.Repeat([]Truncation{tr}, t.Len()-1))
 }
 
-// RoundTo is [Train.Round] to a rank for each bond, as far as it has that many.
-func (t Train) RoundTo(ranks []int64) (Train, Report, error) {
-	if len(ranks) != t.Len()-1 {
-		return Train{}, Report{}, fmt.Errorf("truncation: %d ranks, the train has %d bonds", len(ranks), t.Len()-1)
+// RoundEach is [Train.Round] with a truncation for each bond. An Error is still
+// that of all bonds together.
+func (t Train) RoundEach(limits []Truncation) (Train, Report, error) {
+	if len(limits) != t.Len()-1 {
+		return Train{}, Report{}, fmt.Errorf("%d truncations, the train has %d bonds", len(limits), t.Len()-1)
 	}
-	limits := make([]Truncation, max(1, len(ranks)))
-	for b, rank := range ranks {
-		if rank < 1 {
-			return Train{}, Report{}, fmt.Errorf("truncation: rank %d of bond %d", rank, b)
-		}
-		limits[b] = Truncation{MaxRank: rank}
-	}
-	return t.round(limits)
-}
-
-// round truncates each bond in its own way.
-func (t Train) round(limits []Truncation) (Train, Report, error) {
 	for _, tr := range limits {
 		if err := tr.Check(); err != nil {
 			return Train{}, Report{}, err
@@ -127,7 +120,7 @@ func (t Train) round(limits []Truncation) (Train, Report, error) {
 			sv := scaleColumns(v, s).T() // = uᵀ r
 			out = out.at(b, timesRight(q, u), timesLeft(sv, out.cores[b+1]), func() (x, y *torch.Tensor) {
 				return scaleColumns(exact(v), inverses(s)), sv
-			})
+			}).leftIsometry(b)
 		}
 	})
 	report.Error = math.Sqrt(discarded)

@@ -23,6 +23,9 @@ import (
 type Train struct {
 	cores  []*torch.Tensor
 	gauges []Gauge // of a tracked train, by bond
+	// The first left cores are known to be isometries from the left, the last
+	// right ones from the right: work that need not be done again.
+	left, right int
 }
 
 // New makes a train of cores, which stay their owner's. They must fit together,
@@ -127,7 +130,7 @@ func (t Train) mapped(f func(*torch.Tensor) *torch.Tensor) Train {
 func (t Train) with(k int, cores ...*torch.Tensor) Train {
 	changed := slices.Clone(t.cores)
 	copy(changed[k:], cores)
-	return Train{changed, t.gauges}
+	return Train{changed, t.gauges, min(t.left, k), min(t.right, len(changed)-k-len(cores))}
 }
 
 // Scale is factor · X, the factor in the first core.
@@ -199,8 +202,8 @@ func Inner(a, b Train) (float64, error) {
 // Norm is ‖X‖, the Frobenius norm, through QR decompositions: unlike √⟨X, X⟩ it
 // keeps its relative accuracy when terms of X cancel.
 func (t Train) Norm() float64 {
-	last := t.Canonical(t.Len() - 1).cores[t.Len()-1]
-	return last.Norm().Item()
+	center := min(t.left, t.Len()-1)
+	return t.Canonical(center).cores[center].Norm().Item()
 }
 
 // Distance is ‖a − b‖, from inner products, or where those cancel, of trains that

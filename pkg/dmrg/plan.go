@@ -1,0 +1,140 @@
+package dmrg
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/metatt/metatt/pkg/torch"
+	"github.com/metatt/metatt/pkg/tt"
+)
+
+// Train is a tensor train, for those who have one to adapt and no other use for
+// its algebra.
+type Train = tt.Train
+
+// NewTrain makes a train of cores (r, n, r'), which stay their owner's.
+func NewTrain(cores []*torch.Tensor) (Train, error) { return tt.New(cores...) }
+
+// Plan is when a run adapts ranks, and how.
+type Plan struct {
+	Mode     Mode
+	At       []int // steps after which a sweep begins, rising; 0 is before the first
+	Schedule Schedule
+	Budget   int64   // entries of all cores after a sweep; 0: no limit
+	Balance  Balance // after all truncation
+	Moments  Moments
+	Rewarm   int     // steps over which the learning rate of cores without moments rises
+	Tol      float64 // rise of the probe loss at which a cut is undone; 0: not looked at
+
+	// Of TwoSite: the steps of each pair, the length of a step of ΔW/α at the
+	// peak of the learning rate, and whether the first sweep goes left.
+	PairSteps  int
+	PairLength float64
+	FromRight  bool
+
+	Grow int64 // of Enrich: components added to each bond by all sweeps but the last
+}
+
+// Event is what is due after a step.
+type Event struct {
+	Step  int
+	Sweep int // from 0
+	// Of TwoSite: the pair that is split, and the one that is opened then; -1:
+	// none.
+	Close, Open int
+	Last        bool // of all
+}
+
+// Check says what is wrong with a plan for a train of so many bonds and a run of
+// so many steps, if anything is.
+func (p Plan) Check(bonds, steps int) error {
+	if !slices.Contains([]Mode{Canonical, Paper, TwoSite, Enrich, Restart}, p.Mode) {
+		return fmt.Errorf("mode %q is none of %s, %s, %s, %s, %s", p.Mode, Canonical, Paper, TwoSite, Enrich, Restart)
+	}
+	if len(p.At) == 0 {
+		return fmt.Errorf("at: no sweep is due in %d steps", steps)
+	}
+	length := 0
+	if p.Mode == TwoSite {
+		if p.PairSteps < 1 || !(p.PairLength > 0) {
+			return fmt.Errorf("pair_steps %d of length %g: both are above 0", p.PairSteps, p.PairLength)
+		}
+		length = bonds * p.PairSteps
+	}
+	for i, at := range p.At {
+		if at < 0 || i > 0 && at < p.At[i-1]+max(1, length) {
+			return fmt.Errorf("at: a sweep after step %d cannot follow one after step %d that takes %d steps", at, p.At[max(0, i-1)], length)
+		}
+		if at+length > steps {
+			return fmt.Errorf("at: the sweep after step %d would end after step %d; the run has %d", at, at+length, steps)
+		}
+		if _, err := p.Schedule.Truncation(i); err != nil {
+			return err
+		}
+	}
+	if p.Mode == Enrich && p.Grow < 1 {
+		return fmt.Errorf("grow %d: mode %s adds a component or more", p.Grow, Enrich)
+	}
+	if p.Mode == Enrich && p.Balance == Sqrt {
+		return fmt.Errorf("balance %s: a component without weight has no root to share; %s or %s goes with mode %s", Sqrt, None, Scalar, Enrich)
+	}
+	return nil
+}
+
+// Events is all that is due, by step. bonds is d-1.
+func (p Plan) Events(bonds int) []Event {
+	var events []Event
+	for s, at := range p.At {
+		if p.Mode != TwoSite {
+			events = append(events, Event{Step: at, Sweep: s, Close: -1, Open: -1})
+			continue
+		}
+		pair := func(i int) int {
+			switch {
+			case i < 0 || i == bonds:
+				return -1
+			case (s%2 == 1) != p.FromRight: // back, on every second sweep
+				return bonds - 1 - i
+			}
+			return i
+		}
+		for i := range bonds + 1 {
+			events = append(events, Event{Step: at + i*p.PairSteps, Sweep: s, Close: pair(i - 1), Open: pair(i)})
+		}
+	}
+	if len(events) > 0 {
+		events[len(events)-1].Last = true
+	}
+	return events
+}
+
+// Side is where the singular values of a pair go that is split: to the pair that
+// is opened next, or stays behind at the end of a sweep.
+func (e Event) Side() tt.Side {
+	if e.Open > e.Close || e.Open < 0 && e.Close > 0 {
+		return tt.Right
+	}
+	return tt.Left
+}
+
+// PairRate is what a pair of so many entries multiplies its learning rate with at
+// one of its steps, from 0: Adam moves every entry by about the rate, so that this
+// makes a step of ΔW/α of PairLength, peak being the largest learning rate of the
+// run. It rises over the first tenth of the pair's steps and falls to 0 at their
+// end: Adam's noise is not to be split into components.
+func (p Plan) PairRate(step int, entries int64, peak float64) float64 {
+	warm := max(1, p.PairSteps/10)
+	shape := min(float64(step+1)/float64(warm), float64(p.PairSteps-step)/float64(max(1, p.PairSteps-warm)))
+	return p.PairLength * min(1, shape) / math.Sqrt(float64(entries)) / peak
+}
+
+// Sweep is the options of sweep s of a plan.
+func (p Plan) Sweep(s int) (Options, error) {
+	tr, err := p.Schedule.Truncation(s)
+	o := Options{Mode: p.Mode, Truncation: tr, Budget: p.Budget, Balance: p.Balance, Tol: p.Tol}
+	if p.Mode == Enrich {
+		o.Mode, o.Balance = Canonical, None
+	}
+	return o, err
+}

@@ -1,0 +1,85 @@
+package dmrg
+
+import (
+	"github.com/metatt/metatt/pkg/torch"
+	"github.com/metatt/metatt/pkg/tt"
+)
+
+// Moments is what becomes of Adam's moments of the cores in a sweep.
+type Moments string
+
+const (
+	// Reset begins them anew, their step count too.
+	Reset Moments = "reset"
+	// Transport takes them along ([Transported]).
+	Transport Moments = "transport"
+)
+
+// Moment is Adam's estimates of a core's gradient, both (r, n, r'): without
+// correction for their start at zero, the weights that they have gathered so far
+// being Weight1 = 1 − β₁ᵗ and Weight2 = 1 − β₂ᵗ.
+type Moment struct {
+	First, Second    *torch.Tensor // m and v
+	Weight1, Weight2 float64
+}
+
+// Transported is the moments of the cores that gauges have made of others. For
+// G'_k = Y_{k-1} G_k X_k the gradient goes the other way,
+//
+//	∂L/∂G' = X_{k-1}ᵀ ∂L/∂G Y_kᵀ
+//
+// and so does its mean, m. Its variance, v less m² once both are corrected, goes
+// with squared entries as that of independent numbers would:
+//
+//	v' = (X∘X)ᵀ max(v − m², 0) (Y∘Y)ᵀ + m'²
+//
+// Of components that are new, the last bonds[b].Added of bond b (bonds may be
+// nil), m is 0 and v the mean of the core's others: a zero there would make
+// Adam's first step as large as it can be. It runs inside [torch.Do].
+func Transported(gauges []tt.Gauge, moments []Moment, bonds []Bond) []Moment {
+	out := make([]Moment, len(moments))
+	torch.NoGrad(func() {
+		for k, m := range moments {
+			through := func(t *torch.Tensor, squared bool) *torch.Tensor {
+				factor := func(g *torch.Tensor) *torch.Tensor {
+					g = g.ToDType(t.DType()).To(t.Device())
+					if squared {
+						g = g.Square()
+					}
+					return g
+				}
+				if k > 0 {
+					x := factor(gauges[k-1].X).T() // (r', r)
+					t = x.MatMul(t.Reshape(t.Size(0), -1)).Reshape(x.Size(0), t.Size(1), t.Size(2))
+				}
+				if k < len(gauges) {
+					y := factor(gauges[k].Y).T() // (r, r')
+					t = t.Reshape(-1, t.Size(2)).MatMul(y).Reshape(t.Size(0), t.Size(1), y.Size(1))
+				}
+				return t
+			}
+			mean := m.First.MulScalar(1 / m.Weight1)
+			variance := m.Second.MulScalar(1 / m.Weight2).Sub(mean.Square()).ReLU()
+			first := through(m.First, false)
+			second := through(variance, true).Add(first.MulScalar(1 / m.Weight1).Square()).MulScalar(m.Weight2)
+			if bonds != nil && k > 0 {
+				second = fillNew(second, 0, bonds[k-1].Added)
+			}
+			if bonds != nil && k < len(bonds) {
+				second = fillNew(second, 2, bonds[k].Added)
+			}
+			out[k] = Moment{first, second, m.Weight1, m.Weight2}
+		}
+	})
+	return out
+}
+
+// fillNew is t with the mean of the other slices in the last n along dim.
+func fillNew(t *torch.Tensor, dim int, n int64) *torch.Tensor {
+	old := t.Size(dim) - n
+	if n == 0 || old == 0 {
+		return t
+	}
+	known := t.Narrow(dim, 0, old)
+	return torch.Cat(dim, known, t.Narrow(dim, old, n).MulScalar(0).Add(known.Mean()))
+}

@@ -1,0 +1,190 @@
+package run_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/train"
+)
+
+// sweeping is a run of every way to adapt ranks.
+var sweeping = map[string]struct {
+	keys  []string
+	ranks []int64 // in the end; nil: what the loss decides
+}{
+	"canonical":           {[]string{"dmrg.mode=canonical", "dmrg.at=2,4", "dmrg.maxdim=3,2", "dmrg.cutoff=1e-12"}, []int64{2, 2, 2}},
+	"canonical transport": {[]string{"dmrg.mode=canonical", "dmrg.at=2,4", "dmrg.maxdim=3,2", "dmrg.moments=transport", "dmrg.balance=sqrt"}, []int64{2, 2, 2}},
+	"paper":               {[]string{"dmrg.mode=paper", "dmrg.at=2,4", "dmrg.maxdim=3,2", "dmrg.balance=scalar"}, []int64{2, 2, 2}},
+	"budget":              {[]string{"dmrg.mode=canonical", "dmrg.at=3", "dmrg.budget=70"}, nil},
+	"probe":               {[]string{"dmrg.mode=paper", "dmrg.at=3", "dmrg.maxdim=1", "dmrg.tol=1e-12", "dmrg.probe_batches=1"}, nil},
+	"restart":             {[]string{"dmrg.mode=restart", "dmrg.at=2,5"}, []int64{4, 4, 4}},
+	"enrich":              {[]string{"dmrg.mode=enrich", "dmrg.at=2,4", "dmrg.maxdim=5", "dmrg.grow=2", "dmrg.moments=transport", "dmrg.gradient_batches=1"}, []int64{5, 5, 5}},
+	"enrich from nothing": {[]string{"dmrg.mode=enrich", "dmrg.at=0,4", "adapter.rank=1", "dmrg.maxdim=2", "dmrg.grow=1"}, []int64{2, 2, 2}},
+	"two-site":            {[]string{"dmrg.mode=two-site", "dmrg.at=1", "dmrg.pair_steps=2", "dmrg.maxdim=3", "dmrg.tol=1e-3", "dmrg.probe_batches=1"}, nil},
+	"two-site there and back": {[]string{
+		"dmrg.mode=two-site", "dmrg.at=0,4", "dmrg.pair_steps=1", "dmrg.maxdim=2,3", "adapter.init=no-no-or-ze", "dmrg.balance=sqrt"}, nil},
+}
+
+// A run whose ranks change ends, after any interruption, as one that was left
+// alone; its adapter opens with the ranks that were asked for.
+func TestRanksAdaptAndResume(t *testing.T) {
+	for name, c := range sweeping {
+		t.Run(name, func(t *testing.T) {
+			keys := append([]string{"train.max_steps=8", "adapter.rank=4", "dmrg.unit=step", "train.checkpoint_every=never"}, c.keys...)
+			summary, err := run.Train(t.Context(), tiny(t, keys...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.ranks != nil && !slices.Equal(summary.Ranks, c.ranks) {
+				t.Errorf("ranks %v, want %v", summary.Ranks, c.ranks)
+			}
+			saved, err := adapter.Read(filepath.Join(summary.RunDir, "adapter", "best"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			saved.Close()
+			if !slices.Equal(saved.Config.Ranks, summary.Ranks) {
+				t.Errorf("the best adapter has ranks %v, the run ended with %v", saved.Config.Ranks, summary.Ranks)
+			}
+			for stop := 1; stop < 8; stop++ {
+				o := tiny(t, keys...)
+				ctx, cancel := context.WithCancel(t.Context())
+				o.Observer = silent{step: func(s train.StepInfo) {
+					if s.Step == stop {
+						cancel()
+					}
+				}}
+				if _, err := run.Train(ctx, o); !errors.Is(err, train.ErrInterrupted) {
+					t.Fatal(err)
+				}
+				cancel()
+				o.Observer = silent{}
+				again, err := run.Resume(t.Context(), o.Config.Run.Dir, o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, file := range []string{train.MetricsFile, filepath.Join("adapter", "last", adapter.WeightsFile)} {
+					want, err := os.ReadFile(filepath.Join(summary.RunDir, file))
+					if err != nil {
+						t.Fatal(err)
+					}
+					if got, err := os.ReadFile(filepath.Join(again.RunDir, file)); err != nil || !bytes.Equal(got, want) {
+						t.Errorf("stopped after step %d: %s differs (%v)", stop, file, err)
+					}
+				}
+			}
+		})
+	}
+}
+
+// sweeps are the sweep events of a run.
+func sweeps(t *testing.T, dir string) []sweepEvent {
+	t.Helper()
+	var events []sweepEvent
+	for line := range bytes.Lines(metrics(t, dir)) {
+		var e sweepEvent
+		if err := json.Unmarshal(line, &e); err != nil {
+			t.Fatal(err)
+		}
+		if e.Event == "sweep" {
+			events = append(events, e)
+		}
+	}
+	return events
+}
+
+type sweepEvent struct {
+	Event      string
+	Step       int
+	Pair       *int
+	Ranks      []int64
+	Parameters int64
+	Norm       float64
+	Error      float64
+	Probe      *struct {
+		Before, After float64
+		Undone        int
+	}
+	Bonds []struct {
+		Spectrum      []float64
+		Before, After int64
+	}
+}
+
+func TestSweepsKeepTheirPromises(t *testing.T) {
+	base := []string{"train.max_steps=6", "adapter.rank=4", "dmrg.unit=step"}
+	train := func(keys ...string) []sweepEvent {
+		t.Helper()
+		s, err := run.Train(t.Context(), tiny(t, append(base, keys...)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sweeps(t, s.RunDir)
+	}
+	if e := train("dmrg.mode=canonical", "dmrg.at=3", "dmrg.budget=70")[0]; e.Parameters > 70 || e.Parameters < 40 {
+		t.Errorf("%d parameters within a budget of 70", e.Parameters)
+	}
+	// No rise at all is allowed: every cut that shows in the loss is undone.
+	if e := train("dmrg.mode=canonical", "dmrg.at=3", "dmrg.maxdim=1", "dmrg.tol=1e-12")[0]; e.Probe == nil || e.Probe.Undone == 0 || slices.Max(e.Ranks) == 1 || e.Probe.After > e.Probe.Before+1e-6 { // fp32 of the loss
+		t.Errorf("a cut to rank 1 stands: %+v, ranks %v", e.Probe, e.Ranks)
+	}
+	// A full-rank sweep changes nothing that shows.
+	e := train("dmrg.mode=paper", "dmrg.at=3", "dmrg.tol=1")[0]
+	if d := e.Probe.After - e.Probe.Before; d > 1e-5 || d < -1e-5 || e.Error > 1e-5*e.Norm {
+		t.Errorf("a sweep at full rank: probe loss %v to %v, error %v of %v", e.Probe.Before, e.Probe.After, e.Error, e.Norm)
+	}
+	// Growing leaves the loss as it is and the next steps use what grew.
+	grown := train("dmrg.mode=enrich", "dmrg.at=1,4", "dmrg.grow=1", "adapter.rank=1", "dmrg.maxdim=2")
+	if !slices.Equal(grown[0].Ranks, []int64{2, 2, 2}) {
+		t.Errorf("grown to %v", grown[0].Ranks)
+	}
+	for b, bond := range grown[1].Bonds {
+		if len(bond.Spectrum) != 2 || bond.Spectrum[1] < 1e-6*bond.Spectrum[0] {
+			t.Errorf("bond %d: what grew was not learned: %v", b, bond.Spectrum)
+		}
+	}
+	// Each pair once, to the right; then all cores.
+	var pairs []int
+	for _, e := range train("dmrg.mode=two-site", "dmrg.at=1", "dmrg.pair_steps=1", "dmrg.maxdim=3") {
+		if e.Pair != nil {
+			pairs = append(pairs, *e.Pair)
+			if e.Step != 2+*e.Pair {
+				t.Errorf("pair %d is split after step %d", *e.Pair, e.Step)
+			}
+		}
+	}
+	if !slices.Equal(pairs, []int{0, 1, 2}) {
+		t.Errorf("pairs %v", pairs)
+	}
+}
+
+func TestWrongPlansAreErrors(t *testing.T) {
+	for want, keys := range map[string][]string{
+		"lora has no tensor train whose ranks could be adapted; metatt4d, metatt5d have": {"dmrg.mode=canonical", "adapter.method=lora"},
+		"the sweep after step 6 would end after step 9; the run has 8":                   {"dmrg.mode=two-site", "dmrg.at=6", "dmrg.pair_steps=1"},
+		"a sweep after step 3 cannot follow one after step 2 that takes 3 steps":         {"dmrg.mode=two-site", "dmrg.at=2,3", "dmrg.pair_steps=1"},
+		"a sweep after step 2 cannot follow one after step 2":                            {"dmrg.mode=paper", "dmrg.at=2,2"},
+		"at least 3 but at most 2 singular values":                                       {"dmrg.mode=paper", "dmrg.at=2", "dmrg.mindim=3", "dmrg.maxdim=2"},
+		"a component without weight has no root to share":                                {"dmrg.mode=enrich", "dmrg.at=2", "dmrg.balance=sqrt"},
+		"a pair that was trained has moments of its own":                                 {"dmrg.mode=two-site", "dmrg.at=2", "dmrg.pair_steps=1", "dmrg.moments=transport"},
+		"the sweep after step 9 would end after step 9; the run has 8":                   {"dmrg.mode=paper", "dmrg.at=9"},
+		"dmrg.at: empty, and no epoch of ":                                               {"dmrg.mode=paper", "train.max_steps=1"},
+	} {
+		o := tiny(t, append([]string{"train.max_steps=8", "dmrg.unit=step"}, keys...)...)
+		if _, err := run.Train(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%v: %v, want %q", keys, err, want)
+		}
+		if _, err := os.Stat(o.Config.Run.Dir); err == nil {
+			t.Errorf("%v: a run directory was made", keys)
+		}
+	}
+}

@@ -1,0 +1,303 @@
+package train
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/data"
+	"github.com/metatt/metatt/pkg/dmrg"
+	"github.com/metatt/metatt/pkg/torch"
+)
+
+// Ranks is how a run adapts the ranks of an adapter's tensor train.
+type Ranks struct {
+	dmrg.Plan
+	ProbeBatches    int // of BatchSize training examples each, always the same
+	GradientBatches int // a direction to grow in is looked for with
+}
+
+// NoPair is the pair of an event that has none.
+const NoPair = -1
+
+// sweeper adapts ranks when they are due.
+type sweeper struct {
+	*Ranks
+	train  adapter.TensorTrain
+	events []dmrg.Event
+	places []int // of the cores among the parameters
+	probe  []int // examples of the probe loss
+}
+
+// newSweeper is nil for a run without a plan.
+func newSweeper(s Setup) (*sweeper, error) {
+	if s.Ranks == nil {
+		return nil, nil
+	}
+	train, ok := s.Adapter.(adapter.TensorTrain)
+	if !ok {
+		return nil, fmt.Errorf("%s has no tensor train whose ranks could be adapted", s.Adapter.Config().Method)
+	}
+	bonds := len(train.Cores()) - 1
+	if err := s.Ranks.Check(bonds, s.Options.Steps); err != nil {
+		return nil, err
+	}
+	w := &sweeper{Ranks: s.Ranks, train: train, events: s.Ranks.Events(bonds)}
+	for _, core := range train.Cores() {
+		w.places = append(w.places, slices.IndexFunc(train.Parameters(), func(p adapter.Parameter) bool { return p.Tensor == core }))
+	}
+	// An order of no epoch: what is probed does not depend on when.
+	order := s.Train.Order(s.Options.Seed, math.MaxInt32, true)
+	w.probe = order[:min(s.Ranks.ProbeBatches*s.Options.BatchSize, len(order))]
+	return w, nil
+}
+
+// open is the pair that is trained as one after so many events, or NoPair, and
+// the step that it was opened after.
+func (w *sweeper) open(done int) (pair, since int) {
+	if w == nil || done == 0 {
+		return NoPair, 0
+	}
+	e := w.events[done-1]
+	return e.Open, e.Step
+}
+
+// adaptCores does what is due after the steps done so far.
+func (t *trainer) adaptCores() error {
+	w := t.sweeper
+	for w != nil && t.state.Sweeps < len(w.events) && w.events[t.state.Sweeps].Step == t.state.Step {
+		e := w.events[t.state.Sweeps]
+		var err error
+		torch.Scoped(func() { err = t.adapt(e) })
+		if err != nil {
+			return fmt.Errorf("step %d: sweep %d: %w", t.state.Step, e.Sweep+1, err)
+		}
+	}
+	return nil
+}
+
+func (t *trainer) adapt(e dmrg.Event) error {
+	began := time.Now()
+	w := t.sweeper
+	x, err := dmrg.NewTrain(w.train.Cores())
+	if err != nil {
+		return err
+	}
+	before := x.Ranks()
+	event := sweepEvent{Event: "sweep", Step: t.state.Step, Epoch: t.epoch(t.state.Step), Sweep: e.Sweep + 1, Mode: w.Mode}
+	switch w.Mode {
+	case dmrg.TwoSite:
+		err = t.nextPair(x, e, &event)
+	case dmrg.Restart:
+		err = t.replaceCores(x, nil, w.Rewarm)
+	default:
+		err = t.sweep(x, e, &event)
+	}
+	if err != nil {
+		return err
+	}
+	event.Ranks = w.train.Config().Ranks
+	event.Parameters = adapter.Count(w.train.Parameters())
+	if !slices.Equal(before, event.Ranks) {
+		t.state.Best = nil // the best adapter is one of the ranks that the run ends with
+	}
+	t.state.Sweeps++
+	t.activate()
+	seconds := time.Since(began).Seconds()
+	if err := t.timings.append(sweepTiming{"sweep", t.state.Step, e.Sweep + 1, seconds}); err != nil {
+		return err
+	}
+	t.Observer.Sweep(SweepInfo{Event: e, Step: t.state.Step, Epoch: event.Epoch, Mode: w.Mode, Report: event.Report,
+		Ranks: event.Ranks, Parameters: event.Parameters, Seconds: seconds})
+	return t.metrics.append(event)
+}
+
+// sweep truncates all bonds, and grows them where the mode does.
+func (t *trainer) sweep(x dmrg.Train, e dmrg.Event, event *sweepEvent) error {
+	w := t.sweeper
+	o, err := w.Sweep(e.Sweep)
+	if err != nil {
+		return err
+	}
+	if w.Moments == dmrg.Transport {
+		x = x.Tracked()
+	}
+	o.Probe = t.probeLoss
+	y, report, err := dmrg.Sweep(x, o)
+	if err != nil {
+		return err
+	}
+	if w.Mode == dmrg.Enrich && !e.Last {
+		var added []int64
+		if y, added, err = dmrg.Enriched(y, dmrg.EnrichOptions{Grow: w.Grow, Gradient: t.coreGradient}); err != nil {
+			return err
+		}
+		for b := range report.Bonds {
+			report.Bonds[b].After += added[b]
+			report.Bonds[b].Added = added[b]
+		}
+		if w.Balance == dmrg.Scalar {
+			y = y.EqualNorms()
+		}
+	}
+	event.Report = report
+	return t.replaceCores(y, report.Bonds, w.Rewarm)
+}
+
+// nextPair splits the pair that was trained, and opens the next.
+func (t *trainer) nextPair(x dmrg.Train, e dmrg.Event, event *sweepEvent) error {
+	w := t.sweeper
+	if e.Close != NoPair {
+		o, err := w.Sweep(e.Sweep)
+		if err != nil {
+			return err
+		}
+		split := dmrg.SplitOptions{Truncation: o.Truncation, Budget: o.Budget, Tol: o.Tol, Probe: t.probeLoss}
+		if x, event.Report, err = dmrg.Close(x, e.Close, split, e.Side()); err != nil {
+			return err
+		}
+		event.Pair = &e.Close
+	}
+	if e.Open != NoPair {
+		x, err := dmrg.Open(x, e.Open)
+		if err != nil {
+			return err
+		}
+		return t.replaceCores(x, nil, 0) // a pair has a schedule of its own
+	}
+	x, err := dmrg.Balanced(x, w.Balance)
+	if err != nil {
+		return err
+	}
+	return t.replaceCores(x, nil, w.Rewarm)
+}
+
+// replaceCores gives the adapter other cores and lets the optimizer follow: with
+// the gauges of a tracked train, else from zero moments, the learning rate rising
+// over rewarm steps. bonds may be nil.
+func (t *trainer) replaceCores(y dmrg.Train, bonds []dmrg.Bond, rewarm int) error {
+	w := t.sweeper
+	var moments []dmrg.Moment
+	if gauges := y.Gauges(); gauges != nil {
+		for _, i := range w.places {
+			first, second := t.optimizer.Moments(i)
+			weight1, weight2 := t.optimizer.Weights(i)
+			moments = append(moments, dmrg.Moment{First: first, Second: second, Weight1: weight1, Weight2: weight2})
+		}
+		moments = dmrg.Transported(gauges, moments, bonds)
+	}
+	if err := w.train.SetCores(y.Cores()); err != nil {
+		return err
+	}
+	t.list()
+	for k, i := range w.places {
+		if moments == nil {
+			t.optimizer.Replace(i, t.parameters[i].Tensor, nil, nil, int64(rewarm))
+			continue
+		}
+		t.optimizer.Replace(i, t.parameters[i].Tensor, moments[k].First, moments[k].Second, 0)
+	}
+	return nil
+}
+
+// ranks is the train's, in a run that adapts them.
+func (t *trainer) ranks() []int64 {
+	if t.sweeper == nil {
+		return nil
+	}
+	return t.Adapter.Config().Ranks
+}
+
+// activate settles which parameters are trained: of cores, where a pair is open,
+// the pair alone.
+func (t *trainer) activate() {
+	t.active = slices.Repeat([]bool{true}, len(t.parameters))
+	pair, _ := t.sweeper.open(t.state.Sweeps)
+	if pair == NoPair {
+		return
+	}
+	for k, i := range t.sweeper.places {
+		t.active[i] = k == pair
+	}
+}
+
+// scalePair sets the learning rate of the open pair for the step after step.
+func (t *trainer) scalePair(step int) {
+	pair, since := t.sweeper.open(t.state.Sweeps)
+	if pair == NoPair {
+		return
+	}
+	i := t.sweeper.places[pair]
+	t.optimizer.Scale(i, t.sweeper.PairRate(step-since, t.parameters[i].Tensor.Numel(), t.Options.Schedule.Peak))
+}
+
+// heldOut is indices without those of the probe while a pair is open: its rank is
+// chosen by examples that it was not trained on.
+func (t *trainer) heldOut(indices []int) []int {
+	if pair, _ := t.sweeper.open(t.state.Sweeps); pair == NoPair {
+		return indices
+	}
+	rest := slices.DeleteFunc(slices.Clone(indices), func(i int) bool { return slices.Contains(t.sweeper.probe, i) })
+	if len(rest) == 0 {
+		return indices // a set of no more than the probe
+	}
+	return rest
+}
+
+// probeLoss is the mean loss of the probe's examples with those cores, without
+// dropout. The adapter keeps the cores.
+func (t *trainer) probeLoss(x dmrg.Train) (loss float64, err error) {
+	if err := t.sweeper.train.SetCores(x.Cores()); err != nil {
+		return 0, err
+	}
+	n := len(t.sweeper.probe)
+	err = t.batches(t.sweeper.probe, func(batch data.Batch) error {
+		in, err := input(t.Model, batch)
+		if err != nil {
+			return err
+		}
+		torch.NoGrad(func() {
+			pass := t.Adapter.Begin(adapter.Step{DType: t.DType, Tokens: int64(len(batch.IDs))})
+			mean := t.loss(t.Model.Forward(in, pass, false), batch).Item()
+			loss += mean * float64(len(batch.Indices)) / float64(n)
+		})
+		return nil
+	})
+	return loss, err
+}
+
+// coreGradient is ∂loss/∂core k with those cores, the mean over the gradient
+// batches, without dropout. The adapter keeps the cores.
+func (t *trainer) coreGradient(x dmrg.Train, k int) (*torch.Tensor, error) {
+	if err := t.sweeper.train.SetCores(x.Cores()); err != nil {
+		return nil, err
+	}
+	core := t.sweeper.train.Cores()[k]
+	var sum *torch.Tensor
+	torch.NoGrad(func() { sum = core.Detach().ZerosLike() })
+	order := t.Train.Order(t.Options.Seed, math.MaxInt32-1-t.state.Sweeps, true)
+	order = order[:min(t.sweeper.GradientBatches*t.Options.BatchSize, len(order))]
+	err := t.batches(order, func(batch data.Batch) error {
+		in, err := input(t.Model, batch)
+		if err != nil {
+			return err
+		}
+		pass := t.Adapter.Begin(adapter.Step{DType: t.DType, Tokens: int64(len(batch.IDs))})
+		g := torch.Gradients(t.loss(t.Model.Forward(in, pass, false), batch), []*torch.Tensor{core})[0]
+		torch.NoGrad(func() { sum.AddInPlace(g.MulScalar(float64(len(batch.Indices)) / float64(len(order)))) })
+		return nil
+	})
+	return sum, err
+}
+
+// batches calls f with the examples in batches, each in a scope of its own.
+func (t *trainer) batches(examples []int, f func(data.Batch) error) (err error) {
+	for len(examples) > 0 && err == nil {
+		n := min(t.Options.BatchSize, len(examples))
+		torch.Scoped(func() { err = f(t.Train.Batch(examples[:n])) })
+		examples = examples[n:]
+	}
+	return err
+}
