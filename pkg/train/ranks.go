@@ -135,8 +135,7 @@ func (t *trainer) sweep(x dmrg.Train, e dmrg.Event, event *sweepEvent) error {
 			return err
 		}
 		for b := range report.Bonds {
-			report.Bonds[b].After += added[b]
-			report.Bonds[b].Added = added[b]
+			report.Bonds[b].After, report.Bonds[b].Added = y.Ranks()[b], added[b]
 		}
 		if w.Balance == dmrg.Scalar {
 			y = y.EqualNorms()
