@@ -42,7 +42,7 @@ var dtypes = map[string]torch.DType{"fp32": torch.Float32, "bf16": torch.BFloat1
 // are the checkpoint's.
 func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *assembly, err error) {
 	resolved := *o.Config
-	a = &assembly{config: &resolved, observer: o.Observer, dtype: dtypes[o.Config.Model.DType]}
+	a = &assembly{config: &resolved, observer: o.Observer}
 	defer func() {
 		if err != nil {
 			a.free()
@@ -53,6 +53,7 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 	if a.device, err = torch.ParseDevice(c.Device); err != nil {
 		return a, invalid("device", err)
 	}
+	a.settleDType()
 	if c.Threads > 0 {
 		if err = torch.SetThreads(c.Threads); err != nil {
 			return a, invalid("threads", err)
@@ -92,6 +93,21 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 		return a, err
 	}
 	return a, a.plan()
+}
+
+// settleDType decides what auto means on the device, and warns of what is slow there.
+func (a *assembly) settleDType() {
+	dtype := &a.config.Model.DType
+	native := a.device.ComputesBFloat16()
+	switch {
+	case *dtype == "auto" && native:
+		*dtype = "bf16"
+	case *dtype == "auto":
+		*dtype = "fp32"
+	case *dtype == "bf16" && !native:
+		a.observer.Note(fmt.Sprintf("model.dtype bf16: %s computes it in software, many times slower than fp32; auto takes what is fast", a.device))
+	}
+	a.dtype = dtypes[*dtype]
 }
 
 // invalid is an error of one key's value.

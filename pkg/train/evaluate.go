@@ -54,7 +54,7 @@ func (t *trainer) evaluate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	step, epoch := t.state.Step, t.epoch(t.state.Step)
+	step, epoch, loss := t.state.Step, t.epoch(t.state.Step), t.devLoss(logits)
 	seconds := time.Since(began).Seconds()
 	isBest := t.judge(metrics, epoch)
 	if isBest {
@@ -62,7 +62,7 @@ func (t *trainer) evaluate(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := t.metrics.append(evalEvent{"eval", step, epoch, metrics, isBest, t.ranks()}); err != nil {
+	if err := t.metrics.append(evalEvent{"eval", step, epoch, float32(loss), metrics, isBest, t.ranks()}); err != nil {
 		return err
 	}
 	timing := timingEvent{Event: "epoch", Step: step, Seconds: t.lap.seconds, EvalSeconds: seconds}
@@ -75,6 +75,18 @@ func (t *trainer) evaluate(ctx context.Context) error {
 	t.lap, t.last, t.state.Evaluated = lap{}, metrics, true
 	t.Observer.Eval(EvalInfo{Epoch: epoch, Step: step, Metrics: metrics, Seconds: seconds, IsBest: isBest})
 	return nil
+}
+
+// devLoss is the mean loss of the dev set's logits.
+func (t *trainer) devLoss(logits []float32) (loss float64) {
+	torch.NoGrad(func() {
+		torch.Scoped(func() {
+			all := t.Dev.Batch(t.Dev.Order(0, 0, false))
+			rows := torch.FromSlice(logits, int64(t.Dev.Len()), int64(t.Dev.Outputs())).To(t.Device)
+			loss = t.loss(rows, all).Item()
+		})
+	})
+	return loss
 }
 
 // judge compares an evaluation with the best so far and remembers the better.

@@ -30,6 +30,7 @@ type evalEvent struct {
 	Event   string       `json:"event"`
 	Step    int          `json:"step"`
 	Epoch   int          `json:"epoch"`
+	Loss    float32      `json:"loss"` // mean over the dev set
 	Metrics data.Metrics `json:"metrics"`
 	Best    bool         `json:"best"`
 	Ranks   []int64      `json:"ranks,omitempty"` // of a run that adapts them
