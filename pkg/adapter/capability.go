@@ -150,6 +150,19 @@ type TensorTrain interface {
 	SetCores([]*torch.Tensor) error
 }
 
+// TensorTrains is an adapter of many tensor trains whose bonds share one rank:
+// stacks of trains of the same modes, core k of shape (trains, r_k, n_k, r_{k+1})
+// with ends of rank 1.
+type TensorTrains interface {
+	Adapter
+	// Stacks are all of its parameters, in their order.
+	Stacks() [][]*torch.Tensor
+	// SetStacks puts copies of others in their place, of the same modes and one
+	// legal rank; the former are freed. The new ones are leaves. It runs inside
+	// [torch.Do].
+	SetStacks([][]*torch.Tensor) error
+}
+
 // RankSchedule says how an adapter that starts above its rank comes down to it.
 type RankSchedule struct {
 	InitialRank int     // at the start; 0: the method's choice
