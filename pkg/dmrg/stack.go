@@ -48,20 +48,50 @@ func (s Stack) train(i int64) (tt.Train, error) {
 }
 
 // SweepStacks truncates every train of every stack to one rank for all of their
-// bonds, as methods have whose trains share it. A cutoff gives the smallest rank
-// that drops no more than it from any bond; of a budget the caller makes a
-// MaxRank. The report has a bond for each of each stack, whose singular values
-// and weights are the roots of their squares' sums over the trains. Trains
-// that are narrower are filled up with zeros.
-func SweepStacks(stacks []Stack, o Options) ([]Stack, Report, error) {
-	if o.Ranks != nil || o.Budget != 0 {
+// bonds, as methods have whose trains share it: the largest that a bond needs by
+// the cutoff, that the budget of all entries together has room for. The report
+// has a bond for each of each stack, whose singular values are the roots of the
+// squares' sums over its trains. Trains that are narrower are filled up with
+// zeros; where all are zero, nothing is done. probe is the loss with such stacks,
+// for o.Tol; o.Probe is not called. It runs inside [torch.Do].
+func SweepStacks(stacks []Stack, o Options, probe func([]Stack) (float64, error)) ([]Stack, Report, error) {
+	if o.Ranks != nil {
 		return nil, Report{}, fmt.Errorf("dmrg: trains that share one rank have no limit for each bond")
 	}
-	rank, err := sharedRank(stacks, o.Truncation)
+	if err := o.Check(); err != nil {
+		return nil, Report{}, err
+	}
+	rank, before, err := o.sharedRank(stacks)
 	if err != nil {
 		return nil, Report{}, err
 	}
-	o.Truncation = tt.Truncation{MaxRank: rank}
+	var loss float64
+	if probed := probe != nil && o.Tol > 0; !probed {
+		return sweptTo(stacks, rank, o)
+	}
+	if loss, err = probe(stacks); err != nil {
+		return nil, Report{}, err
+	}
+	for undone := 0; ; undone++ {
+		swept, report, err := sweptTo(stacks, rank, o)
+		if err != nil || report.Skipped {
+			return swept, report, err
+		}
+		after, err := probe(swept)
+		if err != nil {
+			return nil, report, err
+		}
+		report.Probe = &Probe{Before: loss, After: after, Undone: undone}
+		if after <= loss+o.Tol || rank == before {
+			return swept, report, nil
+		}
+		rank += (before - rank + 1) / 2
+	}
+}
+
+// sweptTo is the stacks truncated to one rank.
+func sweptTo(stacks []Stack, rank int64, o Options) ([]Stack, Report, error) {
+	o.Truncation, o.Budget = tt.Truncation{MaxRank: rank}, 0
 	var report Report
 	var squares, errors float64
 	swept := make([]Stack, len(stacks))
@@ -133,39 +163,62 @@ func narrowed(x tt.Train, rank int64) (tt.Train, error) {
 	return tt.New(cores...)
 }
 
-// sharedRank is the rank that all bonds of all trains get: the largest that one
-// of them needs, within the truncation and no larger than before.
-func sharedRank(stacks []Stack, tr tt.Truncation) (int64, error) {
-	var rank, before int64
+// sharedRank is the rank that all bonds of all trains get, and the one that they
+// have.
+func (o Options) sharedRank(stacks []Stack) (rank, before int64, err error) {
+	rank = max(o.MinRank, 1)
 	for _, stack := range stacks {
 		for i := range stack.trains() {
 			x, err := stack.train(i)
 			if err != nil {
-				return 0, err
+				return 0, 0, err
 			}
 			for _, r := range x.Ranks() {
 				before = max(before, r)
 			}
-			if tr.Cutoff == 0 {
+			if o.Cutoff == 0 {
 				continue
 			}
 			spectra, err := x.Spectra()
 			if err != nil {
-				return 0, err
+				return 0, 0, err
 			}
 			for _, s := range spectra {
-				rank = max(rank, tr.Keep(s))
+				rank = max(rank, o.Keep(s))
 			}
 		}
 	}
-	if tr.Cutoff == 0 {
+	if o.Cutoff == 0 {
 		rank = before
 	}
-	rank = min(max(rank, tr.MinRank, 1), before)
-	if tr.MaxRank > 0 {
-		rank = min(rank, tr.MaxRank)
+	if rank = min(rank, before); o.MaxRank > 0 {
+		rank = min(rank, o.MaxRank)
 	}
-	return rank, nil
+	for ; o.Budget > 0; rank-- {
+		entries := entriesAt(stacks, rank)
+		if entries <= o.Budget {
+			break
+		}
+		if rank == 1 {
+			return 0, 0, fmt.Errorf("dmrg: budget %d: the trains have %d entries at rank 1", o.Budget, entries)
+		}
+	}
+	return rank, before, nil
+}
+
+// entriesAt is the number of entries of the stacks with all bonds of that rank.
+func entriesAt(stacks []Stack, rank int64) (n int64) {
+	for _, stack := range stacks {
+		dims, ranks := make([]int64, len(stack)), make([]int64, len(stack)-1)
+		for k, core := range stack {
+			dims[k] = core.Size(2)
+		}
+		for b := range ranks {
+			ranks[b] = rank
+		}
+		n += stack.trains() * Entries(dims, ranks)
+	}
+	return n
 }
 
 // stacked is the trains as one stack of that rank at every bond.

@@ -42,7 +42,7 @@ func TestSweepStacks(t *testing.T) {
 		b, trainsB := stackOf(t, 3, []int64{3, 7, 2, 4}, 3)
 		for _, mode := range []dmrg.Mode{dmrg.Canonical, dmrg.Paper} {
 			o := dmrg.Options{Mode: mode, Truncation: tt.Truncation{MaxRank: 2}}
-			swept, report, err := dmrg.SweepStacks([]dmrg.Stack{a, b}, o)
+			swept, report, err := dmrg.SweepStacks([]dmrg.Stack{a, b}, o, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -104,7 +104,7 @@ func TestStacksShareOneRank(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		swept, report, err := dmrg.SweepStacks([]dmrg.Stack{mixed}, dmrg.Options{Mode: dmrg.Canonical, Truncation: tt.Truncation{Cutoff: 1e-12}, Balance: dmrg.Sqrt})
+		swept, report, err := dmrg.SweepStacks([]dmrg.Stack{mixed}, dmrg.Options{Mode: dmrg.Canonical, Truncation: tt.Truncation{Cutoff: 1e-12}, Balance: dmrg.Sqrt}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -119,17 +119,36 @@ func TestStacksShareOneRank(t *testing.T) {
 
 		zero, _ := stackOf(t, 2, []int64{5, 3, 6}, 2)
 		zero[2] = zero[2].MulScalar(0)
-		same, report, err := dmrg.SweepStacks([]dmrg.Stack{zero}, dmrg.Options{Mode: dmrg.Paper, Truncation: tt.Truncation{MaxRank: 1}})
+		same, report, err := dmrg.SweepStacks([]dmrg.Stack{zero}, dmrg.Options{Mode: dmrg.Paper, Truncation: tt.Truncation{MaxRank: 1}}, nil)
 		if err != nil || !report.Skipped || !same[0][0].Equal(zero[0]) {
 			t.Errorf("before training: skipped %v, %v", report.Skipped, err)
 		}
 		half := dmrg.Stack{zero[0], zero[1], torch.Stack(0, zero[2].Select(0, 0), zero[2].Select(0, 1).AddScalar(1))}
-		swept, _, err = dmrg.SweepStacks([]dmrg.Stack{half}, dmrg.Options{Mode: dmrg.Canonical, Truncation: tt.Truncation{MaxRank: 1}})
+		swept, _, err = dmrg.SweepStacks([]dmrg.Stack{half}, dmrg.Options{Mode: dmrg.Canonical, Truncation: tt.Truncation{MaxRank: 1}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !swept[0][0].Select(0, 0).Equal(zero[0].Select(0, 0).Narrow(2, 0, 1)) {
 			t.Error("a train that is zero lost its directions")
+		}
+	})
+}
+
+// A budget lowers the shared rank, a probe that sees it raises it again.
+func TestStacksWithinBudgetAndProbe(t *testing.T) {
+	torchtest.Compute(t, func() {
+		torch.Seed(9)
+		s, _ := stackOf(t, 2, []int64{5, 3, 6}, 4)
+		o := dmrg.Options{Mode: dmrg.Canonical, Budget: 2 * (5*2 + 2*3*2 + 2*6)}
+		swept, _, err := dmrg.SweepStacks([]dmrg.Stack{s}, o, nil)
+		if err != nil || swept[0][1].Size(1) != 2 {
+			t.Fatalf("rank %d (%v), the budget is that of 2", swept[0][1].Size(1), err)
+		}
+		ranks := func(stacks []dmrg.Stack) (float64, error) { return -float64(stacks[0][1].Size(1)), nil }
+		o.Tol = 1.5 // of a loss that is minus the rank: one rank may be lost
+		swept, report, err := dmrg.SweepStacks([]dmrg.Stack{s}, o, ranks)
+		if err != nil || swept[0][1].Size(1) != 3 || report.Probe.Undone != 1 || report.Probe.Before != -4 || report.Probe.After != -3 {
+			t.Errorf("rank %d, probe %+v (%v)", swept[0][1].Size(1), report.Probe, err)
 		}
 	})
 }
@@ -143,10 +162,13 @@ func TestWrongStacks(t *testing.T) {
 		if _, err := dmrg.NewStack([]*torch.Tensor{s[0], s[1].Narrow(1, 0, 1)}); err == nil {
 			t.Error("ranks that do not fit together")
 		}
-		if _, _, err := dmrg.SweepStacks([]dmrg.Stack{s}, dmrg.Options{Mode: dmrg.Canonical, Budget: 9}); err == nil {
-			t.Error("a budget for trains that share a rank")
+		if _, _, err := dmrg.SweepStacks([]dmrg.Stack{s}, dmrg.Options{Mode: dmrg.Canonical, Budget: 13}, nil); err == nil || !strings.Contains(err.Error(), "have 14 entries at rank 1") {
+			t.Errorf("a budget that no rank meets: %v", err)
 		}
-		if _, _, err := dmrg.SweepStacks([]dmrg.Stack{s}, dmrg.Options{Mode: dmrg.Enrich}); err == nil {
+		if _, _, err := dmrg.SweepStacks([]dmrg.Stack{s}, dmrg.Options{Mode: dmrg.Canonical, Ranks: []int64{1}}, nil); err == nil {
+			t.Error("a rank for each bond")
+		}
+		if _, _, err := dmrg.SweepStacks([]dmrg.Stack{s}, dmrg.Options{Mode: dmrg.Enrich}, nil); err == nil {
 			t.Error("a mode that is no truncation")
 		}
 	})
