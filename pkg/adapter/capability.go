@@ -108,28 +108,6 @@ func CheckMergeable(a Adapter) error {
 	return nil
 }
 
-// Merge adds Deltaᵀ to the weight of every site of an architecture, which is the
-// adapted model then. It runs inside [torch.Do].
-func Merge(a Adapter, model Architecture, backbone Backbone) error {
-	if err := CheckMergeable(a); err != nil {
-		return err
-	}
-	torch.NoGrad(func() {
-		for layer := range model.Layers {
-			for _, kind := range Kinds() {
-				torch.Scoped(func() {
-					site := model.Site(layer, kind)
-					if delta := a.Delta(site); delta != nil {
-						weight, _ := backbone.Projection(site)
-						weight.AddInPlace(delta.T())
-					}
-				})
-			}
-		}
-	})
-	return nil
-}
-
 // Factored is an adapter whose every ΔW is a product of two thin matrices, and
 // so exactly a LoRA.
 type Factored interface {

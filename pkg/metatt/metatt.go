@@ -70,7 +70,9 @@ func newTrain(m adapter.Method, spec adapter.Spec) (adapter.Adapter, error) {
 		torch.Seed(spec.Seed)
 		for i, start := range starts {
 			size := t.core(i)
-			t.cores[i] = makeCore(start, size[0], size[1], size[2]).To(spec.Device).SetRequiresGrad(true).Keep()
+			// A clone, as a view would be a leaf of another kind than what is read
+			// from a file: libtorch orders the terms of a product by it.
+			t.cores[i] = makeCore(start, size[0], size[1], size[2]).Clone().To(spec.Device).SetRequiresGrad(true).Keep()
 		}
 		return nil
 	})
