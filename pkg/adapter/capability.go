@@ -117,6 +117,23 @@ type Factored interface {
 	Factors(site Site) (in, out *torch.Tensor)
 }
 
+// CheckConvertible is nil where the adapter is [Factored].
+func CheckConvertible(a Adapter) error {
+	method := a.Config().Method
+	switch a := a.(type) {
+	case Factored:
+		return nil
+	case Nonlinear:
+		return fmt.Errorf("%s is no LoRA: %s", method, a.Nonlinear())
+	case BackboneTrainer:
+		return fmt.Errorf("%s is no LoRA: it trains tensors of the backbone itself; merge it instead", method)
+	}
+	if len(a.Config().Targets) == 0 {
+		return fmt.Errorf("%s is no LoRA: it changes no weight of the backbone", method)
+	}
+	return fmt.Errorf("%s is no LoRA: its updates are not products of two thin matrices; merge it instead", method)
+}
+
 // TensorTrain is an adapter whose parameters are the cores (left, n, right) of
 // one tensor train, in the order of Config's modes.
 type TensorTrain interface {
