@@ -119,6 +119,27 @@ def tt_lora(s, r):
     return shapes, lambda p, t, l: ALPHA * train_of(p, t, l).reshape(s.sides(t))
 
 
+def halves(n):
+    """A bottleneck's modes: two factors as nearly equal as can be, the smaller first."""
+    small = max(a for a in range(1, n + 1) if n % a == 0 and a * a <= n)
+    return [small, n // small] if small > 1 else [n]
+
+
+def loretta_adp(s, r, tt_rank=2):
+    """No dW: what stands behind the attention and the feed-forward network of a layer, as a function of y."""
+    shapes, modes = {}, FACTORS[s.D] + halves(r)
+    for t in "output", "ffn_down":
+        shapes |= cores_of(t + ".down", s.L, modes, tt_rank) | {t + ".down.bias": (s.L, r)}
+        shapes |= cores_of(t + ".up", s.L, modes[::-1], tt_rank) | {t + ".up.bias": (s.L, s.D)}
+
+    def after(p, t, l, y):
+        down, up = train_of(p, t + ".down", l).reshape(s.D, r), train_of(p, t + ".up", l).reshape(r, s.D)
+        h = torch.relu(torch.einsum("...i,ib->...b", y, down) + p[t + ".down.bias"][l])
+        return y + ALPHA * (torch.einsum("...b,bo->...o", h, up) + p[t + ".up.bias"][l])
+
+    return shapes, after
+
+
 MODES = ["in", "layer", "matrix", "out"]
 # The last number is the deviation of random factors that makes dW about half as large as the weights.
 METHODS = {  # equation, rank, peft_type, modes, deviation
@@ -129,6 +150,7 @@ METHODS = {  # equation, rank, peft_type, modes, deviation
     "fact-tt": (fact_tt, 5, "FACT_TT", MODES, 0.3),
     "fact-tk": (fact_tk, 3, "FACT_TK", MODES, 0.5),
     "loretta-rep": (loretta_rep, 7, "LORETTA_REP", [], 0.7),
+    "loretta-adp": (loretta_adp, 6, "LORETTA_ADP", [], 0.7),
     "tt-lora": (tt_lora, 3, "TT_LORA", [], 0.5),
 }
 
@@ -147,16 +169,20 @@ def write(folder, method, config, targets, tensors):
         "hidden_size": config.hidden_size, "num_hidden_layers": config.num_hidden_layers,
         "num_attention_heads": config.num_attention_heads, "intermediate_size": config.intermediate_size,
     }
-    if method == "loretta-rep":
+    if method.startswith("loretta"):
         described["tt_rank"] = 2
     (folder / "adapter_config.json").write_text(json.dumps(described))
 
 
-def attach(model, parameters, targets, delta):
+def attach(model, method, parameters, targets, delta):
     """Adds x dW to the outputs of the targets' layers, without a change to the names of the model's weights."""
     def hook(target, layer):
+        if method == "loretta-adp":
+            return lambda module, args, out: delta(parameters, target, layer, out)
         return lambda module, args, out: out + args[0] @ delta(parameters, target, layer)
 
+    if method == "loretta-adp":
+        targets = ["output", "ffn_down"]
     return [block.get_submodule(PROJECTIONS[t]).register_forward_hook(hook(t, l))
             for t in targets for l, block in enumerate(model.base_model.encoder.layer)]
 
@@ -173,7 +199,7 @@ def compare(dump, model, folder, method, targets, scratch):
     subprocess.run([dump, "--model", folder, "--batch", scratch / "batch.json", "--adapter", scratch / "adapter",
                     "--out", scratch / "out.safetensors"], check=True)
     parameters = {n: torch.nn.Parameter(t) for n, t in tensors.items()}
-    hooks = attach(model, parameters, targets, delta)
+    hooks = attach(model, method, parameters, targets, delta)
     theirs = models.reference(model, batch)
     for hook in hooks:
         hook.remove()

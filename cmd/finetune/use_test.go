@@ -259,3 +259,28 @@ func (r recorder) Examples(in run.Input) (iter.Seq2[glue.Example, error], error)
 	*r.got = in
 	return nil, errors.New("recorded")
 }
+
+func TestExport(t *testing.T) {
+	var got run.ExportOptions
+	e := run.Exported{Method: "metatt4d", Task: "MRPC", Targets: []string{"query", "ffn_up"}, Layers: 6, Lowest: 3, Highest: 5, Parameters: 12345}
+	b := backend{export: func(o run.ExportOptions) (*run.Exported, error) {
+		got = o
+		return &e, nil
+	}}
+	r := command(t, t.Context(), b, 0, nil, "export", "runs/mrpc", "out", "--task", "MRPC", "--model", "m")
+	want := "out holds metatt4d as a LoRA of rank 3 to 5 on query, ffn_up of 6 layers (12,345 parameters) with its head\n"
+	if r.code != 0 || r.stdout != want || got != (run.ExportOptions{Dir: "runs/mrpc", Out: "out", Task: "MRPC", Model: "m"}) {
+		t.Errorf("got %+v for %+v", r, got)
+	}
+	e.Highest = 3
+	if r = command(t, t.Context(), b, 0, nil, "export", "runs/mrpc", "out"); !strings.Contains(r.stdout, "of rank 3 on") {
+		t.Errorf("got %+v", r)
+	}
+	refuse := backend{export: func(run.ExportOptions) (*run.Exported, error) { return nil, errors.New("a: dora is no LoRA") }}
+	if r = command(t, t.Context(), refuse, 0, nil, "export", "a", "out"); r.code != 1 || r.stderr != "finetune: a: dora is no LoRA\n" {
+		t.Errorf("got %+v", r)
+	}
+	if r = command(t, t.Context(), refuse, 0, nil, "export", "a"); r.code != 2 || !strings.Contains(r.stderr, "new folder") {
+		t.Errorf("got %+v", r)
+	}
+}

@@ -21,6 +21,7 @@ type backend struct {
 	evaluate    func(context.Context, run.EvalOptions) (*run.Evaluation, error)
 	predictor   func(dir string, o run.PredictorOptions) (predictor, error)
 	merge       func(dir, out, model string) error
+	export      func(run.ExportOptions) (*run.Exported, error)
 	inspect     func(dir string) (*run.Inspection, error)
 	plot        func(io.Writer, *run.Inspection) error
 	methods     func() []adapter.Method
@@ -38,6 +39,7 @@ func wired() backend {
 		evaluate:    run.Evaluate,
 		predictor:   openPredictor,
 		merge:       run.Merge,
+		export:      run.Export,
 		inspect:     run.Inspect,
 		plot:        report.PlotInspection,
 		methods:     adapter.Methods,

@@ -11,13 +11,13 @@ mkdir -p "$out"
 # name and what it differs in
 variants() {
 	cat <<-'LIST'
+		dmrg          adapter.rank=10 dmrg.mode=canonical dmrg.maxdim=8,6,4
 		fixed         adapter.rank=4
 		restart       adapter.rank=4 dmrg.mode=restart
 		high          adapter.rank=10
-		dmrg          adapter.rank=10 dmrg.mode=canonical dmrg.maxdim=8,6,4
 		transport     adapter.rank=10 dmrg.mode=canonical dmrg.maxdim=8,6,4 dmrg.moments=transport
 		enrich        adapter.rank=2 dmrg.mode=enrich dmrg.grow=2 dmrg.budget=3200
-		two-site      adapter.rank=2 dmrg.mode=two-site dmrg.at=46 dmrg.pair_steps=30 dmrg.maxdim=4 dmrg.tol=0.002
+		two-site      adapter.rank=2 dmrg.mode=two-site dmrg.at=36 dmrg.pair_steps=24 dmrg.maxdim=4 dmrg.tol=0.002
 	LIST
 }
 

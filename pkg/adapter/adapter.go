@@ -38,11 +38,13 @@ type Step struct {
 }
 
 // TaskAware is an adapter that may have a task mode: ΔW then differs from task
-// to task, and Delta is the first one's.
+// to task, and Delta and Factors are the first one's.
 type TaskAware interface {
 	Adapter
 	// TaskDelta is [Adapter.Delta] of that task.
 	TaskDelta(site Site, task int) *torch.Tensor
+	// TaskFactors is [Factored.Factors] of that task.
+	TaskFactors(site Site, task int) (in, out *torch.Tensor)
 }
 
 // Parameter is a named trainable tensor.

@@ -108,28 +108,6 @@ func CheckMergeable(a Adapter) error {
 	return nil
 }
 
-// Merge adds Deltaᵀ to the weight of every site of an architecture, which is the
-// adapted model then. It runs inside [torch.Do].
-func Merge(a Adapter, model Architecture, backbone Backbone) error {
-	if err := CheckMergeable(a); err != nil {
-		return err
-	}
-	torch.NoGrad(func() {
-		for layer := range model.Layers {
-			for _, kind := range Kinds() {
-				torch.Scoped(func() {
-					site := model.Site(layer, kind)
-					if delta := a.Delta(site); delta != nil {
-						weight, _ := backbone.Projection(site)
-						weight.AddInPlace(delta.T())
-					}
-				})
-			}
-		}
-	})
-	return nil
-}
-
 // Factored is an adapter whose every ΔW is a product of two thin matrices, and
 // so exactly a LoRA.
 type Factored interface {
@@ -137,6 +115,23 @@ type Factored interface {
 	// Factors is ΔW = in · out of a site, (In, r) and (r, Out) in fp32, scale
 	// included; nil for a site that is not adapted.
 	Factors(site Site) (in, out *torch.Tensor)
+}
+
+// CheckConvertible is nil where the adapter is [Factored].
+func CheckConvertible(a Adapter) error {
+	method := a.Config().Method
+	switch a := a.(type) {
+	case Factored:
+		return nil
+	case Nonlinear:
+		return fmt.Errorf("%s is no LoRA: %s", method, a.Nonlinear())
+	case BackboneTrainer:
+		return fmt.Errorf("%s is no LoRA: it trains tensors of the backbone itself; merge it instead", method)
+	}
+	if len(a.Config().Targets) == 0 {
+		return fmt.Errorf("%s is no LoRA: it changes no weight of the backbone", method)
+	}
+	return fmt.Errorf("%s is no LoRA: its updates are not products of two thin matrices; merge it instead", method)
 }
 
 // TensorTrain is an adapter whose parameters are the cores (left, n, right) of

@@ -189,13 +189,17 @@ func (s *Saved) Shape(name string) []int64 {
 	return info.Shape
 }
 
+// Left lists the tensors of the folder that nothing has asked for: once the
+// adapter is opened, the head's.
+func (s *Saved) Left() []string {
+	return slices.DeleteFunc(slices.Clone(s.weights.Names()), func(name string) bool { return s.taken[name] })
+}
+
 // CheckAllTaken fails where the folder has a tensor that neither the adapter nor
 // the head asked for: it would be lost without a word.
 func (s *Saved) CheckAllTaken() error {
-	for _, name := range s.weights.Names() {
-		if !s.taken[name] {
-			return fmt.Errorf("%s: tensor %s is neither %s's nor the head's", filepath.Join(s.Dir, WeightsFile), name, s.Config.Method)
-		}
+	if left := s.Left(); len(left) > 0 {
+		return fmt.Errorf("%s: tensor %s is neither %s's nor the head's", filepath.Join(s.Dir, WeightsFile), left[0], s.Config.Method)
 	}
 	return nil
 }

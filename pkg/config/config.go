@@ -58,12 +58,12 @@ type Data struct {
 // Adapter is what is trained besides the classifier.
 type Adapter struct {
 	Method   string   `yaml:"method" default:"metatt4d" enum:"metatt4d,metatt5d,lora,rslora,dora,vera,adalora,cp4d,cp5d,lorta,lotr,loretta-rep,loretta-adp,fact-tt,fact-tk,tt-lora,full,bitfit,head" aka:"peft_type,type" doc:"how the backbone is adapted; head trains the classifier alone"`
-	Rank     int      `yaml:"rank" default:"8" range:"[1,)" aka:"r,lora_r" doc:"rank of every bond"`
-	Budget   int      `yaml:"budget" default:"0" range:"[0,)" aka:"max_parameters,param_budget" doc:"parameters of the adapter at most: the largest rank within them takes the place of adapter.rank (of adapter.tt_rank for loretta-rep); 0: no budget"`
-	TTRank   int      `yaml:"tt_rank" default:"0" range:"[0,)" methods:"loretta-rep" aka:"tensor_rank" doc:"rank of the tensor trains that A and B of rank adapter.rank are; 0: 5, or the largest legal one where that is smaller"`
-	Alpha    *float64 `yaml:"alpha" default:"null" range:"(0,)" aka:"lora_alpha,scale,scaling" doc:"scale of the update; MetaTT, CP, FacT and TT-LoRA multiply by alpha itself, LoRA, LoRTA, LoTR and LoRETTA by alpha/rank; null: the method's own"`
+	Rank     int      `yaml:"rank" default:"8" range:"[1,)" aka:"r,lora_r" doc:"rank of every bond; for loretta-adp the width of the bottleneck, by default 64"`
+	Budget   int      `yaml:"budget" default:"0" range:"[0,)" aka:"max_parameters,param_budget" doc:"parameters of the adapter at most: the largest rank within them takes the place of adapter.rank (of adapter.tt_rank for LoRETTA); 0: no budget"`
+	TTRank   int      `yaml:"tt_rank" default:"0" range:"[0,)" methods:"loretta-rep,loretta-adp" aka:"tensor_rank" doc:"rank of the tensor trains that A and B of rank adapter.rank are, or the two matrices of an adapter of that width; 0: 5, or the largest legal one where that is smaller"`
+	Alpha    *float64 `yaml:"alpha" default:"null" range:"(0,)" aka:"lora_alpha,scale,scaling" doc:"scale of the update; MetaTT, CP, FacT, TT-LoRA and LoRETTA-adp multiply by alpha itself, LoRA, LoRTA, LoTR and LoRETTA-rep by alpha/rank; null: the method's own"`
 	Dropout  float64  `yaml:"dropout" default:"0" range:"[0,1)" aka:"lora_dropout,vera_dropout" doc:"dropout of what the adapter reads, in training; for the LoRA family"`
-	Targets  []string `yaml:"targets,flow" default:"query,value" enum:"query,key,value,output,ffn_up,ffn_down" aka:"target_modules,modules" doc:"adapted matrices, in the order of the matrix mode; all: every one"`
+	Targets  []string `yaml:"targets,flow" default:"query,value" enum:"query,key,value,output,ffn_up,ffn_down" aka:"target_modules,modules" doc:"adapted matrices, in the order of the matrix mode; all: every one; loretta-adp, full, bitfit and head have places of their own"`
 	Init     string   `yaml:"init" default:"" aka:"init_weights,init_lora_weights" doc:"MetaTT: start of each core, ze, id, no or or, joined by -; empty: ze-id-id-id (5D: one id more)"`
 	InitFrom string   `yaml:"init_from" default:"" doc:"saved adapter folder to start from; it decides method, ranks, alpha, targets and head"`
 	AdaLoRA  AdaLoRA  `yaml:"adalora"`

@@ -68,7 +68,7 @@ var rejections = map[string][]string{
 	"targets_unknown":           {`2: adapter.targets: "valeu" is unknown; did you mean value?`},
 	"task_unknown":              {`1: task: "squad" is unknown; legal: cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli, sample, custom`},
 	"top_level_list":            {"1: expected keys and values, found a list"},
-	"tt_rank_of_lora":           {"3: adapter.tt_rank: is for method loretta-rep; the method is lora"},
+	"tt_rank_of_lora":           {"3: adapter.tt_rank: is for method loretta-rep, loretta-adp; the method is lora"},
 	"unclosed":                  {"1: not YAML: did not find expected ',' or '}'"},
 	"unknown_key":               {"3: train.learning_rate: unknown key; did you mean train.lr?"},
 	"unknown_key_case":          {"1: Train: unknown key; did you mean train?"},

@@ -47,6 +47,7 @@ func Load(path string, overrides []string, env func(string) (string, bool)) (*Co
 	if err := settings.UnmarshalExact(c, func(d *mapstructure.DecoderConfig) { d.TagName = "yaml" }); err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
+	c.settleRank()
 	problems = append(problems, c.settleInit()...)
 	problems = append(problems, c.checkMethod()...)
 	problems = append(problems, c.checkTask(problems)...)
@@ -83,6 +84,16 @@ func readOverrides(overrides []string) *layer {
 		l.set(commandLine, name, text)
 	}
 	return l
+}
+
+// bottleneck is the usual width of LoRETTA-adp's adapters, its authors' choice.
+const bottleneck = 64
+
+// settleRank fills the default of adapter.rank where it depends on the method.
+func (c *Config) settleRank() {
+	if _, given := c.where["adapter.rank"]; !given && c.Adapter.Method == "loretta-adp" {
+		c.Adapter.Rank = bottleneck
+	}
 }
 
 // coresOf is the number of cores of the methods that adapter.init speaks of.

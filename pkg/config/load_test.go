@@ -275,3 +275,18 @@ func TestReadyConfigurations(t *testing.T) {
 		checkRoundTrip(t, c)
 	}
 }
+
+// The rank of loretta-adp is a bottleneck's width, with a default of its own; a
+// rank that is given anywhere counts.
+func TestDefaultBottleneck(t *testing.T) {
+	for want, c := range map[int]*Config{
+		8:  mustLoad(t, "adapter: {method: loretta-rep}"),
+		64: mustLoad(t, "adapter: {method: loretta-adp}"),
+		6:  mustLoad(t, "adapter: {method: loretta-adp, rank: 6}"),
+		5:  mustLoad(t, "adapter: {rank: 5}", "adapter.method=loretta-adp"),
+	} {
+		if c.Adapter.Rank != want {
+			t.Errorf("rank %d of %s, want %d", c.Adapter.Rank, c.Adapter.Method, want)
+		}
+	}
+}

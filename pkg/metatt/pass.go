@@ -123,12 +123,15 @@ func (t *train) TaskDelta(site adapter.Site, task int) *torch.Tensor {
 // Factors implements [adapter.Factored]: ΔW is cut at its smallest bond, so that
 // an attention matrix has rank min(r1, r2, r3), ffn_up min(r1, r2), ffn_down r3
 // (with a head mode r3 as it is left of the heads).
-func (t *train) Factors(site adapter.Site) (in, out *torch.Tensor) {
+func (t *train) Factors(site adapter.Site) (in, out *torch.Tensor) { return t.TaskFactors(site, 0) }
+
+// TaskFactors implements [adapter.TaskAware].
+func (t *train) TaskFactors(site adapter.Site, task int) (in, out *torch.Tensor) {
 	span, adapted := t.blocks.Of(site.Kind)
 	if !adapted {
 		return nil, nil
 	}
-	return t.split(site, span, 0)
+	return t.split(site, span, task)
 }
 
 // split is ΔW of a site as (In, k) times (k, Out). Blocks of output columns

@@ -141,8 +141,12 @@ func adopt(c *config.Config, saved adapter.Config) error {
 		return &config.Error{Problems: problems}
 	}
 	c.Adapter.Method, c.Adapter.Rank, c.Adapter.TTRank, c.Adapter.Init = saved.Method, rank, int(saved.TTRank), saved.Init
-	if len(saved.Targets) > 0 { // without, the method says nothing of these
-		c.Adapter.Alpha, c.Adapter.Dropout, c.Adapter.Targets = &saved.Alpha, saved.Dropout, saved.Targets
+	// A method that lacks one of these says nothing of it.
+	if saved.Alpha != 0 {
+		c.Adapter.Alpha, c.Adapter.Dropout = &saved.Alpha, saved.Dropout
+	}
+	if len(saved.Targets) > 0 {
+		c.Adapter.Targets = saved.Targets
 	}
 	return nil
 }

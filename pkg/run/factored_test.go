@@ -18,11 +18,14 @@ import (
 // go on bit for bit, are judged from disk as in training, and start another run.
 func TestFactoredMethods(t *testing.T) {
 	dtype := map[bool]string{true: "bf16", false: "fp32"}
-	for i, method := range []string{"cp4d", "cp5d", "lorta", "lotr", "fact-tt", "fact-tk", "loretta-rep", "tt-lora"} {
+	for i, method := range []string{"cp4d", "cp5d", "lorta", "lotr", "fact-tt", "fact-tk", "loretta-rep", "tt-lora", "loretta-adp"} {
 		t.Run(method, func(t *testing.T) {
 			overrides := []string{"adapter.method=" + method, "adapter.targets=all", "adapter.rank=3", "train.epochs=2", "model.dtype=" + dtype[i%2 == 0]}
-			if method == "loretta-rep" {
+			switch method {
+			case "loretta-rep":
 				overrides = append(overrides, "adapter.tt_rank=1") // neither the default nor the largest
+			case "loretta-adp":
+				overrides = append(overrides, "adapter.tt_rank=1", "adapter.alpha=0.5")
 			}
 			whole, err := run.Train(t.Context(), tiny(t, overrides...))
 			if err != nil {

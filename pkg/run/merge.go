@@ -40,5 +40,12 @@ func (p *Predictor) merge() error {
 	} else {
 		config.ID2Label = p.task.Labels
 	}
-	return torch.Do(func() error { return adapter.Merge(p.adapter, p.model.Architecture(), p.model) })
+	return torch.Do(func() error {
+		merged, err := adapter.Merge(p.adapter, p.model.Architecture(), p.model)
+		if err != nil {
+			return err
+		}
+		merged.Free()
+		return nil
+	})
 }

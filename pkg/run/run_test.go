@@ -307,7 +307,7 @@ func TestWrongInput(t *testing.T) {
 		{"no GLUE folder", func(t *testing.T) []string { return []string{"data.glue=testdata/nothing"} }, []string{"data.glue", "testdata/nothing"}, false},
 		{"rank above the bond", func(t *testing.T) []string { return []string{"adapter.rank=13"} }, []string{"adapter", "rank 13", "between 1 and 12"}, true},
 		{"TT rank above the bond", func(t *testing.T) []string { return []string{"adapter.method=loretta-rep", "adapter.tt_rank=3"} }, []string{"adapter", "tt_rank 3 is above 2"}, true},
-		{"method not built", func(t *testing.T) []string { return []string{"adapter.method=loretta-adp"} }, []string{"adapter.method", "loretta-adp", "metatt4d"}, true},
+		{"bottleneck above the width", func(t *testing.T) []string { return []string{"adapter.method=loretta-adp", "adapter.rank=13"} }, []string{"adapter", "rank 13 is above 12"}, true},
 		{"rank above LoRA's", func(t *testing.T) []string { return []string{"adapter.method=lora", "adapter.rank=13"} }, []string{"adapter", "rank 13", "between 1 and 12"}, true},
 		{"dropout where there is none", func(t *testing.T) []string { return []string{"adapter.dropout=0.1"} }, []string{"adapter.dropout", "metatt4d"}, true},
 		{"more positions than there are", func(t *testing.T) []string { return []string{"data.max_length=41"} }, []string{"data.max_length", "40 positions"}, true},

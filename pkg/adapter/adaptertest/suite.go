@@ -199,25 +199,6 @@ func checkGroup(t *testing.T, a adapter.Adapter, model Model, group []adapter.Si
 	}
 }
 
-// merged: the backbone with W + ΔWᵀ has the adapted model's logits.
-func (s suite) merged(t *testing.T) {
-	model := s.newModel(t, torch.Float32)
-	a := s.adapter(t, model)
-	if !isLinear(a) {
-		t.Skip("is no update of weights")
-	}
-	torchtest.Compute(t, func() {
-		disturb(a)
-		torch.NoGrad(func() {
-			want := model.Logits(a.Begin(adapter.Step{DType: torch.Float32}))
-			if err := adapter.Merge(a, model.Architecture(), model); err != nil {
-				t.Fatal(err)
-			}
-			near(t, "merged logits", model.Logits(nil), want)
-		})
-	})
-}
-
 func (s suite) count(t *testing.T) {
 	model := s.newModel(t, torch.Float32)
 	if s.method.Count == nil {
@@ -247,17 +228,8 @@ func (s suite) saved(t *testing.T) {
 	if err := adapter.Save(dir, a.Config(), adapter.State(a)); err != nil {
 		t.Fatal(err)
 	}
-	saved := read(t, dir)
 	again := s.newModel(t, torch.Float32)
-	b, err := saved.Open(again.Architecture(), torch.CPU)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(b.Free)
-	bind(t, b, again)
-	if err := saved.CheckAllTaken(); err != nil {
-		t.Error(err)
-	}
+	b := reopened(t, dir, again)
 	equalState(t, adapter.State(b), adapter.State(a))
 	if got := logits(b, again); !slices.Equal(got, want) {
 		t.Errorf("logits %v after reloading, %v before", got, want)

@@ -16,7 +16,7 @@ import (
 // Settings is what decides the form of an adapter, a fresh one or a saved one.
 type Settings struct {
 	Architecture adapter.Architecture
-	Targets      []adapter.Kind // in order; not empty, no kind twice
+	Targets      []adapter.Kind // in order; not empty, no kind twice; nil for a [Nonlinear]
 	Rank         int64          // at least 1
 	TTRank       int64          // 0: the method's choice
 	Alpha        float64
@@ -29,63 +29,116 @@ type Leaf struct {
 	Start Start
 }
 
-// Form is a method with settings that are legal for it; its every ΔW is exactly
-// a LoRA. Tensors come in the order of Leaves.
-type Form interface {
+// Trained is a method with settings that are legal for it: the tensors that it
+// trains and what a pass does with them. Tensors come in the order of Leaves.
+type Trained interface {
 	Leaves() []Leaf
 	// Begin is [adapter.Adapter.Begin].
 	Begin(tensors []*torch.Tensor, step adapter.Step) adapter.Pass
+}
+
+// Form is a method whose every ΔW is exactly a LoRA.
+type Form interface {
+	Trained
 	// Factors is [adapter.Factored.Factors] of a site whose kind is a target.
 	Factors(tensors []*torch.Tensor, site adapter.Site) (in, out *torch.Tensor)
 }
 
-// TTRanked is a form with trains inside its factors.
+// Nonlinear is a method that is no update of weights. It has its own places in
+// the model, whatever the targets.
+type Nonlinear interface {
+	Trained
+	Nonlinear() string // see [adapter.Nonlinear]
+}
+
+// TTRanked is a method with trains inside its factors.
 type TTRanked interface {
-	Form
+	Trained
 	TTRank() int64 // that was asked for, or the method's choice
 }
 
 // Register adds a method. plan checks the settings without making a tensor.
 func Register(m adapter.Method, plan func(Settings) (Form, error)) {
-	m.New = func(spec adapter.Spec) (adapter.Adapter, error) { return fresh(m, plan, spec) }
-	m.Open = func(saved *adapter.Saved, device torch.Device) (adapter.Adapter, error) {
-		return open(m, plan, saved, device)
+	register(m, true, func(s Settings) (Trained, error) { return plan(s) }, func(made *trainable) adapter.Adapter {
+		return &product{made, made.form.(Form)}
+	})
+}
+
+// RegisterNonlinear is Register for a method that is no update of weights.
+func RegisterNonlinear(m adapter.Method, plan func(Settings) (Nonlinear, error)) {
+	register(m, false, func(s Settings) (Trained, error) { return plan(s) }, func(made *trainable) adapter.Adapter {
+		return &nonlinear{made, made.form.(Nonlinear)}
+	})
+}
+
+func register(m adapter.Method, targeted bool, plan func(Settings) (Trained, error), adapt func(*trainable) adapter.Adapter) {
+	p := planner{m, targeted, plan}
+	made := func(t *trainable, err error) (adapter.Adapter, error) {
+		if err != nil {
+			return nil, err
+		}
+		return adapt(t), nil
 	}
-	m.Count = func(spec adapter.Spec) int64 { return count(m, plan, spec) }
+	m.New = func(spec adapter.Spec) (adapter.Adapter, error) { return made(p.fresh(spec)) }
+	m.Open = func(saved *adapter.Saved, device torch.Device) (adapter.Adapter, error) {
+		return made(p.open(saved, device))
+	}
+	m.Count = p.count
 	adapter.Register(m)
 }
 
-// product is an adapter: a form and its tensors.
-type product struct {
+// planner makes a method's adapters.
+type planner struct {
+	method   adapter.Method
+	targeted bool // it adapts Settings.Targets
+	plan     func(Settings) (Trained, error)
+}
+
+// trainable is a form and its tensors.
+type trainable struct {
 	method   adapter.Method
 	settings Settings
-	form     Form
+	form     Trained
 	leaves   []Leaf
 	tensors  []*torch.Tensor
 }
 
-func newProduct(m adapter.Method, plan func(Settings) (Form, error), s Settings) (*product, error) {
-	s.Targets = slices.Clone(s.Targets)
+// product is an adapter of a [Form].
+type product struct {
+	*trainable
+	form Form
+}
+
+// nonlinear is an adapter of a [Nonlinear].
+type nonlinear struct {
+	*trainable
+	form Nonlinear
+}
+
+// planned is the adapter before it has tensors.
+func (p planner) planned(s Settings) (*trainable, error) {
+	if s.Targets = slices.Clone(s.Targets); !p.targeted {
+		s.Targets = nil
+	} else if len(s.Targets) == 0 {
+		return nil, errors.New("no targets")
+	}
 	if err := s.check(); err != nil {
 		return nil, err
 	}
-	form, err := plan(s)
+	form, err := p.plan(s)
 	if err != nil {
 		return nil, err
 	}
 	if t, ok := form.(TTRanked); ok {
 		s.TTRank = t.TTRank()
 	} else if s.TTRank != 0 {
-		return nil, fmt.Errorf("tt_rank %d: %s has no trains inside its factors", s.TTRank, m.Name)
+		return nil, fmt.Errorf("tt_rank %d: %s has no trains inside its factors", s.TTRank, p.method.Name)
 	}
-	return &product{method: m, settings: s, form: form, leaves: form.Leaves()}, nil
+	return &trainable{method: p.method, settings: s, form: form, leaves: form.Leaves()}, nil
 }
 
 // check looks for what is wrong with any method.
 func (s *Settings) check() error {
-	if len(s.Targets) == 0 {
-		return errors.New("no targets")
-	}
 	for i, kind := range s.Targets {
 		if !slices.Contains(adapter.Kinds(), kind) {
 			return fmt.Errorf("target %s does not exist", kind)
@@ -111,13 +164,13 @@ func asked(spec adapter.Spec) Settings {
 }
 
 // count is the sum of the leaves' sizes; 0 where the spec is wrong.
-func count(m adapter.Method, plan func(Settings) (Form, error), spec adapter.Spec) int64 {
-	p, err := newProduct(m, plan, asked(spec))
+func (p planner) count(spec adapter.Spec) int64 {
+	t, err := p.planned(asked(spec))
 	if err != nil {
 		return 0
 	}
 	var total int64
-	for _, leaf := range p.leaves {
+	for _, leaf := range t.leaves {
 		size := int64(1)
 		for _, n := range leaf.Shape {
 			size *= n
@@ -127,8 +180,8 @@ func count(m adapter.Method, plan func(Settings) (Form, error), spec adapter.Spe
 	return total
 }
 
-func fresh(m adapter.Method, plan func(Settings) (Form, error), spec adapter.Spec) (adapter.Adapter, error) {
-	wrong := func(err error) error { return fmt.Errorf("%s: %w", m.Name, err) }
+func (p planner) fresh(spec adapter.Spec) (*trainable, error) {
+	wrong := func(err error) error { return fmt.Errorf("%s: %w", p.method.Name, err) }
 	switch {
 	case spec.Init != "":
 		return nil, wrong(fmt.Errorf("init %q: the method has one start and no notation for others", spec.Init))
@@ -137,25 +190,25 @@ func fresh(m adapter.Method, plan func(Settings) (Form, error), spec adapter.Spe
 	case len(spec.Tasks) > 0:
 		return nil, wrong(fmt.Errorf("tasks %v: the method has no task mode", spec.Tasks))
 	}
-	p, err := newProduct(m, plan, asked(spec))
+	t, err := p.planned(asked(spec))
 	if err != nil {
 		return nil, wrong(err)
 	}
 	err = torch.Do(func() error {
 		torch.Seed(spec.Seed)
-		for _, leaf := range p.leaves {
-			p.tensors = append(p.tensors, leaf.Start(leaf.Shape).To(spec.Device).SetRequiresGrad(true).Keep())
+		for _, leaf := range t.leaves {
+			t.tensors = append(t.tensors, leaf.Start(leaf.Shape).To(spec.Device).SetRequiresGrad(true).Keep())
 		}
 		return nil
 	})
 	if err != nil {
-		p.Free()
+		t.Free()
 		return nil, wrong(err)
 	}
-	return p, nil
+	return t, nil
 }
 
-func open(m adapter.Method, plan func(Settings) (Form, error), saved *adapter.Saved, device torch.Device) (adapter.Adapter, error) {
+func (p planner) open(saved *adapter.Saved, device torch.Device) (*trainable, error) {
 	c := saved.Config
 	wrong := func(err error) error { return fmt.Errorf("%s: %w", saved.Dir, err) }
 	targets, err := adapter.ParseKinds(c.Targets)
@@ -163,52 +216,52 @@ func open(m adapter.Method, plan func(Settings) (Form, error), saved *adapter.Sa
 		return nil, wrong(err)
 	}
 	if len(c.Ranks) != 1 {
-		return nil, wrong(fmt.Errorf("ranks %v: %s has one", c.Ranks, m.Name))
+		return nil, wrong(fmt.Errorf("ranks %v: %s has one", c.Ranks, p.method.Name))
 	}
-	p, err := newProduct(m, plan, Settings{
+	t, err := p.planned(Settings{
 		Architecture: c.Architecture(), Targets: targets, Rank: c.Ranks[0], TTRank: c.TTRank, Alpha: c.Alpha,
 	})
 	if err != nil {
 		return nil, wrong(err)
 	}
-	for _, leaf := range p.leaves {
-		t, err := saved.Tensor(leaf.Name, device, leaf.Shape...)
+	for _, leaf := range t.leaves {
+		tensor, err := saved.Tensor(leaf.Name, device, leaf.Shape...)
 		if err == nil {
-			p.tensors = append(p.tensors, t)
-			err = torch.Do(func() error { t.SetRequiresGrad(true); return nil })
+			t.tensors = append(t.tensors, tensor)
+			err = torch.Do(func() error { tensor.SetRequiresGrad(true); return nil })
 		}
 		if err != nil {
-			p.Free()
+			t.Free()
 			return nil, err
 		}
 	}
-	return p, nil
+	return t, nil
 }
 
 // Config implements [adapter.Adapter].
-func (p *product) Config() adapter.Config {
+func (t *trainable) Config() adapter.Config {
 	c := adapter.Config{
-		FormatVersion: adapter.FormatVersion, PEFTType: p.method.PEFTType, Method: p.method.Name, Modes: slices.Clone(p.method.Modes),
-		Ranks: []int64{p.settings.Rank}, TTRank: p.settings.TTRank, Alpha: p.settings.Alpha,
+		FormatVersion: adapter.FormatVersion, PEFTType: t.method.PEFTType, Method: t.method.Name, Modes: slices.Clone(t.method.Modes),
+		Ranks: []int64{t.settings.Rank}, TTRank: t.settings.TTRank, Alpha: t.settings.Alpha,
 	}
-	c.SetArchitecture(p.settings.Architecture)
-	for _, k := range p.settings.Targets {
+	c.SetArchitecture(t.settings.Architecture)
+	for _, k := range t.settings.Targets {
 		c.Targets = append(c.Targets, k.String())
 	}
 	return c
 }
 
 // Parameters implements [adapter.Adapter].
-func (p *product) Parameters() []adapter.Parameter {
-	parameters := make([]adapter.Parameter, len(p.tensors))
-	for i, t := range p.tensors {
-		parameters[i] = adapter.Parameter{Name: p.leaves[i].Name, Tensor: t}
+func (t *trainable) Parameters() []adapter.Parameter {
+	parameters := make([]adapter.Parameter, len(t.tensors))
+	for i, tensor := range t.tensors {
+		parameters[i] = adapter.Parameter{Name: t.leaves[i].Name, Tensor: tensor}
 	}
 	return parameters
 }
 
 // Begin implements [adapter.Adapter].
-func (p *product) Begin(step adapter.Step) adapter.Pass { return p.form.Begin(p.tensors, step) }
+func (t *trainable) Begin(step adapter.Step) adapter.Pass { return t.form.Begin(t.tensors, step) }
 
 // Delta implements [adapter.Adapter].
 func (p *product) Delta(site adapter.Site) *torch.Tensor {
@@ -228,8 +281,14 @@ func (p *product) Factors(site adapter.Site) (in, out *torch.Tensor) {
 }
 
 // Free implements [adapter.Adapter].
-func (p *product) Free() {
-	for _, t := range p.tensors {
-		t.Free()
+func (t *trainable) Free() {
+	for _, tensor := range t.tensors {
+		tensor.Free()
 	}
 }
+
+// Nonlinear implements [adapter.Nonlinear].
+func (n *nonlinear) Nonlinear() string { return n.form.Nonlinear() }
+
+// Delta implements [adapter.Adapter]: there is no update of weights.
+func (n *nonlinear) Delta(adapter.Site) *torch.Tensor { return nil }

@@ -455,6 +455,9 @@ func TestParameterCounts(t *testing.T) {
 		{"loretta-rep", base, queryValue, 8, 5, 24 * (580 + 580)},
 		{"loretta-rep", base, queryValue, 8, 0, 24 * (580 + 580)},
 		{"loretta-rep", base, []adapter.Kind{adapter.FFNUp}, 8, 3, 12 * (8*3 + 8*9 + 12*9 + 8*3 + 8*3 + 16*9 + 16*9 + 12*3)},
+		// The reference's cores of 8·8·12 and 8·8 at its TT rank 5, with both biases.
+		{"loretta-adp", base, queryValue, 64, 0, 24 * (2*(40+200+300+200+40) + 64 + 768)},
+		{"loretta-adp", base, nil, 7, 2, 24 * (2*(8*2+8*4+12*4+7*2) + 7 + 768)},
 		{"tt-lora", base, queryValue, 6, 0, 24 * (12*6 + 4*8*36 + 12*6)},
 		{"tt-lora", base, []adapter.Kind{adapter.FFNDown}, 4, 0, 12 * (16*4 + 16*16 + 12*16 + 8*16 + 8*16 + 12*4)},
 	} {
@@ -495,6 +498,9 @@ func TestBadSpecs(t *testing.T) {
 		{"loretta's rank", "loretta-rep", rank(7), "rank 7 is above 6, its largest legal value for target query of 6 × 6"},
 		{"loretta's TT rank", "loretta-rep", func(s *adapter.Spec) { s.TTRank = 3 }, "tt_rank 3 is above 2, its largest legal value for target query with modes [2 3 2]"},
 		{"loretta's negative TT rank", "loretta-rep", func(s *adapter.Spec) { s.TTRank = -1 }, "tt_rank -1: it is at least 1"},
+		{"the bottleneck", "loretta-adp", rank(7), "rank 7 is above 6, its largest legal value for a bottleneck in width 6"},
+		{"the bottleneck's TT rank", "loretta-adp", func(s *adapter.Spec) { s.TTRank = 3 }, "tt_rank 3 is above 2, its largest legal value for modes [2 3 2]"},
+		{"a negative TT rank of adapters", "loretta-adp", func(s *adapter.Spec) { s.TTRank = -1 }, "tt_rank -1: it is at least 1"},
 		{"tt-lora's rank", "tt-lora", rank(4), "rank 4 is above 3, its largest legal value for target query with modes [3 2 2 3]"},
 		{"tt-lora's narrowest target", "tt-lora", func(s *adapter.Spec) {
 			s.Architecture, s.Targets, s.Rank = skewed, []adapter.Kind{adapter.FFNDown, adapter.Query}, 6
@@ -524,7 +530,7 @@ func TestBadSpecs(t *testing.T) {
 
 // The largest legal rank is legal, and so is 1.
 func TestLargestRanks(t *testing.T) {
-	for method, rank := range map[string]int{"cp4d": 18, "cp5d": 18, "lorta": 18, "lotr": 6, "fact-tt": 6, "fact-tk": 6, "loretta-rep": 6, "tt-lora": 3} {
+	for method, rank := range map[string]int{"cp4d": 18, "cp5d": 18, "lorta": 18, "lotr": 6, "fact-tt": 6, "fact-tk": 6, "loretta-rep": 6, "loretta-adp": 6, "tt-lora": 3} {
 		for _, rank := range []int{1, rank} {
 			fresh(t, method, adapter.Spec{Architecture: odd, Targets: []adapter.Kind{adapter.Query}, Rank: rank, Alpha: 1})
 		}

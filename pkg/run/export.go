@@ -1,0 +1,205 @@
+package run
+
+import (
+	"cmp"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/hf"
+	"github.com/metatt/metatt/pkg/lora"
+	"github.com/metatt/metatt/pkg/torch"
+)
+
+// ExportOptions say what is exported. Empty fields are the defaults.
+type ExportOptions struct {
+	Dir   string // adapter folder, or a run directory, of which the best adapter is taken
+	Out   string // folder to make; it must not exist yet
+	Task  string // whose updates and head; by default the only one
+	Model string // folder or name; by default what the adapter recorded. Only PEFT's own adapters need it
+}
+
+// Exported is what an export came to.
+type Exported struct {
+	Method     string // that was converted
+	Task       string // empty: the adapter names none
+	Targets    []string
+	Layers     int
+	Lowest     int64 // rank of a matrix
+	Highest    int64
+	Parameters int64 // the head's not counted
+}
+
+// Export writes a saved adapter as a LoRA with its head, as PEFT stores it: the
+// same updates exactly, α folded in, each matrix at the rank that they have. An
+// adapter that is no LoRA is an error that says why. The model is not loaded.
+func Export(o ExportOptions) (*Exported, error) {
+	if err := checkNew(o.Out); err != nil {
+		return nil, err
+	}
+	dir, err := adapterFolder(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	saved, err := adapter.Read(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer saved.Close()
+	task, err := exportedTask(saved.Config, o.Task)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, adapter.ConfigFile), err)
+	}
+	model, err := o.architecture(saved.Config)
+	if err != nil {
+		return nil, err
+	}
+	a, err := saved.Open(model, torch.CPU)
+	if err != nil {
+		return nil, err
+	}
+	defer a.Free()
+	converted, err := convert(a, task)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	defer converted.Free()
+	name := "" // of the task
+	if len(saved.Config.Tasks) > 0 {
+		name = saved.Config.Tasks[task]
+	}
+	head, err := exportedHead(saved, name)
+	defer func() {
+		for _, p := range head {
+			p.Tensor.Free()
+		}
+	}()
+	if err != nil {
+		return nil, err
+	}
+	config := converted.Config()
+	exported := &Exported{
+		Method: saved.Config.Method, Task: name, Targets: config.Targets, Layers: model.Layers, Parameters: adapter.Count(converted.Parameters()),
+	}
+	exported.Lowest, exported.Highest = rankRange(converted)
+	describeExport(&config, saved.Config, name)
+	return exported, makeFolder(o.Out, func(partial string) error {
+		if err := adapter.Save(partial, config, slices.Concat(converted.Parameters(), head)); err != nil {
+			return err
+		}
+		again, err := adapter.Read(partial) // what was written can be read
+		if err != nil {
+			return err
+		}
+		return again.Close()
+	})
+}
+
+// exportedTask is the index of the task that is exported.
+func exportedTask(c adapter.Config, name string) (int, error) {
+	tasks := strings.Join(c.Tasks, ", ")
+	switch i := slices.Index(c.Tasks, name); {
+	case i >= 0:
+		return i, nil
+	case name != "" && len(c.Tasks) == 0:
+		return 0, fmt.Errorf("the adapter names no task, so none is called %q", name)
+	case name != "":
+		return 0, fmt.Errorf("the adapter has no task %q; it has %s", name, tasks)
+	case len(c.Tasks) > 1:
+		return 0, fmt.Errorf("the adapter has the tasks %s, and a LoRA is for one: say which", tasks)
+	}
+	return 0, nil
+}
+
+// architecture is that of the model: what PEFT writes does not say it.
+func (o ExportOptions) architecture(c adapter.Config) (adapter.Architecture, error) {
+	if recorded := c.Architecture(); o.Model == "" && recorded.Hidden > 0 {
+		return recorded, nil
+	}
+	dir, err := hf.Resolve(cmp.Or(o.Model, c.BaseModel))
+	if err != nil {
+		return adapter.Architecture{}, err
+	}
+	m, err := hf.ReadConfig(dir)
+	if err != nil {
+		return adapter.Architecture{}, err
+	}
+	return adapter.Architecture{
+		ModelType: m.ModelType, Hidden: int64(m.HiddenSize), Layers: m.NumHiddenLayers,
+		Heads: m.NumAttentionHeads, Intermediate: int64(m.IntermediateSize),
+	}, nil
+}
+
+// convert is one task's updates as a LoRA.
+func convert(a adapter.Adapter, task int) (adapter.Adapter, error) {
+	if err := adapter.CheckConvertible(a); err != nil {
+		return nil, err
+	}
+	config := a.Config()
+	targets, err := adapter.ParseKinds(config.Targets)
+	if err != nil {
+		return nil, err
+	}
+	factors := a.(adapter.Factored).Factors
+	if t, ok := a.(adapter.TaskAware); ok && slices.Contains(config.Modes, adapter.TaskMode) {
+		factors = func(site adapter.Site) (in, out *torch.Tensor) { return t.TaskFactors(site, task) }
+	}
+	return lora.Convert(config.Architecture(), targets, factors)
+}
+
+// taskHeads stands before a task's name where several tasks' heads are stored.
+const taskHeads = "heads."
+
+// exportedHead is what the folder has beside the adapter: the task's head, as
+// PEFT names it. The caller frees it, also on an error.
+func exportedHead(saved *adapter.Saved, task string) (head []adapter.Parameter, err error) {
+	for _, name := range saved.Left() {
+		if strings.HasPrefix(name, taskHeads) && !strings.HasPrefix(name, taskHeads+task+".") {
+			continue // another task's
+		}
+		bare := strings.TrimPrefix(strings.TrimPrefix(name, adapter.PEFTPrefix), taskHeads+task+".")
+		if module, _, _ := strings.Cut(bare, "."); !slices.Contains(lora.Head, module) {
+			return head, fmt.Errorf("%s: tensor %s is neither %s's nor a head's", saved.Dir, name, saved.Config.Method)
+		}
+		t, err := saved.Tensor(name, torch.CPU, saved.Shape(name)...)
+		if err != nil {
+			return head, err
+		}
+		head = append(head, adapter.Parameter{Name: adapter.PEFTPrefix + bare, Tensor: t})
+	}
+	if head == nil {
+		return nil, fmt.Errorf("%s: no tensor of a classifier is in it", saved.Dir)
+	}
+	return head, nil
+}
+
+// describeExport fills in what the LoRA's config keeps of the adapter's.
+func describeExport(c *adapter.Config, from adapter.Config, task string) {
+	c.BaseModel, c.TaskType, c.MaxLength = from.BaseModel, cmp.Or(from.TaskType, "SEQ_CLS"), from.MaxLength
+	if task == "" {
+		return
+	}
+	c.Tasks = []string{task}
+	if labels, ok := from.Labels[task]; ok {
+		c.Labels = map[string][]string{task: labels}
+	}
+	if columns, ok := from.Columns[task]; ok {
+		c.Columns = map[string]adapter.Columns{task: columns}
+	}
+}
+
+// rankRange is the smallest and the largest rank of a LoRA's modules.
+func rankRange(a adapter.Adapter) (lowest, highest int64) {
+	for _, p := range a.Parameters() {
+		if strings.HasSuffix(p.Name, ".lora_A.weight") {
+			rank := p.Tensor.Size(0)
+			if lowest == 0 || rank < lowest {
+				lowest = rank
+			}
+			highest = max(highest, rank)
+		}
+	}
+	return lowest, highest
+}
