@@ -16,7 +16,7 @@ type Fit struct {
 // adapter is larger is an error, and so is one without a rank.
 func FitBudget(m Method, spec Spec, budget int64) (Fit, error) {
 	try := func(size int) (Fit, error) {
-		f := Fit{Spec: m.sized(spec, size), Size: size}
+		f := Fit{Spec: m.At(spec, size), Size: size}
 		if m.Count != nil {
 			if f.Count = m.Count(f.Spec); f.Count > budget {
 				return f, nil // nothing has to be made to know
@@ -69,8 +69,8 @@ func FitBudget(m Method, spec Spec, budget int64) (Fit, error) {
 	return best, nil
 }
 
-// sized is the spec at that size.
-func (m Method) sized(spec Spec, size int) Spec {
+// At is the spec at a size that a budget moves.
+func (m Method) At(spec Spec, size int) Spec {
 	if m.Sized != nil {
 		return m.Sized(spec, size)
 	}

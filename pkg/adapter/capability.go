@@ -158,6 +158,22 @@ type TensorTrains interface {
 	SetStacks([][]*torch.Tensor) error
 }
 
+// TrainRanks is the ranks of the bonds of a [TensorTrain], the one that all bonds
+// of [TensorTrains] share, or nil.
+func TrainRanks(a Adapter) []int64 {
+	switch a := a.(type) {
+	case TensorTrain:
+		var ranks []int64
+		for _, core := range a.Cores()[1:] {
+			ranks = append(ranks, core.Size(0))
+		}
+		return ranks
+	case TensorTrains:
+		return []int64{a.Stacks()[0][0].Size(3)}
+	}
+	return nil
+}
+
 // RankSchedule says how an adapter that starts above its rank comes down to it.
 type RankSchedule struct {
 	InitialRank int     // at the start; 0: the method's choice

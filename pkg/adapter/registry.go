@@ -37,7 +37,7 @@ type Method struct {
 	DefaultAlpha float64
 	// Dropout: the method has Spec.Dropout.
 	Dropout bool
-	// Train: its adapters are [TensorTrain]s.
+	// Train: its adapters are a [TensorTrain] or [TensorTrains].
 	Train bool
 	// Count is the number of trained parameters by the method's formula, without
 	// a tensor being made; nil where none is stated.

@@ -15,8 +15,9 @@ type Stack []*torch.Tensor
 // NewStack makes a stack of cores, which stay their owner's; each train must be
 // one ([tt.New]).
 func NewStack(cores []*torch.Tensor) (Stack, error) {
-	s := Stack(cores)
+	s := make(Stack, len(cores))
 	for k, core := range cores {
+		s[k] = core.Detach()
 		if n := len(core.Shape()); n != 4 || core.Size(0) != cores[0].Size(0) {
 			return nil, fmt.Errorf("dmrg: core %d of a stack has shape %v, want (%d, left, n, right)", k, core.Shape(), cores[0].Size(0))
 		}

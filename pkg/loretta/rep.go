@@ -14,7 +14,7 @@ import (
 
 func init() {
 	factored.Register(adapter.Method{
-		Name: "loretta-rep", PEFTType: "LORETTA_REP", DefaultAlpha: 16, // as LoRA's at rank 8
+		Name: "loretta-rep", PEFTType: "LORETTA_REP", Train: true, DefaultAlpha: 16, // as LoRA's at rank 8
 		// r is a mode of both trains: their own rank is what a budget can move.
 		Sized: func(s adapter.Spec, size int) adapter.Spec { s.TTRank = size; return s },
 		Summary: "ΔW = (α/r) A B, A a train over factors(Din) and r, B over r and factors(Dout), for each matrix; " +
@@ -87,6 +87,15 @@ func (f rep) Leaves() []factored.Leaf {
 		leaves = append(leaves, factored.ZeroLast(t.b.Leaves(factored.KaimingVariance(f.rank)))...)
 	}
 	return leaves
+}
+
+// Stacks implements [factored.Stacked].
+func (f rep) Stacks() []int {
+	var lengths []int
+	for _, t := range f.sites {
+		lengths = append(lengths, len(t.a.Modes), len(t.b.Modes))
+	}
+	return lengths
 }
 
 // TTRank implements [factored.TTRanked].

@@ -21,8 +21,11 @@ func (a *assembly) rankPlan(perEpoch, steps int) (*train.Ranks, error) {
 	if c.Mode == "none" {
 		return nil, nil
 	}
-	trained, ok := a.adapter.(adapter.TensorTrain)
-	if !ok {
+	bonds := 1
+	trains, many := a.adapter.(adapter.TensorTrains)
+	if train, one := a.adapter.(adapter.TensorTrain); one {
+		bonds = len(train.Cores()) - 1
+	} else if !many {
 		return nil, invalid("dmrg.mode", fmt.Errorf("%s: %s has no tensor train whose ranks could be adapted; %s have",
 			c.Mode, a.config.Adapter.Method, strings.Join(trainMethods(), ", ")))
 	}
@@ -51,7 +54,11 @@ func (a *assembly) rankPlan(perEpoch, steps int) (*train.Ranks, error) {
 	if plan.Mode == dmrg.TwoSite && plan.Moments == dmrg.Transport {
 		return nil, invalid("dmrg.moments", errors.New("transport: a pair that was trained has moments of its own; reset goes with mode two-site"))
 	}
-	if err := plan.Check(len(trained.Cores())-1, steps); err != nil {
+	if many && (plan.Mode == dmrg.TwoSite || plan.Mode == dmrg.Enrich || plan.Moments == dmrg.Transport) {
+		return nil, invalid("dmrg.mode", fmt.Errorf("%s with moments %s: the %d trains of %s share one rank, which modes canonical, paper and restart adapt, with moments reset",
+			plan.Mode, plan.Moments, len(trains.Stacks())*int(trains.Stacks()[0][0].Size(0)), a.config.Adapter.Method))
+	}
+	if err := plan.Check(bonds, steps); err != nil {
 		return nil, invalid("dmrg", err)
 	}
 	return &train.Ranks{Plan: plan, ProbeBatches: c.ProbeBatches, GradientBatches: c.GradientBatches}, nil

@@ -29,6 +29,9 @@ var sweeping = map[string]struct {
 	"restart":             {[]string{"dmrg.mode=restart", "dmrg.at=2,5"}, []int64{4, 4, 4}},
 	"enrich":              {[]string{"dmrg.mode=enrich", "dmrg.at=2,4", "dmrg.maxdim=5", "dmrg.grow=2", "dmrg.moments=transport", "dmrg.gradient_batches=1"}, []int64{5, 5, 5}},
 	"enrich from nothing": {[]string{"dmrg.mode=enrich", "dmrg.at=0,4", "adapter.rank=1", "dmrg.maxdim=2", "dmrg.grow=1"}, []int64{2, 2, 2}},
+	"tt-lora":             {[]string{"adapter.method=tt-lora", "adapter.rank=3", "dmrg.mode=canonical", "dmrg.at=2,4", "dmrg.maxdim=2,1"}, []int64{1}},
+	"loretta-rep":         {[]string{"adapter.method=loretta-rep", "adapter.tt_rank=2", "dmrg.mode=paper", "dmrg.at=3", "dmrg.maxdim=1", "dmrg.tol=10"}, []int64{1}},
+	"loretta-rep restart": {[]string{"adapter.method=loretta-rep", "adapter.tt_rank=2", "dmrg.mode=restart", "dmrg.at=3"}, []int64{2}},
 	"two-site":            {[]string{"dmrg.mode=two-site", "dmrg.at=1", "dmrg.pair_steps=2", "dmrg.maxdim=3", "dmrg.tol=1e-3", "dmrg.probe_batches=1"}, nil},
 	"two-site there and back": {[]string{
 		"dmrg.mode=two-site", "dmrg.at=0,4", "dmrg.pair_steps=1", "dmrg.maxdim=2,3", "adapter.init=no-no-or-ze", "dmrg.balance=sqrt"}, nil},
@@ -52,8 +55,12 @@ func TestRanksAdaptAndResume(t *testing.T) {
 				t.Fatal(err)
 			}
 			saved.Close()
-			if !slices.Equal(saved.Config.Ranks, summary.Ranks) {
-				t.Errorf("the best adapter has ranks %v, the run ended with %v", saved.Config.Ranks, summary.Ranks)
+			ranks := saved.Config.Ranks
+			if saved.Config.TTRank > 0 {
+				ranks = []int64{saved.Config.TTRank}
+			}
+			if !slices.Equal(ranks, summary.Ranks) {
+				t.Errorf("the best adapter has ranks %v, the run ended with %v", ranks, summary.Ranks)
 			}
 			for stop := 1; stop < 8; stop++ {
 				o := tiny(t, keys...)
@@ -169,15 +176,16 @@ func TestSweepsKeepTheirPromises(t *testing.T) {
 
 func TestWrongPlansAreErrors(t *testing.T) {
 	for want, keys := range map[string][]string{
-		"lora has no tensor train whose ranks could be adapted; metatt4d, metatt5d have": {"dmrg.mode=canonical", "adapter.method=lora"},
-		"the sweep after step 6 would end after step 9; the run has 8":                   {"dmrg.mode=two-site", "dmrg.at=6", "dmrg.pair_steps=1"},
-		"a sweep after step 3 cannot follow one after step 2 that takes 3 steps":         {"dmrg.mode=two-site", "dmrg.at=2,3", "dmrg.pair_steps=1"},
-		"a sweep after step 2 cannot follow one after step 2":                            {"dmrg.mode=paper", "dmrg.at=2,2"},
-		"at least 3 but at most 2 singular values":                                       {"dmrg.mode=paper", "dmrg.at=2", "dmrg.mindim=3", "dmrg.maxdim=2"},
-		"a component without weight has no root to share":                                {"dmrg.mode=enrich", "dmrg.at=2", "dmrg.balance=sqrt"},
-		"a pair that was trained has moments of its own":                                 {"dmrg.mode=two-site", "dmrg.at=2", "dmrg.pair_steps=1", "dmrg.moments=transport"},
-		"the sweep after step 9 would end after step 9; the run has 8":                   {"dmrg.mode=paper", "dmrg.at=9"},
-		"dmrg.at: empty, and no epoch of ":                                               {"dmrg.mode=paper", "train.max_steps=1"},
+		"lora has no tensor train whose ranks could be adapted; loretta-rep, metatt4d, metatt5d, tt-lora have": {"dmrg.mode=canonical", "adapter.method=lora"},
+		"trains of tt-lora share one rank, which modes canonical":                                              {"dmrg.mode=enrich", "adapter.method=tt-lora", "adapter.rank=2", "dmrg.at=2"},
+		"the sweep after step 6 would end after step 9; the run has 8":                                         {"dmrg.mode=two-site", "dmrg.at=6", "dmrg.pair_steps=1"},
+		"a sweep after step 3 cannot follow one after step 2 that takes 3 steps":                               {"dmrg.mode=two-site", "dmrg.at=2,3", "dmrg.pair_steps=1"},
+		"a sweep after step 2 cannot follow one after step 2":                                                  {"dmrg.mode=paper", "dmrg.at=2,2"},
+		"at least 3 but at most 2 singular values":                                                             {"dmrg.mode=paper", "dmrg.at=2", "dmrg.mindim=3", "dmrg.maxdim=2"},
+		"a component without weight has no root to share":                                                      {"dmrg.mode=enrich", "dmrg.at=2", "dmrg.balance=sqrt"},
+		"a pair that was trained has moments of its own":                                                       {"dmrg.mode=two-site", "dmrg.at=2", "dmrg.pair_steps=1", "dmrg.moments=transport"},
+		"the sweep after step 9 would end after step 9; the run has 8":                                         {"dmrg.mode=paper", "dmrg.at=9"},
+		"dmrg.at: empty, and no epoch of ":                                                                     {"dmrg.mode=paper", "train.max_steps=1"},
 	} {
 		o := tiny(t, append([]string{"train.max_steps=8", "dmrg.unit=step"}, keys...)...)
 		if _, err := run.Train(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {

@@ -227,8 +227,10 @@ func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoi
 		s.Rank = c.Adapter.Rank
 	}
 	if a.ranks != nil {
-		s.Ranks = a.adapter.Config().Ranks
-		s.Rank = int(slices.Max(s.Ranks))
+		s.Ranks = adapter.TrainRanks(a.adapter)
+		if ranks := a.adapter.Config().Ranks; len(ranks) > 0 {
+			s.Rank = int(slices.Max(ranks))
+		}
 	}
 	if saved := writeJSON(filepath.Join(dir, summaryFile), s); saved != nil {
 		return nil, saved

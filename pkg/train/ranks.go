@@ -25,7 +25,8 @@ const NoPair = -1
 // sweeper adapts ranks when they are due.
 type sweeper struct {
 	*Ranks
-	train  adapter.TensorTrain
+	train  adapter.TensorTrain  // nil: stacks are
+	stacks adapter.TensorTrains // nil: train is
 	events []dmrg.Event
 	places []int // of the cores among the parameters
 	probe  []int // examples of the probe loss
@@ -36,18 +37,27 @@ func newSweeper(s Setup) (*sweeper, error) {
 	if s.Ranks == nil {
 		return nil, nil
 	}
-	train, ok := s.Adapter.(adapter.TensorTrain)
-	if !ok {
+	w := &sweeper{Ranks: s.Ranks}
+	bonds := 1
+	switch a := s.Adapter.(type) {
+	case adapter.TensorTrain:
+		w.train, bonds = a, len(a.Cores())-1
+		for _, core := range a.Cores() {
+			w.places = append(w.places, slices.IndexFunc(a.Parameters(), func(p adapter.Parameter) bool { return p.Tensor == core }))
+		}
+	case adapter.TensorTrains:
+		w.stacks = a
+		if s.Ranks.Mode == dmrg.TwoSite || s.Ranks.Mode == dmrg.Enrich || s.Ranks.Moments == dmrg.Transport {
+			return nil, fmt.Errorf("the trains of %s share one rank: modes %s, %s and %s adapt it, with moments %s",
+				a.Config().Method, dmrg.Canonical, dmrg.Paper, dmrg.Restart, dmrg.Reset)
+		}
+	default:
 		return nil, fmt.Errorf("%s has no tensor train whose ranks could be adapted", s.Adapter.Config().Method)
 	}
-	bonds := len(train.Cores()) - 1
 	if err := s.Ranks.Check(bonds, s.Options.Steps); err != nil {
 		return nil, err
 	}
-	w := &sweeper{Ranks: s.Ranks, train: train, events: s.Ranks.Events(bonds)}
-	for _, core := range train.Cores() {
-		w.places = append(w.places, slices.IndexFunc(train.Parameters(), func(p adapter.Parameter) bool { return p.Tensor == core }))
-	}
+	w.events = s.Ranks.Events(bonds)
 	// An order of no epoch: what is probed does not depend on when.
 	order := s.Train.Order(s.Options.Seed, math.MaxInt32, true)
 	w.probe = order[:min(s.Ranks.ProbeBatches*s.Options.BatchSize, len(order))]
@@ -81,25 +91,16 @@ func (t *trainer) adaptCores() error {
 func (t *trainer) adapt(e dmrg.Event) error {
 	began := time.Now()
 	w := t.sweeper
-	x, err := dmrg.NewTrain(w.train.Cores())
-	if err != nil {
-		return err
-	}
-	before := x.Ranks()
+	before := t.ranks()
 	event := sweepEvent{Event: "sweep", Step: t.state.Step, Epoch: t.epoch(t.state.Step), Sweep: e.Sweep + 1, Mode: w.Mode}
-	switch w.Mode {
-	case dmrg.TwoSite:
-		err = t.nextPair(x, e, &event)
-	case dmrg.Restart:
-		err = t.replaceCores(x, nil, w.Rewarm)
-	default:
-		err = t.sweep(x, e, &event)
+	adapt := t.adaptTrain
+	if w.stacks != nil {
+		adapt = t.adaptStacks
 	}
-	if err != nil {
+	if err := adapt(e, &event); err != nil {
 		return err
 	}
-	event.Ranks = w.train.Config().Ranks
-	event.Parameters = adapter.Count(w.train.Parameters())
+	event.Ranks, event.Parameters = t.ranks(), adapter.Count(t.Adapter.Parameters())
 	if !slices.Equal(before, event.Ranks) {
 		t.state.Best = nil // the best adapter is one of the ranks that the run ends with
 	}
@@ -112,6 +113,20 @@ func (t *trainer) adapt(e dmrg.Event) error {
 	t.Observer.Sweep(SweepInfo{Event: e, Step: t.state.Step, Epoch: event.Epoch, Mode: w.Mode, Report: event.Report,
 		Ranks: event.Ranks, Parameters: event.Parameters, Seconds: seconds})
 	return t.metrics.append(event)
+}
+
+func (t *trainer) adaptTrain(e dmrg.Event, event *sweepEvent) error {
+	x, err := dmrg.NewTrain(t.sweeper.train.Cores())
+	if err != nil {
+		return err
+	}
+	switch t.sweeper.Mode {
+	case dmrg.TwoSite:
+		return t.nextPair(x, e, event)
+	case dmrg.Restart:
+		return t.replaceCores(x, nil, t.sweeper.Rewarm)
+	}
+	return t.sweep(x, e, event)
 }
 
 // sweep truncates all bonds, and grows them where the mode does.
@@ -201,12 +216,12 @@ func (t *trainer) replaceCores(y dmrg.Train, bonds []dmrg.Bond, rewarm int) erro
 	return nil
 }
 
-// ranks is the train's, in a run that adapts them.
+// ranks is the trains' in a run that adapts them.
 func (t *trainer) ranks() []int64 {
 	if t.sweeper == nil {
 		return nil
 	}
-	return t.Adapter.Config().Ranks
+	return adapter.TrainRanks(t.Adapter)
 }
 
 // activate settles which parameters are trained: of cores, where a pair is open,
@@ -251,6 +266,11 @@ func (t *trainer) probeLoss(x dmrg.Train) (loss float64, err error) {
 	if err := t.sweeper.train.SetCores(x.Cores()); err != nil {
 		return 0, err
 	}
+	return t.probeAdapter()
+}
+
+// probeAdapter is the mean loss of the probe's examples with the adapter as it is.
+func (t *trainer) probeAdapter() (loss float64, err error) {
 	n := len(t.sweeper.probe)
 	err = t.batches(t.sweeper.probe, func(batch data.Batch) error {
 		in, err := input(t.Model, batch)

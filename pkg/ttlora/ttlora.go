@@ -14,7 +14,7 @@ import (
 
 func init() {
 	factored.Register(adapter.Method{
-		Name: "tt-lora", PEFTType: "TT_LORA",
+		Name: "tt-lora", PEFTType: "TT_LORA", Train: true,
 		Summary: "ΔW = α TT, a train over factors(Din) and factors(Dout) for each matrix; Σ r_k n_k r_{k+1}; arXiv 2408.01008",
 	}, plan)
 }
@@ -67,6 +67,15 @@ func (f form) Leaves() []factored.Leaf {
 		leaves = append(leaves, factored.ZeroLast(h.out.Leaves(factored.KaimingVariance(h.out.Rank)))...)
 	}
 	return leaves
+}
+
+// Stacks implements [factored.Stacked]: both halves of a target are one train.
+func (f form) Stacks() []int {
+	var lengths []int
+	for _, h := range f.sites {
+		lengths = append(lengths, len(h.in.Modes)+len(h.out.Modes))
+	}
+	return lengths
 }
 
 // pairs is the halves multiplied out, in fp32, of all layers together.

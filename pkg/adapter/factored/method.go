@@ -57,22 +57,34 @@ type TTRanked interface {
 	TTRank() int64 // that was asked for, or the method's choice
 }
 
+// Stacked is a form whose leaves are stacks of tensor trains, one for each layer
+// ([adapter.TensorTrains]); what the method is sized by is the rank of all their
+// bonds.
+type Stacked interface {
+	Form
+	Stacks() []int // how many leaves each stack has
+}
+
 // Register adds a method. plan checks the settings without making a tensor.
 func Register(m adapter.Method, plan func(Settings) (Form, error)) {
-	register(m, true, func(s Settings) (Trained, error) { return plan(s) }, func(made *trainable) adapter.Adapter {
-		return &product{made, made.form.(Form)}
+	p := planner{m, true, func(s Settings) (Trained, error) { return plan(s) }}
+	p.register(func(made *trainable) adapter.Adapter {
+		form := &product{made, made.form.(Form)}
+		if s, ok := made.form.(Stacked); ok {
+			return &stacked{form, p, s.Stacks()}
+		}
+		return form
 	})
 }
 
 // RegisterNonlinear is Register for a method that is no update of weights.
 func RegisterNonlinear(m adapter.Method, plan func(Settings) (Nonlinear, error)) {
-	register(m, false, func(s Settings) (Trained, error) { return plan(s) }, func(made *trainable) adapter.Adapter {
-		return &nonlinear{made, made.form.(Nonlinear)}
-	})
+	p := planner{m, false, func(s Settings) (Trained, error) { return plan(s) }}
+	p.register(func(made *trainable) adapter.Adapter { return &nonlinear{made, made.form.(Nonlinear)} })
 }
 
-func register(m adapter.Method, targeted bool, plan func(Settings) (Trained, error), adapt func(*trainable) adapter.Adapter) {
-	p := planner{m, targeted, plan}
+func (p planner) register(adapt func(*trainable) adapter.Adapter) {
+	m := p.method
 	made := func(t *trainable, err error) (adapter.Adapter, error) {
 		if err != nil {
 			return nil, err
