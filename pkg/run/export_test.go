@@ -60,7 +60,9 @@ func saveDisturbed(t *testing.T, dir string, a adapter.Adapter, model fixedBatch
 }
 
 func logitsUnder(model fixedBatch, a adapter.Adapter, task int) (logits []float64) {
-	torch.NoGrad(func() { logits = torchtest.Values(model.Logits(a.Begin(adapter.Step{DType: torch.Float32, Task: task}))) })
+	torch.NoGrad(func() {
+		logits = torchtest.Values(model.Logits(a.Begin(adapter.Step{DType: torch.Float32, Task: task})))
+	})
 	return logits
 }
 
