@@ -288,3 +288,24 @@ func trainSteps(ctx context.Context, model *encoder.Model, a adapter.Adapter, se
 	})
 	return err
 }
+
+// Every method is in the benchmark's table, or below it with the reason.
+func TestStepContestants(t *testing.T) {
+	minilm := adapter.Architecture{ModelType: "bert", Hidden: 384, Layers: 6, Heads: 12, Intermediate: 1536}
+	all, left, err := contestants(minilm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range adapter.Methods() {
+		compared := slices.ContainsFunc(all, func(c *contestant) bool { return c.method.Name == m.Name })
+		excused := slices.ContainsFunc(left, func(reason string) bool { return strings.HasPrefix(reason, m.Name+" ") })
+		if compared == excused && !strings.HasPrefix(m.Name, "metatt") {
+			t.Errorf("%s: in the table %v, below it %v", m.Name, compared, excused)
+		}
+	}
+	for _, c := range all[3:] {
+		if n := c.method.Count; n != nil && n(c.spec) > stepBudget {
+			t.Errorf("%s has %d parameters of %d", c.name, n(c.spec), stepBudget)
+		}
+	}
+}
