@@ -18,11 +18,14 @@ import (
 // out of room.
 const fullDisk = "METATT_TEST_FULL_DISK"
 
-// A file-size limit stands for a full disk: writing fails half-way, for any
+// TestMain is also the processes that tests start of themselves. A file-size limit stands for a full disk: writing fails half-way, for any
 // user, on any file system.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(fullDisk); dir != "" {
 		os.Exit(trainWithoutRoom(dir))
+	}
+	if name := os.Getenv(stepMemory); name != "" {
+		os.Exit(printStepMemory(name))
 	}
 	os.Exit(m.Run())
 }
