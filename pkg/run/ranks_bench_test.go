@@ -10,9 +10,6 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/dmrg"
-	"github.com/metatt/metatt/pkg/hf"
-	"github.com/metatt/metatt/pkg/models"
-	"github.com/metatt/metatt/pkg/models/encoder"
 	"github.com/metatt/metatt/pkg/optim"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train"
@@ -22,16 +19,11 @@ import (
 // on all six matrices of MiniLM from rank 64 to 48, an epoch being the 115 steps
 // of MRPC at batch 32. Run it with -benchtime 1x on a quiet machine.
 func BenchmarkSweepShare(b *testing.B) {
-	dir, err := hf.Resolve("minilm")
+	model, set, err := stepSetup()
 	if err != nil {
 		b.Skip("finetune fetch minilm brings the model: ", err)
 	}
-	model, err := models.Load(dir, encoder.Options{Labels: 2, DType: torch.Float32, Device: torch.CPU})
-	if err != nil {
-		b.Fatal(err)
-	}
 	defer model.Free()
-	set := longSet(b, dir)
 	few := *set
 	few.Examples = few.Examples[:1]
 	method, err := adapter.Lookup("metatt4d")
@@ -55,7 +47,7 @@ func BenchmarkSweepShare(b *testing.B) {
 				run := b.TempDir()
 				timer := stepTimer{fastest: 1e9}
 				_, err = train.Run(b.Context(), train.Setup{
-					Model: model, Adapter: a, Train: set, Dev: &few, Dir: run, DType: torch.Float32, Device: torch.CPU, Observer: &timer,
+					Model: model, Adapter: a, Train: set, Dev: &few, Dir: run, DType: stepDType(), Device: torch.CPU, Observer: &timer,
 					SaveAdapter: func(string) error { return nil },
 					Ranks: &train.Ranks{ProbeBatches: 1, GradientBatches: 1, Plan: dmrg.Plan{
 						Mode: mode, At: []int{2, 3, 4}, Schedule: dmrg.Schedule{MaxDim: []int64{56, 52, 48}}, Moments: moments,
