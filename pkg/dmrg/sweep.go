@@ -238,17 +238,7 @@ func canonical(x tt.Train, o Options) (tt.Train, Report, error) {
 // G_{k+1} = Vᵀ. The last pair is split once: the way back begins with the split
 // that the way there ends with.
 func paper(x tt.Train, o Options) (tt.Train, Report, error) {
-	square, err := tt.Inner(x, x)
-	if err != nil {
-		return tt.Train{}, Report{}, err
-	}
-	report := Report{Norm: math.Sqrt(max(0, square)), Bonds: unchanged(x)}
-	switch {
-	case math.IsNaN(report.Norm) || math.IsInf(report.Norm, 0):
-		return x, report, fmt.Errorf("dmrg: the train's norm is %v", report.Norm)
-	case report.Norm == 0:
-		return x, report, nil
-	}
+	report := Report{Bonds: unchanged(x)}
 	limits, err := o.bonds(x)
 	if err != nil {
 		return tt.Train{}, Report{}, err
@@ -282,7 +272,7 @@ func paper(x tt.Train, o Options) (tt.Train, Report, error) {
 			return y, report, err
 		}
 	}
-	report.Error, err = tt.Distance(x, y)
+	report.Norm, report.Error, err = tt.NormAndDistance(x, y)
 	return y, report, err
 }
 

@@ -206,25 +206,32 @@ func (t Train) Norm() float64 {
 	return t.Canonical(center).cores[center].Norm().Item()
 }
 
-// Distance is ‖a − b‖, from inner products, or where those cancel, of trains that
-// are nearly equal, through QR decompositions of the difference.
+// Distance is ‖a − b‖.
 func Distance(a, b Train) (float64, error) {
+	_, distance, err := NormAndDistance(a, b)
+	return distance, err
+}
+
+// NormAndDistance is ‖a‖ and ‖a − b‖, from inner products, or where those cancel,
+// of trains that are nearly equal, through QR decompositions of the difference.
+func NormAndDistance(a, b Train) (norm, distance float64, err error) {
 	ab, err := Inner(a, b)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	aa, _ := Inner(a, a)
 	bb, _ := Inner(b, b)
+	norm = math.Sqrt(max(0, aa))
 	// Sums of fp64 are off by 1e-15 of the largest term or so: of a square of this
 	// size, and of its root, six digits are right.
 	if square := aa + bb - 2*ab; square > 1e-8*(aa+bb) {
-		return math.Sqrt(square), nil
+		return norm, math.Sqrt(square), nil
 	}
 	difference, err := Add(a, b.Scale(-1))
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return difference.Norm(), nil
+	return norm, difference.Norm(), nil
 }
 
 // timesRight is core (l, n, r) times m (r, r'), at its right bond.
