@@ -61,7 +61,7 @@ const (
 // Appending says how a task joins those that a saved adapter has.
 type Appending struct {
 	Task  string // its name
-	Start string // of its slice of the task core: StartZero, StartMean or a task
+	Start string // of its slice of the task core: StartZero, StartMean or a task, as [SameTask] takes it
 	// Grow is the number of components that the bonds on both sides of the task
 	// core gain. The new task alone couples to them. They start at random, and
 	// what couples to them at zero.
@@ -75,9 +75,9 @@ func (how Appending) Check(c Config) error {
 	switch {
 	case !slices.Contains(c.Modes, TaskMode):
 		return fmt.Errorf("%s without a task mode: a task is appended to an adapter that was trained with one", c.Method)
-	case slices.Contains(c.Tasks, how.Task):
+	case c.taskNamed(how.Task) >= 0:
 		return fmt.Errorf("the adapter has the task %s already; its tasks are %s", how.Task, strings.Join(c.Tasks, ", "))
-	case how.Start != StartZero && how.Start != StartMean && !slices.Contains(c.Tasks, how.Start):
+	case how.Start != StartZero && how.Start != StartMean && c.taskNamed(how.Start) < 0:
 		return fmt.Errorf("no slice to start from is called %q: there are %s, %s and the tasks %s", how.Start, StartZero, StartMean, strings.Join(c.Tasks, ", "))
 	case how.Grow < 0:
 		return fmt.Errorf("bonds cannot grow by %d", how.Grow)
@@ -100,12 +100,27 @@ func (s *Saved) Append(model Architecture, how Appending, device torch.Device) (
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(s.Dir, ConfigFile), err)
 	}
+	if i := s.Config.taskNamed(how.Start); i >= 0 {
+		how.Start = s.Config.Tasks[i]
+	}
 	return method.Append(s, how, device)
 }
 
-// Task is the index of a task, by its name; of the only one where that is empty.
+// SameTask compares names of tasks as users write them: GLUE's STS-B is stsb.
+func SameTask(a, b string) bool {
+	plain := func(name string) string { return strings.ReplaceAll(strings.ToLower(name), "-", "") }
+	return plain(a) == plain(b)
+}
+
+// taskNamed is the index of a task; -1 where there is none of that name.
+func (c Config) taskNamed(name string) int {
+	return slices.IndexFunc(c.Tasks, func(task string) bool { return SameTask(task, name) })
+}
+
+// Task is the index of a task, by its name as [SameTask] takes it; of the only
+// one where that is empty.
 func (c Config) Task(name string) (int, error) {
-	switch i := slices.Index(c.Tasks, name); {
+	switch i := c.taskNamed(name); {
 	case i >= 0:
 		return i, nil
 	case name == "" && len(c.Tasks) == 1:

@@ -33,9 +33,8 @@ func (c *Config) Agrees(recorded *Config) error {
 }
 
 func (c *Config) leftToSavedAdapter(key string) bool {
-	saved := c.Adapter.InitFrom + c.Adapter.Append.To
 	decides := key == "adapter.init_from" || strings.HasPrefix(key, "adapter.append.")
-	return saved != "" && strings.HasPrefix(key, "adapter.") && !decides && !c.FromCommandLine(key)
+	return c.fromSaved() && strings.HasPrefix(key, "adapter.") && !decides && !c.FromCommandLine(key)
 }
 
 // of is the key's value in a configuration.

@@ -43,7 +43,7 @@ func (c *Config) settleInit(cores int, described string) []Problem {
 	}
 	switch {
 	case message != "":
-	case len(starts) != cores:
+	case len(starts) != cores && !c.fromSaved():
 		message = fmt.Sprintf("%s is for %d cores; %s has %d", quote(c.Adapter.Init), len(starts), described, cores)
 	case zeros != 1:
 		message = fmt.Sprintf("%s has %d cores at ze; exactly one must be, or nothing is learned from a zero update", quote(c.Adapter.Init), zeros)
@@ -65,7 +65,7 @@ func (c *Config) settleRanks(bonds int, described string) []Problem {
 	}
 	largest := slices.Max(a.Ranks)
 	switch {
-	case len(a.Ranks) != bonds:
+	case len(a.Ranks) != bonds && !c.fromSaved():
 		return problem("adapter.ranks", fmt.Sprintf("%d ranks; %s has %d bonds, each with one", len(a.Ranks), described, bonds))
 	case a.Budget > 0:
 		return problem("adapter.budget", "chooses one rank for all bonds; leave adapter.ranks out")
@@ -75,6 +75,9 @@ func (c *Config) settleRanks(bonds int, described string) []Problem {
 	a.Rank = largest
 	return nil
 }
+
+// fromSaved: a saved adapter decides the method and the modes.
+func (c *Config) fromSaved() bool { return c.Adapter.InitFrom != "" || c.Adapter.Append.To != "" }
 
 // source orders the places where a key may be set: file, environment, command line.
 func (c *Config) source(key string) int {

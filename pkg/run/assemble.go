@@ -158,7 +158,7 @@ func adopt(c *config.Config, saved adapter.Config) error {
 	}
 	check("adapter.method", c.Adapter.Method != saved.Method, saved.Method)
 	check("adapter.rank", c.Adapter.Rank != rank, rank)
-	check("adapter.ranks", !slices.Equal(c.Adapter.Ranks, ranks), saved.Ranks)
+	check("adapter.ranks", !slices.EqualFunc(c.Adapter.Ranks, saved.Ranks, func(a int, b int64) bool { return int64(a) == b }), saved.Ranks)
 	check("adapter.task_after", c.Adapter.TaskAfter != taskAfter, cmp.Or(taskAfter, "no task mode"))
 	check("adapter.tt_rank", int64(c.Adapter.TTRank) != saved.TTRank, saved.TTRank)
 	check("adapter.alpha", c.Adapter.Alpha != nil && *c.Adapter.Alpha != saved.Alpha, saved.Alpha)

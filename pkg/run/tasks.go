@@ -73,13 +73,13 @@ func checkTasks(c *config.Config, saved *adapter.Saved, appends bool) error {
 	wrong := func(format string, args ...any) error {
 		return fmt.Errorf("%s: the adapter has the tasks %s: %s", filepath.Join(saved.Dir, adapter.ConfigFile), strings.Join(tasks, ", "), fmt.Sprintf(format, args...))
 	}
-	switch last := tasks[len(tasks)-1]; {
-	case !slices.Contains(tasks, c.Task):
+	switch i, err := saved.Config.Task(c.Task); {
+	case err != nil:
 		return wrong("%s is appended by adapter.append.to", c.Task)
 	case len(frozen) == 0:
 		return wrong("training it for %s alone would change the others", c.Task)
-	case c.Task != last:
-		return wrong("%s is frozen, only %s can be trained further", c.Task, last)
+	case i < len(tasks)-1:
+		return wrong("%s is frozen, only %s can be trained further", tasks[i], tasks[len(tasks)-1])
 	}
 	return nil
 }
