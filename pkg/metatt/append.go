@@ -58,6 +58,11 @@ func appendTask(m adapter.Method, saved *adapter.Saved, how adapter.Appending, d
 	if err != nil {
 		return nil, wrong(err)
 	}
+	if k > 0 {
+		if err := s.checkBounds(); err != nil {
+			return nil, wrong(err)
+		}
+	}
 	couples := old.couples
 	if k > 0 && couples == nil {
 		couples = slices.Repeat([][2]int64{{old.ranks[i-1], old.ranks[i]}}, last)

@@ -74,8 +74,8 @@ func reopened(t *testing.T, a adapter.Adapter) adapter.Adapter {
 	return b
 }
 
-// outputs is what an adapter makes of one batch for a task, at every site, in
-// both number formats and for few and many tokens.
+// outputs is what an adapter makes of batches for a task, at the sites of a layer,
+// in both number formats and for few and many tokens.
 func outputs(a adapter.Adapter, task int) (all []float32) {
 	torch.NoGrad(func() { all = recordedOutputs(a, task) })
 	return all
@@ -84,21 +84,21 @@ func outputs(a adapter.Adapter, task int) (all []float32) {
 func recordedOutputs(a adapter.Adapter, task int) []float32 {
 	var all []float32
 	torch.Seed(33)
-	for _, tokens := range []int64{1, 90} {
-		for _, dtype := range []torch.DType{torch.Float32, torch.BFloat16} {
-			pass := a.Begin(adapter.Step{DType: dtype, Tokens: tokens, Task: task})
-			for layer := range odd.Layers {
-				for _, kinds := range [][]adapter.Kind{{adapter.Query, adapter.Key, adapter.Value}, {adapter.Output}, {adapter.FFNUp}, {adapter.FFNDown}} {
-					sites, frozen := make([]adapter.Site, len(kinds)), make([]*torch.Tensor, len(kinds))
-					for i, k := range kinds {
-						sites[i] = odd.Site(layer, k)
-						frozen[i] = torch.Randn(torch.Float32, torch.CPU, tokens, sites[i].Out).ToDType(dtype)
-					}
-					x := torch.Randn(torch.Float32, torch.CPU, tokens, sites[0].In).ToDType(dtype)
-					for _, y := range pass.Apply(sites, x, frozen) {
-						all = append(all, torch.ToSlice[float32](y.Detach().ToDType(torch.Float32))...)
-					}
-				}
+	for _, c := range []struct {
+		tokens int64
+		dtype  torch.DType
+	}{{1, torch.Float32}, {90, torch.Float32}, {5, torch.BFloat16}} {
+		pass := a.Begin(adapter.Step{DType: c.dtype, Tokens: c.tokens, Task: task})
+		layer := int(c.tokens) % odd.Layers
+		for _, kinds := range [][]adapter.Kind{{adapter.Query, adapter.Key, adapter.Value}, {adapter.Output}, {adapter.FFNUp}, {adapter.FFNDown}} {
+			sites, frozen := make([]adapter.Site, len(kinds)), make([]*torch.Tensor, len(kinds))
+			for i, k := range kinds {
+				sites[i] = odd.Site(layer, k)
+				frozen[i] = torch.Randn(torch.Float32, torch.CPU, c.tokens, sites[i].Out).ToDType(c.dtype)
+			}
+			x := torch.Randn(torch.Float32, torch.CPU, c.tokens, sites[0].In).ToDType(c.dtype)
+			for _, y := range pass.Apply(sites, x, frozen) {
+				all = append(all, torch.ToSlice[float32](y.Detach().ToDType(torch.Float32))...)
 			}
 		}
 	}
@@ -189,6 +189,12 @@ func TestAppendingLeavesOtherTasksBits(t *testing.T) {
 				if p.after == "head" {
 					more.Grow = 0 // the bond before out has D/H components by now
 				}
+				torchtest.Compute(t, func() {
+					train := b.(adapter.TensorTrain)
+					if err := train.SetCores(train.Cores()); err == nil || !strings.Contains(err.Error(), "are frozen") {
+						t.Errorf("cores of frozen tasks were replaced: %v", err)
+					}
+				})
 				c := appendTo(t, store(t, b), more)
 				torchtest.Compute(t, func() { improve(c, 3, 3) })
 				unchanged("with a fourth", c)

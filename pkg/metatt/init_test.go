@@ -53,7 +53,7 @@ func TestReachableIsTrained(t *testing.T) {
 		t.Fatal(err)
 	}
 	fine, wrong := 0, 0
-	for _, ranks := range [][]int64{{3, 3, 3, 3}, {2, 3, 3, 4}, {4, 3, 3, 2}, {3, 4, 2, 3}} {
+	for _, ranks := range [][]int64{{2, 3, 3, 4}, {4, 2, 3, 2}} {
 		s, err := newShape(model, []adapter.Kind{adapter.Query, adapter.Value}, modes, []string{"a"}, ranks)
 		if err != nil {
 			t.Fatal(err)
@@ -103,7 +103,7 @@ func trainsAll(t *train, starts []start) bool {
 		}
 		return torch.Gradients(loss, t.cores)
 	}
-	for range 2 * len(starts) {
+	for range len(starts) + 1 {
 		for i, g := range gradients() {
 			torch.NoGrad(func() { t.cores[i].AddInPlace(g.MulScalar(-0.1)) })
 		}

@@ -248,6 +248,9 @@ func (t *train) Cores() []*torch.Tensor { return t.whole() }
 // SetCores implements [adapter.TensorTrain]. A rank may be above its bound, as it
 // is while two neighbouring cores are trained as one.
 func (t *train) SetCores(cores []*torch.Tensor) error {
+	if t.appended != nil || t.couples != nil {
+		return fmt.Errorf("%s: tasks of the adapter are frozen: its cores keep their ranks and their gauge", t.method.Name)
+	}
 	if len(cores) != len(t.cores) {
 		return fmt.Errorf("%s: %d cores, the train has %d", t.method.Name, len(cores), len(t.cores))
 	}

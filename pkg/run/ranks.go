@@ -29,6 +29,9 @@ func (a *assembly) rankPlan(perEpoch, steps int) (*train.Ranks, error) {
 		return nil, invalid("dmrg.mode", fmt.Errorf("%s: %s has no tensor train whose ranks could be adapted; %s have",
 			c.Mode, a.config.Adapter.Method, strings.Join(trainMethods(), ", ")))
 	}
+	if frozen := adapter.FrozenTasks(a.adapter); len(frozen) > 0 {
+		return nil, invalid("dmrg.mode", fmt.Errorf("%s: a sweep would change %s, which are frozen", c.Mode, strings.Join(frozen, ", ")))
+	}
 	at := slices.Clone(c.At)
 	if len(at) == 0 {
 		for e := 1; float64(e*perEpoch) <= settleShare*float64(steps); e++ {

@@ -357,6 +357,7 @@ func TestWrongAppendedTasks(t *testing.T) {
 		"another rank":         {appended(t, with, "adapter.rank=2"), "has 3: leave the key out"},
 		"other ranks":          {appended(t, with, "adapter.ranks=3,3,2,1"), "has [3 3 3 3]: leave the key out"},
 		"another place":        {appended(t, with, "adapter.task_after=matrix"), "has layer: leave the key out"},
+		"a sweep":              {appended(t, with, "dmrg.mode=canonical", "dmrg.at=1", "dmrg.maxdim=2"), "a sweep would change MRPC, which are frozen"},
 		"no adapter":           {appended(t, t.TempDir()), "no adapter here"},
 		"another architecture": {appended(t, foreign(t, with)), "made for a model of"},
 	} {
