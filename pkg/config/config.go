@@ -77,7 +77,7 @@ type Adapter struct {
 // Append is how the run's task joins those of a trained adapter, which are kept bit for bit.
 type Append struct {
 	To    string `yaml:"to" default:"" aka:"append_to" doc:"saved adapter with a task mode to append the task to, a folder or a run directory; it decides method, ranks, alpha and targets, and all that it has is frozen"`
-	Start string `yaml:"start" default:"mean" aka:"append_start" doc:"start of the new task's slice: zero, mean (of the others) or the name of a task, whose slice is copied"`
+	Start string `yaml:"start" default:"zero" aka:"append_start" doc:"start of the new task's slice: zero, mean (of the others) or the name of a task, whose slice is copied"`
 	Grow  int    `yaml:"grow" default:"0" range:"[0,)" aka:"append_grow" doc:"components that the bonds beside the task mode gain, for the new task alone"`
 }
 

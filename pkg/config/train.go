@@ -103,7 +103,7 @@ func (c *Config) checkAppend() []Problem {
 		return problem("adapter.budget", "chooses a rank; with adapter.append.to the saved adapter decides")
 	case a.Append.To == "" && a.Append.Grow > 0:
 		return problem("adapter.append.grow", "is for a task appended to a saved adapter; adapter.append.to names none")
-	case a.Append.To == "" && a.Append.Start != "mean":
+	case a.Append.To == "" && a.Append.Start != "zero":
 		return problem("adapter.append.start", "is for a task appended to a saved adapter; adapter.append.to names none")
 	case a.Append.Start == "":
 		return problem("adapter.append.start", "is empty; legal: zero, mean or the name of a task of the saved adapter")

@@ -299,11 +299,16 @@ func TestMergedTask(t *testing.T) {
 		}
 		want := taskLogits(t, both, run.PredictorOptions{Task: task})
 		got := taskLogits(t, withoutCore(t, both), run.PredictorOptions{Task: task, Model: merged})
+		exported := filepath.Join(t.TempDir(), "lora")
+		if _, err := run.Export(run.ExportOptions{Dir: both, Out: exported, Task: task}); err != nil {
+			t.Fatal(err)
+		}
+		lora := taskLogits(t, exported, run.PredictorOptions{})
 		scale := float64(slices.Max(want) - slices.Min(want))
 		for i := range want {
 			// fp32, and what tests of merged models have everywhere.
-			if math.Abs(float64(got[i]-want[i])) > 1e-5*scale {
-				t.Errorf("%s: logit %d: merged %v, adapted %v", task, i, got[i], want[i])
+			if math.Abs(float64(got[i]-want[i])) > 1e-5*scale || math.Abs(float64(lora[i]-want[i])) > 1e-5*scale {
+				t.Errorf("%s: logit %d: merged %v, a LoRA %v, adapted %v", task, i, got[i], lora[i], want[i])
 			}
 		}
 		if none := taskLogits(t, withoutCore(t, both), run.PredictorOptions{Task: task}); slices.Equal(none, want) {
