@@ -66,8 +66,12 @@ func (p *program) evalCommand() *cobra.Command {
 	return cmd
 }
 
+// taskUsage is --task's of every command that reads an adapter.
+const taskUsage = "`TASK` of an adapter for several; default: the only one"
+
 // predictorFlags are those of every command that computes with a saved adapter.
 func predictorFlags(flags *pflag.FlagSet, o *run.PredictorOptions) {
+	flags.StringVar(&o.Task, "task", "", taskUsage)
 	flags.StringVar(&o.Model, "model", "", "`MODEL` folder or name; default: the recorded one")
 	flags.StringVar(&o.Device, "device", "", "`DEVICE`: auto, cpu, cuda or cuda:N")
 	flags.StringVar(&o.DType, "dtype", "", "`FORMAT` of the frozen weights: fp32 or bf16")

@@ -14,7 +14,7 @@ import (
 
 func (p *program) inspectCommand() *cobra.Command {
 	var asJSON bool
-	var picture string
+	var picture, task string
 	cmd := &cobra.Command{
 		Use:     "inspect ADAPTER",
 		GroupID: "use",
@@ -27,7 +27,7 @@ ADAPTER is an adapter folder, or a run directory, whose best adapter is taken.`,
   finetune inspect runs/mrpc-metatt4d-r8-s42/adapter/last --plot adapter.png`,
 		Args: p.exactly(1, "adapter"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			i, err := p.backend.inspect(args[0])
+			i, err := p.backend.inspect(args[0], task)
 			if err != nil {
 				return err
 			}
@@ -53,6 +53,7 @@ ADAPTER is an adapter folder, or a run directory, whose best adapter is taken.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON in the place of a table")
+	cmd.Flags().StringVar(&task, "task", "", taskUsage)
 	cmd.Flags().StringVar(&picture, "plot", "", "PNG `FILE` to draw the spectra and the sizes of the updates into")
 	return cmd
 }
@@ -67,6 +68,9 @@ func inspectionTable(i *run.Inspection) table {
 		row{"model", fmt.Sprintf("%s (%s)", c.BaseModel, c.Architecture())},
 		row{"tasks", strings.Join(c.Tasks, ", ")},
 	)
+	if len(c.FrozenTasks) > 0 {
+		about = append(about, row{"frozen", strings.Join(c.FrozenTasks, ", ")})
+	}
 	shape := []row{{"targets", strings.Join(c.Targets, ", ")}}
 	if len(i.Modes) > 0 {
 		modes := make([]string, len(i.Modes))
@@ -106,12 +110,16 @@ func inspectionTable(i *run.Inspection) table {
 	}
 	t.blocks = append(t.blocks, spectra)
 	var deltas []row
+	of := ""
+	if len(c.Tasks) > 1 {
+		of = " of " + i.Task
+	}
 	for l, layer := range i.Deltas {
 		text := make([]string, len(layer))
 		for k, norm := range layer {
 			text[k] = fmt.Sprintf("%s %.3g", c.Targets[k], norm)
 		}
-		deltas = append(deltas, row{fmt.Sprintf("‖ΔW‖ layer %d", l), strings.Join(text, "  ")})
+		deltas = append(deltas, row{fmt.Sprintf("‖ΔW‖%s layer %d", of, l), strings.Join(text, "  ")})
 	}
 	t.blocks = append(t.blocks, deltas)
 	return t

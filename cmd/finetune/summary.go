@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,7 +33,7 @@ func summaryTable(s *run.Summary) table {
 		title: fmt.Sprintf("%s · %s · %s on %s", s.Task, method, s.DType, s.Device),
 		blocks: [][]row{
 			quality,
-			parameterRows(s.AdapterParams, s.HeadParams, s.BackboneParams, s.TrainsBackbone),
+			parameterRows(s.AdapterParams, s.WholeParams, s.HeadParams, s.BackboneParams, s.TrainsBackbone, s.FrozenTasks),
 			{
 				{"time", fmt.Sprintf("%-12s %s steps", clock(seconds(s.Seconds)), grouped(int64(s.Steps)))},
 				{"samples/s", rate(s.SamplesPerSecond)},
@@ -80,7 +81,7 @@ func planTable(p *run.Plan) table {
 		title: fmt.Sprintf("dry run: %s · %s · %s on %s", p.Task, p.Method, p.DType, p.Device),
 		blocks: [][]row{
 			model,
-			parameterRows(p.AdapterParams, p.HeadParams, p.BackboneParams, p.TrainsBackbone),
+			parameterRows(p.AdapterParams, p.WholeParams, p.HeadParams, p.BackboneParams, p.TrainsBackbone, p.FrozenTasks),
 			{
 				{"steps", fmt.Sprintf("%-12s %s an epoch, batch %d", grouped(int64(p.Steps)), grouped(int64(p.StepsPerEpoch)), p.BatchSize)},
 				{"epochs", fmt.Sprint(p.Epochs)},
@@ -91,15 +92,22 @@ func planTable(p *run.Plan) table {
 }
 
 // parameterRows counts; with trains, the adapter's parameters are the backbone's
-// own.
-func parameterRows(adapter, head, backbone int64, trains bool) []row {
+// own. With frozen tasks, adapter is what the new one adds, whole what is stored.
+func parameterRows(adapter, whole, head, backbone int64, trains bool, frozen []string) []row {
 	name, state := "adapter parameters", "frozen"
 	if trains {
 		name, state = "trained parameters", "trained in place"
 	}
-	return []row{
-		{name, fmt.Sprintf("%-12s %s of the backbone", grouped(adapter), share(adapter, backbone))},
-		{"head parameters", grouped(head)},
-		{"backbone", fmt.Sprintf("%-12s %s", grouped(backbone), state)},
+	var stored []row
+	if len(frozen) > 0 {
+		name = "the task's own"
+		stored = []row{{"whole adapter", fmt.Sprintf("%-12s with %s, frozen", grouped(whole), strings.Join(frozen, ", "))}}
 	}
+	return slices.Concat(
+		[]row{{name, fmt.Sprintf("%-12s %s of the backbone", grouped(adapter), share(adapter, backbone))}},
+		stored,
+		[]row{
+			{"head parameters", grouped(head)},
+			{"backbone", fmt.Sprintf("%-12s %s", grouped(backbone), state)},
+		})
 }

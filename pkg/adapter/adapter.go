@@ -37,16 +37,6 @@ type Step struct {
 	Tokens   int64       // rows of x, for the choice between ways to compute the same
 }
 
-// TaskAware is an adapter that may have a task mode: ΔW then differs from task
-// to task, and Delta and Factors are the first one's.
-type TaskAware interface {
-	Adapter
-	// TaskDelta is [Adapter.Delta] of that task.
-	TaskDelta(site Site, task int) *torch.Tensor
-	// TaskFactors is [Factored.Factors] of that task.
-	TaskFactors(site Site, task int) (in, out *torch.Tensor)
-}
-
 // Parameter is a named trainable tensor.
 type Parameter struct {
 	Name   string

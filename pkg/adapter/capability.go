@@ -66,8 +66,19 @@ type Buffered interface {
 	Buffers() []Parameter
 }
 
-// State is all that a saved adapter holds: parameters and buffers.
+// Stored is an adapter that holds parts of what it is on disk.
+type Stored interface {
+	Adapter
+	// Stored is the tensors on disk.
+	Stored() []Parameter
+}
+
+// State is all that a saved adapter holds: parameters and buffers, or what they
+// are parts of. It runs inside [torch.Do].
 func State(a Adapter) []Parameter {
+	if s, ok := a.(Stored); ok {
+		return s.Stored()
+	}
 	state := a.Parameters()
 	if b, ok := a.(Buffered); ok {
 		state = append(state[:len(state):len(state)], b.Buffers()...)

@@ -49,6 +49,9 @@ type Method struct {
 	New func(Spec) (Adapter, error)
 	// Open makes the adapter that was saved.
 	Open func(*Saved, torch.Device) (Adapter, error)
+	// Append makes the adapter that was saved with one task more; how has been
+	// checked. nil: the method has no task mode.
+	Append func(saved *Saved, how Appending, device torch.Device) (Adapter, error)
 	// Adopt completes the Config of an adapter of that PEFTType that PEFT wrote:
 	// ranks, α, dropout, targets, number of layers. False: it is another
 	// method's. nil: PEFT does not know the method.

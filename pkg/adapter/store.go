@@ -55,6 +55,13 @@ type Config struct {
 	Labels    map[string][]string `json:"labels,omitempty"`     // task → label names in order; regression: none
 	Columns   map[string]Columns  `json:"columns,omitempty"`    // task → where own data has what it learned from
 	MaxLength int                 `json:"max_length,omitempty"` // tokens an example was cut to; 0: unknown
+	// MaxLengths is MaxLength of each task, where heads are stored by task.
+	MaxLengths map[string]int `json:"max_lengths,omitempty"`
+	// FrozenTasks are kept bit for bit: all but the last, where that was appended.
+	FrozenTasks []string `json:"frozen_tasks,omitempty"`
+	// TaskRanks is how many leading components of the bonds before and behind the
+	// task core each task couples to; none: all of them.
+	TaskRanks [][2]int64 `json:"task_ranks,omitempty"`
 
 	// PEFT is what PEFT needs to load the adapter, by its own keys; nil where
 	// it cannot. Numbers that were read are float64.
@@ -158,26 +165,35 @@ func (s *Saved) Close() error { return s.weights.Close() }
 
 // Open makes the saved adapter, for a model of that architecture.
 func (s *Saved) Open(model Architecture, device torch.Device) (Adapter, error) {
+	method, err := s.check(model)
+	if err != nil {
+		return nil, err
+	}
+	return method.Open(s, device)
+}
+
+// check finds the method of an adapter that is for a model of that architecture.
+func (s *Saved) check(model Architecture) (Method, error) {
 	path := filepath.Join(s.Dir, ConfigFile)
 	if s.foreign {
 		if s.Config.Layers != model.Layers {
-			return nil, fmt.Errorf("%s: adapts %d layers, the model is %s", path, s.Config.Layers, model)
+			return Method{}, fmt.Errorf("%s: adapts %d layers, the model is %s", path, s.Config.Layers, model)
 		}
 		s.Config.SetArchitecture(model)
 	}
 	if have := s.Config.Architecture(); have != model {
-		return nil, fmt.Errorf("%s: made for a model of %s, not of %s", path, have, model)
+		return Method{}, fmt.Errorf("%s: made for a model of %s, not of %s", path, have, model)
 	}
 	method, err := Lookup(s.Config.Method)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return Method{}, fmt.Errorf("%s: %w", path, err)
 	}
 	modes := slices.DeleteFunc(slices.Clone(s.Config.Modes), func(mode string) bool { return mode == TaskMode })
 	if s.Config.PEFTType != method.PEFTType || !slices.Equal(modes, method.Modes) {
-		return nil, fmt.Errorf("%s: method %s is peft_type %s with modes [%s], the file says %s with [%s]", path, method.Name,
+		return Method{}, fmt.Errorf("%s: method %s is peft_type %s with modes [%s], the file says %s with [%s]", path, method.Name,
 			method.PEFTType, strings.Join(method.Modes, " "), s.Config.PEFTType, strings.Join(s.Config.Modes, " "))
 	}
-	return method.Open(s, device)
+	return method, nil
 }
 
 // Names lists the tensors of the folder, the head's among them.
@@ -198,7 +214,7 @@ func (s *Saved) Left() []string {
 // CheckAllTaken fails where the folder has a tensor that neither the adapter nor
 // the head asked for: it would be lost without a word.
 func (s *Saved) CheckAllTaken() error {
-	if left := s.Left(); len(left) > 0 {
+	if left := slices.DeleteFunc(s.Left(), s.ofListedTask); len(left) > 0 {
 		return fmt.Errorf("%s: tensor %s is neither %s's nor the head's", filepath.Join(s.Dir, WeightsFile), left[0], s.Config.Method)
 	}
 	return nil
@@ -230,8 +246,11 @@ func (s *Saved) Tensor(name string, device torch.Device, shape ...int64) (*torch
 }
 
 // LoadHead fills the head's tensors from the folder, by their names.
-func (s *Saved) LoadHead(head []Parameter) error {
-	for _, p := range StoredHead(s.Config, head) {
+func (s *Saved) LoadHead(head []Parameter) error { return s.fill(StoredHead(s.Config, head)) }
+
+// fill overwrites tensors by those of the folder, by their names on disk.
+func (s *Saved) fill(stored []Parameter) error {
+	for _, p := range stored {
 		t, err := s.Tensor(p.Name, torch.CPU, p.Tensor.Shape()...)
 		if err != nil {
 			return err

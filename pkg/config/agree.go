@@ -8,7 +8,7 @@ import (
 
 // Agrees compares the keys that c sets (in its file, the environment or on the command line) with the
 // configuration that a run recorded; a run that goes on keeps its own. Not compared are run.dir, since the run may
-// have been moved, and, with adapter.init_from, what the saved adapter decided in the file's place. The error is
+// have been moved, and, with adapter.init_from and adapter.append.to, what the saved adapter decided in the file's place. The error is
 // an *Error.
 func (c *Config) Agrees(recorded *Config) error {
 	var problems []Problem
@@ -33,7 +33,8 @@ func (c *Config) Agrees(recorded *Config) error {
 }
 
 func (c *Config) leftToSavedAdapter(key string) bool {
-	return c.Adapter.InitFrom != "" && strings.HasPrefix(key, "adapter.") && key != "adapter.init_from" && !c.FromCommandLine(key)
+	decides := key == "adapter.init_from" || strings.HasPrefix(key, "adapter.append.")
+	return c.fromSaved() && strings.HasPrefix(key, "adapter.") && !decides && !c.FromCommandLine(key)
 }
 
 // of is the key's value in a configuration.

@@ -59,6 +59,7 @@ type Data struct {
 type Adapter struct {
 	Method   string   `yaml:"method" default:"metatt4d" enum:"metatt4d,metatt5d,lora,rslora,dora,vera,adalora,cp4d,cp5d,lorta,lotr,loretta-rep,loretta-adp,fact-tt,fact-tk,tt-lora,full,bitfit,head" aka:"peft_type,type" doc:"how the backbone is adapted; head trains the classifier alone"`
 	Rank     int      `yaml:"rank" default:"8" range:"[1,)" aka:"r,lora_r" doc:"rank of every bond; for loretta-adp the width of the bottleneck, by default 64"`
+	Ranks    []int    `yaml:"ranks,flow" default:"" range:"[1,)" methods:"metatt4d,metatt5d" aka:"bond_ranks,link_dims" doc:"MetaTT: a rank for each bond of the train, from the left, in the place of adapter.rank; empty: adapter.rank for all"`
 	Budget   int      `yaml:"budget" default:"0" range:"[0,)" aka:"max_parameters,param_budget" doc:"parameters of the adapter at most: the largest rank within them takes the place of adapter.rank (of adapter.tt_rank for LoRETTA); 0: no budget"`
 	TTRank   int      `yaml:"tt_rank" default:"0" range:"[0,)" methods:"loretta-rep,loretta-adp" aka:"tensor_rank" doc:"rank of the tensor trains that A and B of rank adapter.rank are, or the two matrices of an adapter of that width; 0: 5, or the largest legal one where that is smaller"`
 	Alpha    *float64 `yaml:"alpha" default:"null" range:"(0,)" aka:"lora_alpha,scale,scaling" doc:"scale of the update; MetaTT, CP, FacT, TT-LoRA and LoRETTA-adp multiply by alpha itself, LoRA, LoRTA, LoTR and LoRETTA-rep by alpha/rank; null: the method's own"`
@@ -66,7 +67,18 @@ type Adapter struct {
 	Targets  []string `yaml:"targets,flow" default:"query,value" enum:"query,key,value,output,ffn_up,ffn_down" aka:"target_modules,modules" doc:"adapted matrices, in the order of the matrix mode; all: every one; loretta-adp, full, bitfit and head have places of their own"`
 	Init     string   `yaml:"init" default:"" aka:"init_weights,init_lora_weights" doc:"MetaTT: start of each core, ze, id, no or or, joined by -; empty: ze-id-id-id (5D: one id more)"`
 	InitFrom string   `yaml:"init_from" default:"" doc:"saved adapter folder to start from; it decides method, ranks, alpha, targets and head"`
-	AdaLoRA  AdaLoRA  `yaml:"adalora"`
+
+	TaskAfter string `yaml:"task_after" default:"" enum:",in,layer,matrix,head" methods:"metatt4d,metatt5d" aka:"task_mode" doc:"MetaTT: the mode behind which the train has a task mode, so that tasks can be appended later; empty: no such mode"`
+	Append    Append `yaml:"append"`
+
+	AdaLoRA AdaLoRA `yaml:"adalora"`
+}
+
+// Append is how the run's task joins those of a trained adapter, which are kept bit for bit.
+type Append struct {
+	To    string `yaml:"to" default:"" aka:"append_to" doc:"saved adapter with a task mode to append the task to, a folder or a run directory; it decides method, ranks, alpha and targets, and all that it has is frozen"`
+	Start string `yaml:"start" default:"zero" aka:"append_start" doc:"start of the new task's slice: zero, mean (of the others) or the name of a task, whose slice is copied"`
+	Grow  int    `yaml:"grow" default:"0" range:"[0,)" aka:"append_grow" doc:"components that the bonds beside the task mode gain, for the new task alone"`
 }
 
 // AdaLoRA is how adapter.method=adalora comes down to adapter.rank.
@@ -119,7 +131,7 @@ type DMRG struct {
 
 // Run is where results go.
 type Run struct {
-	Dir      string `yaml:"dir" default:"" aka:"output_dir,out" doc:"folder of the run; empty: runs/<task>-<method>-r<rank>-s<seed>"`
+	Dir      string `yaml:"dir" default:"" aka:"output_dir,out" doc:"folder of the run; empty: runs/<task>-<method>-r<rank>-s<seed>, of ranks that differ r<rank>-<rank>-…, of an appended task …-append-s<seed>"`
 	LogEvery int    `yaml:"log_every" default:"10" range:"[1,)" aka:"logging_steps" doc:"steps between printed lines where there is no terminal"`
 }
 

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/go-viper/mapstructure/v2"
@@ -48,7 +47,8 @@ func Load(path string, overrides []string, env func(string) (string, bool)) (*Co
 		return nil, fmt.Errorf("config: %w", err)
 	}
 	c.settleRank()
-	problems = append(problems, c.settleInit()...)
+	problems = append(problems, c.settleTrain()...)
+	problems = append(problems, c.checkAppend()...)
 	problems = append(problems, c.checkMethod()...)
 	problems = append(problems, c.checkTask(problems)...)
 	if len(problems) > 0 {
@@ -94,41 +94,4 @@ func (c *Config) settleRank() {
 	if _, given := c.where["adapter.rank"]; !given && c.Adapter.Method == "loretta-adp" {
 		c.Adapter.Rank = bottleneck
 	}
-}
-
-// coresOf is the number of cores of the methods that adapter.init speaks of.
-var coresOf = map[string]int{"metatt4d": 4, "metatt5d": 5}
-
-// settleInit fills the default of adapter.init, which depends on the method, and checks the one given. Exactly one
-// core starts at zero: with none the update would not start at zero, with two no gradient would reach any core.
-func (c *Config) settleInit() []Problem {
-	cores, ok := coresOf[c.Adapter.Method]
-	if !ok {
-		return nil
-	}
-	if c.Adapter.Init == "" {
-		c.Adapter.Init = "ze" + strings.Repeat("-id", cores-1)
-		return nil
-	}
-	starts := strings.Split(c.Adapter.Init, "-")
-	var message string
-	zeros := 0
-	for _, start := range starts {
-		if !slices.Contains([]string{"ze", "id", "no", "or"}, start) {
-			message = fmt.Sprintf("%s is no start of a core; legal: ze, id, no, or, joined by -", quote(start))
-		}
-		if start == "ze" {
-			zeros++
-		}
-	}
-	switch {
-	case message != "":
-	case len(starts) != cores:
-		message = fmt.Sprintf("%s is for %d cores; %s has %d", quote(c.Adapter.Init), len(starts), c.Adapter.Method, cores)
-	case zeros != 1:
-		message = fmt.Sprintf("%s has %d cores at ze; exactly one must be, or nothing is learned from a zero update", quote(c.Adapter.Init), zeros)
-	default:
-		return nil
-	}
-	return []Problem{{Where: c.where["adapter.init"], Key: "adapter.init", Message: message}}
 }

@@ -61,7 +61,8 @@ func TestDefaultsAreGolden(t *testing.T) {
 	}
 }
 
-// full.yaml and, for its task and method, full-custom.yaml set every key to something other than its default.
+// full.yaml, for their tasks and methods full-custom.yaml and full-append.yaml, set every key to something other than
+// its default.
 func TestRoundTrip(t *testing.T) {
 	full, err := Load("testdata/full.yaml", nil, nil)
 	if err != nil {
@@ -71,24 +72,32 @@ func TestRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	appended, err := Load("testdata/full-append.yaml", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	defaults := mustLoad(t, "")
 	set := readFile("testdata/full.yaml").values
 	maps.Copy(set, readFile("testdata/full-custom.yaml").values)
+	maps.Copy(set, readFile("testdata/full-append.yaml").values)
 	for _, key := range Keys() {
 		byDefault, problem := key.parse(key.Default)
 		if problem != "" {
 			t.Fatalf("default of %s: %s", key.Name, problem)
 		}
 		if value, ok := set[key.Name]; !ok || reflect.DeepEqual(value, byDefault) {
-			t.Errorf("both leave %s at its default", key.Name)
+			t.Errorf("all leave %s at its default", key.Name)
 		}
 	}
 	for _, c := range []*Config{
 		full,
 		custom,
+		appended,
 		defaults,
 		mustLoad(t, "", "run.dir=true", "model.path=1e3", "data.glue= #x: y", "train.lr=1e-300"),
 		mustLoad(t, "", "train.checkpoint_every=never", "adapter.method=metatt5d"),
+		mustLoad(t, "adapter: {rank: 3}", "adapter.ranks=8,6,4"),
+		mustLoad(t, "", "adapter.task_after=in", "adapter.ranks=8,6,4,5"),
 		mustLoad(t, "", "run.dir=null", "model.path=~", "adapter.init_from=é 語"),
 	} {
 		checkRoundTrip(t, c)
@@ -169,6 +178,10 @@ func TestValueForms(t *testing.T) {
 		{"train: {best_metric: ''}", "train.best_metric=", func(c *Config) any { return c.Train.BestMetric }, ""},
 		{"adapter: {method: metatt5d}", "adapter.method=metatt5d", func(c *Config) any { return c.Adapter.Init }, "ze-id-id-id-id"},
 		{"adapter: {method: lora}", "adapter.method=lora", func(c *Config) any { return c.Adapter.Init }, ""},
+		{"adapter: {ranks: [8, 6, 4]}", "adapter.ranks=8,6,4", func(c *Config) any { return c.Adapter.Ranks }, []int{8, 6, 4}},
+		{"adapter: {ranks: [8, 6, 4]}", "adapter.ranks=8,6,4", func(c *Config) any { return c.Adapter.Rank }, 8},
+		{"adapter: {ranks: []}", "adapter.ranks=", func(c *Config) any { return c.Adapter.Ranks }, []int{}},
+		{"adapter: {task_after: layer}", "adapter.task_after=layer", func(c *Config) any { return c.Adapter.Init }, "ze-id-id-id-id"},
 		{"adapter: {init: or-ze-no-id}", "adapter.init=or-ze-no-id", func(c *Config) any { return c.Adapter.Init }, "or-ze-no-id"},
 	} {
 		if got := test.got(mustLoad(t, test.file)); !reflect.DeepEqual(got, test.want) {
@@ -215,10 +228,32 @@ func TestAgrees(t *testing.T) {
 	if err := mustLoad(t, "adapter: {rank: 8, init_from: saved}").Agrees(recorded); err != nil {
 		t.Error(err)
 	}
+	appended := mustLoad(t, "", "adapter.append.to=saved", "adapter.rank=4")
+	if err := mustLoad(t, "adapter: {rank: 8, append: {to: saved}}").Agrees(appended); err != nil {
+		t.Error(err)
+	}
+	if err := mustLoad(t, "adapter: {append: {to: saved, grow: 1}}").Agrees(appended); err == nil {
+		t.Error("another growth agrees")
+	}
 	for _, overrides := range [][]string{{"adapter.rank=8"}, {"adapter.init_from=other"}} {
 		if err := mustLoad(t, "adapter: {init_from: saved}", overrides...).Agrees(recorded); err == nil {
 			t.Errorf("%v agrees", overrides)
 		}
+	}
+}
+
+// adapter.ranks take the place of a rank below them; one above them would be without effect.
+func TestRankBesideRanks(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "run.yaml")
+	if err := os.WriteFile(path, []byte("adapter: {ranks: [8, 6, 4]}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Load(path, []string{"adapter.rank=5"}, nil)
+	if want := "command line: adapter.rank: 5 stands beside adapter.ranks [8 6 4], which take its place: leave one of them out (adapter.ranks= empties the list)"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if c, err := Load(path, []string{"adapter.rank=5", "adapter.ranks="}, nil); err != nil || c.Adapter.Rank != 5 || len(c.Adapter.Ranks) != 0 {
+		t.Errorf("emptied: %v, %v", c, err)
 	}
 }
 
@@ -246,7 +281,7 @@ func TestKeys(t *testing.T) {
 	}
 	for _, name := range []string{"model.path", "model.dtype", "model.dropout", "task", "data.glue", "data.shuffle", "data.max_length",
 		"adapter.method", "adapter.rank", "adapter.alpha", "adapter.dropout", "adapter.targets", "adapter.init", "adapter.init_from",
-		"adapter.adalora.initial_rank", "adapter.adalora.hold", "adapter.adalora.settle", "adapter.adalora.every",
+		"adapter.ranks", "adapter.task_after", "adapter.append.to", "adapter.append.start", "adapter.append.grow", "adapter.adalora.initial_rank", "adapter.adalora.hold", "adapter.adalora.settle", "adapter.adalora.every",
 		"train.epochs", "train.max_steps", "train.batch_size", "train.lr", "train.seed", "train.warmup", "train.schedule",
 		"train.weight_decay", "train.clip_norm", "dmrg.mode", "dmrg.at", "dmrg.maxdim", "dmrg.mindim", "dmrg.cutoff", "dmrg.budget",
 		"dmrg.balance", "dmrg.moments", "dmrg.tol", "run.dir"} {

@@ -28,6 +28,9 @@ func init() {
 		m.Count = func(spec adapter.Spec) int64 { return count(m, spec) }
 		m.New = func(spec adapter.Spec) (adapter.Adapter, error) { return newTrain(m, spec) }
 		m.Open = func(s *adapter.Saved, device torch.Device) (adapter.Adapter, error) { return openTrain(m, s, device) }
+		m.Append = func(s *adapter.Saved, how adapter.Appending, device torch.Device) (adapter.Adapter, error) {
+			return appendTask(m, s, how, device)
+		}
 		adapter.Register(m)
 	}
 }
@@ -49,6 +52,9 @@ type train struct {
 	alpha  float64
 	init   string
 	cores  []*torch.Tensor // by mode
+	// appended is the last task where the others are frozen: the cores are then
+	// theirs and have no gradient.
+	appended *appended
 }
 
 func newTrain(m adapter.Method, spec adapter.Spec) (adapter.Adapter, error) {
@@ -130,33 +136,69 @@ func placeTask(modes []string, wanted bool, after string) ([]string, error) {
 }
 
 func openTrain(m adapter.Method, saved *adapter.Saved, device torch.Device) (adapter.Adapter, error) {
-	c := saved.Config
-	wrong := func(err error) error { return fmt.Errorf("%s: %w", saved.Dir, err) }
+	s, err := savedShape(saved.Config)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", saved.Dir, err)
+	}
+	t := &train{shape: s, method: m, alpha: saved.Config.Alpha, init: saved.Config.Init}
+	if err := t.read(saved, s, device); err != nil {
+		return nil, err
+	}
+	if len(saved.Config.FrozenTasks) > 0 {
+		err = t.freeze()
+	} else {
+		err = torch.Do(func() error {
+			for _, c := range t.cores {
+				c.SetRequiresGrad(true)
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		t.Free()
+		return nil, fmt.Errorf("%s: %w", saved.Dir, err)
+	}
+	return t, nil
+}
+
+// savedShape checks what an adapter's config says of its train.
+func savedShape(c adapter.Config) (shape, error) {
 	targets, err := adapter.ParseKinds(c.Targets)
 	if err != nil {
-		return nil, wrong(err)
+		return shape{}, err
 	}
 	var tasks []string
 	if i := slices.Index(c.Modes, modeTask); i >= 0 {
 		if tasks = c.Tasks; len(tasks) == 0 || i == 0 || i == len(c.Modes)-1 {
-			return nil, wrong(fmt.Errorf("modes %v with %d tasks: a task mode stands between two others and has a task or more", c.Modes, len(tasks)))
+			return shape{}, fmt.Errorf("modes %v with %d tasks: a task mode stands between two others and has a task or more", c.Modes, len(tasks))
 		}
 	}
 	s, err := newShape(c.Architecture(), targets, c.Modes, tasks, c.Ranks)
 	if err != nil {
-		return nil, wrong(err)
+		return s, err
 	}
-	t := &train{shape: s, method: m, alpha: c.Alpha, init: c.Init, cores: make([]*torch.Tensor, len(c.Modes))}
-	for i := range t.cores {
-		if t.cores[i], err = saved.Tensor(coreName(i), device, t.core(i)...); err == nil {
-			err = torch.Do(func() error { t.cores[i].SetRequiresGrad(true); return nil })
-		}
+	s.couples = slices.Clone(c.TaskRanks)
+	return s, s.checkCouples(c.FrozenTasks)
+}
+
+// read fills the cores by the saved ones, whose shape is s.
+func (t *train) read(saved *adapter.Saved, s shape, device torch.Device) error {
+	for i := range s.modes {
+		core, err := saved.Tensor(coreName(i), device, s.core(i)...)
 		if err != nil {
 			t.Free()
-			return nil, err
+			return err
 		}
+		t.cores = append(t.cores, core)
 	}
-	return t, nil
+	if s.couples == nil {
+		return nil
+	}
+	if err := t.checkZeros(s.couples); err != nil {
+		t.Free()
+		return fmt.Errorf("%s: %w", saved.Dir, err)
+	}
+	return nil
 }
 
 func coreName(i int) string { return fmt.Sprintf("cores.%d", i) }
@@ -167,6 +209,10 @@ func (t *train) Config() adapter.Config {
 		FormatVersion: adapter.FormatVersion, PEFTType: t.method.PEFTType, Method: t.method.Name, Modes: slices.Clone(t.modes),
 		Ranks: slices.Clone(t.ranks), Alpha: t.alpha, Init: t.init, Tasks: slices.Clone(t.tasks),
 	}
+	if t.appended != nil {
+		c.FrozenTasks = slices.Clone(t.tasks[:len(t.tasks)-1])
+	}
+	c.TaskRanks = slices.Clone(t.couples)
 	c.SetArchitecture(t.model)
 	for _, k := range t.targets {
 		c.Targets = append(c.Targets, k.String())
@@ -174,21 +220,37 @@ func (t *train) Config() adapter.Config {
 	return c
 }
 
-// Parameters implements [adapter.Adapter]: the cores, cores.0 and on.
+// Parameters implements [adapter.Adapter]: the cores, cores.0 and on, or where
+// other tasks are frozen, what is the last one's own.
 func (t *train) Parameters() []adapter.Parameter {
-	p := make([]adapter.Parameter, len(t.cores))
-	for i, c := range t.cores {
+	if t.appended != nil {
+		return t.appended.leaves(t.taskCore())
+	}
+	return named(t.cores)
+}
+
+// Stored implements [adapter.Stored]: the cores, cores.0 and on, whatever is
+// trained of them.
+func (t *train) Stored() []adapter.Parameter { return named(t.whole()) }
+
+func named(cores []*torch.Tensor) []adapter.Parameter {
+	p := make([]adapter.Parameter, len(cores))
+	for i, c := range cores {
 		p[i] = adapter.Parameter{Name: coreName(i), Tensor: c}
 	}
 	return p
 }
 
-// Cores implements [adapter.TensorTrain].
-func (t *train) Cores() []*torch.Tensor { return slices.Clone(t.cores) }
+// Cores implements [adapter.TensorTrain]. Of an adapter with frozen tasks they
+// are copies. It runs inside [torch.Do].
+func (t *train) Cores() []*torch.Tensor { return t.whole() }
 
 // SetCores implements [adapter.TensorTrain]. A rank may be above its bound, as it
 // is while two neighbouring cores are trained as one.
 func (t *train) SetCores(cores []*torch.Tensor) error {
+	if t.appended != nil || t.couples != nil {
+		return fmt.Errorf("%s: tasks of the adapter are frozen: its cores keep their ranks and their gauge", t.method.Name)
+	}
 	if len(cores) != len(t.cores) {
 		return fmt.Errorf("%s: %d cores, the train has %d", t.method.Name, len(cores), len(t.cores))
 	}
@@ -220,5 +282,8 @@ func (t *train) SetCores(cores []*torch.Tensor) error {
 func (t *train) Free() {
 	for _, c := range t.cores {
 		c.Free()
+	}
+	if t.appended != nil {
+		t.appended.free()
 	}
 }

@@ -236,67 +236,80 @@ func equation(a adapter.Adapter, targets []adapter.Kind, s adapter.Site, task in
 }
 
 // Whatever the start, ΔW is zero, and after some steps every component of every
-// bond has a gradient.
+// bond has a gradient: in 4D and 5D, with a task mode at any place, for every
+// start of each core.
 func TestStarts(t *testing.T) {
-	var inits []string
-	for _, cores := range []int{4, 5} {
+	for _, p := range append([]place{{"metatt4d", ""}, {"metatt5d", ""}}, places...) {
+		cores := int(p.method[len("metatt")] - '0')
+		if p.after != "" {
+			cores++
+		}
 		for zero := range cores {
-			for _, other := range []string{"id", "no", "or"} {
+			for _, other := range []string{"id", "no", "or", "mixed"} {
 				parts := slices.Repeat([]string{other}, cores)
+				for i := range parts {
+					if other == "mixed" {
+						parts[i] = []string{"or", "id", "no"}[i%3]
+					}
+				}
 				parts[zero] = "ze"
-				inits = append(inits, strings.Join(parts, "-"))
+				init := strings.Join(parts, "-")
+				t.Run(fmt.Sprint(p, init), func(t *testing.T) { checkTrainable(t, p, init) })
 			}
 		}
 	}
-	for _, init := range inits {
-		t.Run(init, func(t *testing.T) {
-			targets := []adapter.Kind{adapter.Query, adapter.Value}
-			method := fmt.Sprintf("metatt%dd", 1+strings.Count(init, "-"))
-			a := fresh(t, method, adapter.Spec{Architecture: odd, Targets: targets, Rank: 3, Alpha: 1, Init: init, Seed: 5})
-			torchtest.Compute(t, func() {
-				if delta := a.Delta(odd.Site(1, adapter.Value)); delta.Norm().Item() != 0 {
-					t.Error("ΔW is not zero at the start")
+}
+
+func checkTrainable(t *testing.T, p place, init string) {
+	targets := []adapter.Kind{adapter.Query, adapter.Value}
+	spec := adapter.Spec{Architecture: odd, Targets: targets, Rank: 3, Alpha: 1, Init: init, Seed: 5}
+	if p.after != "" {
+		spec.Tasks, spec.TaskAfter = []string{"a"}, p.after
+	}
+	a := fresh(t, p.method, spec)
+	torchtest.Compute(t, func() {
+		if delta := a.Delta(odd.Site(1, adapter.Value)); delta.Norm().Item() != 0 {
+			t.Error("ΔW is not zero at the start")
+		}
+		var leaves []*torch.Tensor
+		for _, p := range a.Parameters() {
+			leaves = append(leaves, p.Tensor)
+		}
+		goal := map[adapter.Site]*torch.Tensor{}
+		for l := range odd.Layers {
+			for _, k := range targets {
+				goal[odd.Site(l, k)] = torch.Randn(torch.Float32, torch.CPU, odd.Hidden, odd.Hidden)
+			}
+		}
+		gradients := func() []*torch.Tensor {
+			loss := torch.Zeros(torch.Float32, torch.CPU)
+			for l := range odd.Layers {
+				for _, k := range targets {
+					s := odd.Site(l, k)
+					loss = loss.Add(a.Delta(s).Sub(goal[s]).Square().Mean())
 				}
-				var leaves []*torch.Tensor
-				for _, p := range a.Parameters() {
-					leaves = append(leaves, p.Tensor)
-				}
-				goal := map[adapter.Site]*torch.Tensor{}
-				for l := range odd.Layers {
-					for _, k := range targets {
-						goal[odd.Site(l, k)] = torch.Randn(torch.Float32, torch.CPU, odd.Hidden, odd.Hidden)
-					}
-				}
-				gradients := func() []*torch.Tensor {
-					loss := torch.Zeros(torch.Float32, torch.CPU)
-					for l := range odd.Layers {
-						for _, k := range targets {
-							s := odd.Site(l, k)
-							loss = loss.Add(a.Delta(s).Sub(goal[s]).Square().Mean())
-						}
-					}
-					return torch.Gradients(loss, leaves)
-				}
-				for range 20 {
-					g := gradients()
-					torch.NoGrad(func() {
-						for i, p := range leaves {
-							p.AddInPlace(g[i].MulScalar(-0.1))
-						}
-					})
-				}
-				all := gradients()
-				for i, g := range all[:len(all)-1] { // bond i+1 is the last index of core i
-					r := g.Size(-1)
-					for component, size := range torchtest.Values(g.Reshape(-1, r).Square().SumDim(0)) {
-						if size == 0 {
-							t.Errorf("component %d of bond %d has no gradient", component, i+1)
-						}
-					}
+			}
+			return torch.Gradients(loss, leaves)
+		}
+		for range 20 {
+			g := gradients()
+			torch.NoGrad(func() {
+				for i, p := range leaves {
+					p.AddInPlace(g[i].MulScalar(-0.1))
 				}
 			})
-		})
-	}
+		}
+		all := gradients()
+		for i, g := range all[:len(all)-1] { // bond i+1 is the last index of core i and the first of the next
+			r := g.Size(-1)
+			right := torchtest.Values(all[i+1].Reshape(r, -1).Square().SumDim(1))
+			for component, size := range torchtest.Values(g.Reshape(-1, r).Square().SumDim(0)) {
+				if size == 0 || right[component] == 0 {
+					t.Errorf("component %d of bond %d has the gradients %v from the left, %v from the right", component, i+1, size, right[component])
+				}
+			}
+		}
+	})
 }
 
 func TestBadSpecs(t *testing.T) {

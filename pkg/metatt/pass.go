@@ -43,14 +43,14 @@ func (t *train) factors(task int) factors {
 // into the neighbour where that is less work. The slice is taken first: shapes,
 // and so bits, do not depend on the number of tasks.
 func (t *train) without(task int) []*torch.Tensor {
-	i := slices.Index(t.modes, modeTask)
+	i := t.taskCore()
 	if i < 0 {
 		return t.cores
 	}
 	if task < 0 || task >= len(t.tasks) {
 		panic(torch.Errorf(t.method.Name, "task %d, the adapter has %d", task, len(t.tasks)))
 	}
-	slice, left, right := t.cores[i].Select(1, int64(task)), t.cores[i-1], t.cores[i+1] // (l, r)
+	left, slice, right := t.ofTask(i, task)
 	if right.Size(1)*right.Size(2) <= left.Size(0)*left.Size(1) {
 		right = slice.MatMul(right.Reshape(right.Size(0), -1)).Reshape(slice.Size(0), right.Size(1), right.Size(2))
 	} else {

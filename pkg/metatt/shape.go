@@ -30,6 +30,7 @@ type shape struct {
 	tasks   []string        // of the task mode, in order
 	ranks   []int64         // of the bonds
 	blocks  factored.Blocks // the matrix mode
+	couples [][2]int64      // see [adapter.Config.TaskRanks]
 }
 
 // newShape checks everything that does not need tensors.
@@ -109,6 +110,9 @@ func (s shape) core(i int) []int64 {
 	}
 	return []int64{left, s.size(i), right}
 }
+
+// taskCore is the place of the task mode; -1 where there is none.
+func (s shape) taskCore() int { return slices.Index(s.modes, modeTask) }
 
 // inputs is how many blocks of D columns the targets of a layer read, query,
 // key and value the same one.

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -21,7 +22,7 @@ import (
 
 // assembly is a run that is ready to train: every file read and checked.
 type assembly struct {
-	config   *config.Config // with what adapter.init_from decides filled in
+	config   *config.Config // with what a saved adapter decides filled in
 	observer Observer
 
 	source
@@ -30,6 +31,7 @@ type assembly struct {
 	dtype    torch.DType
 	model    *encoder.Model
 	adapter  adapter.Adapter
+	others   otherTasks
 	trainSet *data.Set
 	devSet   *data.Set
 	options  train.Options
@@ -60,11 +62,16 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 		}
 	}
 	// The adapter first: its errors are the user's to mend, and cheap to find.
-	start := c.Adapter.InitFrom
-	if checkpoint != nil {
+	start, appending := c.Adapter.InitFrom, c.Adapter.Append.To != "" && checkpoint == nil
+	switch {
+	case checkpoint != nil:
 		start = checkpoint.Dir
+	case appending:
+		if start, err = adapterFolder(c.Adapter.Append.To); err != nil {
+			return a, err
+		}
 	}
-	var saved *adapter.Saved
+	var saved, trained *adapter.Saved // trained: what holds the head
 	if start != "" {
 		if saved, err = adapter.Read(start); err != nil {
 			return a, err
@@ -73,20 +80,31 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 		if err = adopt(c, saved.Config); err != nil {
 			return a, err
 		}
+		if err = checkTasks(c, saved, appending); err != nil {
+			return a, err
+		}
+		if !appending {
+			trained = saved
+		}
 	}
-	if a.source, err = newSource(c, o.GLUEDir, saved, o.Observer.Note); err != nil {
+	if a.source, err = newSource(c, o.GLUEDir, trained, o.Observer.Note); err != nil {
 		return a, err
 	}
 	if a.modelDir, err = hf.Resolve(c.Model.Path); err != nil {
 		return a, err
 	}
-	if err = a.orderClasses(a.modelDir, saved, a.observer.Note); err != nil {
+	if appending {
+		if err = a.checkBackbone(saved); err != nil {
+			return a, err
+		}
+	}
+	if err = a.orderClasses(a.modelDir, trained, a.observer.Note); err != nil {
 		return a, err
 	}
-	if err = a.loadModel(saved != nil); err != nil {
+	if err = a.loadModel(trained != nil); err != nil {
 		return a, err
 	}
-	if err = a.loadAdapter(saved); err != nil {
+	if err = a.loadAdapter(saved, appending); err != nil {
 		return a, err
 	}
 	if err = a.loadData(ctx); err != nil {
@@ -122,16 +140,26 @@ func adopt(c *config.Config, saved adapter.Config) error {
 	check := func(key string, differs bool, theirs any) {
 		if differs && c.FromCommandLine(key) {
 			problems = append(problems, config.Problem{
-				Where: "command line", Key: key, Message: fmt.Sprintf("the adapter in %s has %v: leave the key out", c.Adapter.InitFrom, theirs),
+				Where: "command line", Key: key, Message: fmt.Sprintf("the adapter in %s has %v: leave the key out", cmp.Or(c.Adapter.InitFrom, c.Adapter.Append.To), theirs),
 			})
 		}
 	}
-	rank := c.Adapter.Rank
+	rank, ranks, taskAfter := c.Adapter.Rank, []int{}, ""
 	if len(saved.Ranks) > 0 {
 		rank = int(slices.Max(saved.Ranks))
 	}
+	if bonds := len(saved.Ranks); bonds > 1 && bonds == len(saved.Modes)-1 && slices.Min(saved.Ranks) < int64(rank) {
+		for _, r := range saved.Ranks {
+			ranks = append(ranks, int(r))
+		}
+	}
+	if i := slices.Index(saved.Modes, adapter.TaskMode); i > 0 {
+		taskAfter = saved.Modes[i-1]
+	}
 	check("adapter.method", c.Adapter.Method != saved.Method, saved.Method)
 	check("adapter.rank", c.Adapter.Rank != rank, rank)
+	check("adapter.ranks", !slices.EqualFunc(c.Adapter.Ranks, saved.Ranks, func(a int, b int64) bool { return int64(a) == b }), saved.Ranks)
+	check("adapter.task_after", c.Adapter.TaskAfter != taskAfter, cmp.Or(taskAfter, "no task mode"))
 	check("adapter.tt_rank", int64(c.Adapter.TTRank) != saved.TTRank, saved.TTRank)
 	check("adapter.alpha", c.Adapter.Alpha != nil && *c.Adapter.Alpha != saved.Alpha, saved.Alpha)
 	check("adapter.dropout", c.Adapter.Dropout != saved.Dropout, saved.Dropout)
@@ -141,6 +169,7 @@ func adopt(c *config.Config, saved adapter.Config) error {
 		return &config.Error{Problems: problems}
 	}
 	c.Adapter.Method, c.Adapter.Rank, c.Adapter.TTRank, c.Adapter.Init = saved.Method, rank, int(saved.TTRank), saved.Init
+	c.Adapter.Ranks, c.Adapter.TaskAfter = ranks, taskAfter
 	// A method that lacks one of these says nothing of it.
 	if saved.Alpha != 0 {
 		c.Adapter.Alpha, c.Adapter.Dropout = &saved.Alpha, saved.Dropout
@@ -192,11 +221,19 @@ func list(names []string) string {
 	return fmt.Sprintf("%v and %d more", names[:shown], len(names)-shown)
 }
 
-// loadAdapter opens the saved adapter and its head, or makes a fresh one.
-func (a *assembly) loadAdapter(saved *adapter.Saved) (err error) {
+// loadAdapter opens the saved adapter and its head, appends a task to it, or
+// makes a fresh one.
+func (a *assembly) loadAdapter(saved *adapter.Saved, appending bool) (err error) {
 	c := a.config
 	if saved != nil {
-		a.adapter, err = openAdapter(saved, a.model, a.device)
+		if a.others, err = readOtherTasks(saved, a.task.Name, appending); err != nil {
+			return err
+		}
+		if appending {
+			a.adapter, err = a.appendTask(saved)
+			return err
+		}
+		a.adapter, err = openAdapter(saved, a.task.Name, a.model, a.device)
 		return err
 	}
 	method, err := adapter.Lookup(c.Adapter.Method)
@@ -217,6 +254,12 @@ func (a *assembly) loadAdapter(saved *adapter.Saved) (err error) {
 	spec := adapter.Spec{
 		Architecture: a.model.Architecture(), Targets: targets, Rank: c.Adapter.Rank, TTRank: c.Adapter.TTRank, Alpha: *c.Adapter.Alpha,
 		Init: c.Adapter.Init, Dropout: c.Adapter.Dropout, Schedule: adapter.RankSchedule(c.Adapter.AdaLoRA), Seed: uint64(c.Train.Seed), Device: a.device,
+	}
+	for _, rank := range c.Adapter.Ranks {
+		spec.Ranks = append(spec.Ranks, int64(rank))
+	}
+	if c.Adapter.TaskAfter != "" {
+		spec.Tasks, spec.TaskAfter = []string{a.task.Name}, c.Adapter.TaskAfter
 	}
 	if c.Adapter.Budget > 0 {
 		if spec, err = a.fitBudget(method, spec); err != nil {
@@ -251,9 +294,10 @@ func (a *assembly) fitBudget(method adapter.Method, spec adapter.Spec) (adapter.
 	return fit.Spec, nil
 }
 
-// openAdapter puts a saved adapter and its head on a model. On an error there
-// is no adapter, and the head is what it was or undefined.
-func openAdapter(saved *adapter.Saved, model *encoder.Model, device torch.Device) (adapter.Adapter, error) {
+// openAdapter puts a saved adapter and the head of one of its tasks on a model;
+// of an adapter with one task, its own, whatever the name. On an error there is
+// no adapter, and the head is what it was or undefined.
+func openAdapter(saved *adapter.Saved, task string, model *encoder.Model, device torch.Device) (adapter.Adapter, error) {
 	opened, err := saved.Open(model.Architecture(), device)
 	if err != nil {
 		return nil, err
@@ -262,7 +306,10 @@ func openAdapter(saved *adapter.Saved, model *encoder.Model, device torch.Device
 		opened.Free()
 		return nil, err
 	}
-	err = saved.LoadHead(model.Head())
+	if tasks := saved.Config.Tasks; len(tasks) == 1 {
+		task = tasks[0]
+	}
+	err = saved.LoadTaskHead(task, model.Head())
 	if err == nil {
 		err = saved.CheckAllTaken()
 	}
@@ -348,24 +395,30 @@ func (a *assembly) plan() error {
 	return err
 }
 
-// saveAdapter writes adapter and head, as they are, into a folder.
+// saveAdapter writes adapter and heads, as they are, into a folder. It runs
+// inside [torch.Do].
 func (a *assembly) saveAdapter(dir string) error {
-	config := a.adapter.Config()
+	config := a.others.describe(a.adapter.Config())
 	config.BaseModel = a.config.Model.Path
 	config.TaskType = "SEQ_CLS"
-	config.Tasks = []string{a.task.Name}
-	config.Labels = map[string][]string{a.task.Name: a.task.Labels}
-	config.MaxLength = a.config.Data.MaxLength
-	if a.files != nil {
-		config.Columns = map[string]adapter.Columns{a.task.Name: adapter.Columns(a.columns)}
+	if len(config.Tasks) < 2 { // it may have been another one's
+		config.Tasks = []string{a.task.Name}
 	}
-	return adapter.Save(dir, config, slices.Concat(adapter.State(a.adapter), adapter.StoredHead(config, a.model.Head())))
+	var columns *adapter.Columns
+	if a.files != nil {
+		own := adapter.Columns(a.columns)
+		columns = &own
+	}
+	config = config.WithTask(a.task.Name, a.task.Labels, columns, a.config.Data.MaxLength)
+	return adapter.Save(dir, config, slices.Concat(
+		adapter.State(a.adapter), adapter.TaskHead(config, a.task.Name, a.model.Head()), a.others.heads))
 }
 
 func (a *assembly) free() {
 	if a.adapter != nil {
 		a.adapter.Free()
 	}
+	a.others.free()
 	if a.model != nil {
 		a.model.Free()
 	}

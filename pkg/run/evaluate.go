@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/config"
 	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/glue/own"
@@ -145,7 +146,7 @@ func (o *EvalOptions) takeFromRun() error {
 	o.Predictor.Device = cmp.Or(o.Predictor.Device, c.Device)
 	o.Predictor.BatchSize = cmp.Or(o.Predictor.BatchSize, c.Train.EvalBatchSize)
 	o.GLUE = cmp.Or(o.GLUE, c.Data.GLUE)
-	if o.Data == "" {
+	if o.Data == "" && (o.Predictor.Task == "" || adapter.SameTask(o.Predictor.Task, c.Task)) { // another task's data are not the run's
 		o.Data = map[string]string{"dev": c.Data.Dev, "test": c.Data.Test}[o.Split]
 	}
 	return nil

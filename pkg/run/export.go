@@ -100,7 +100,7 @@ func Export(o ExportOptions) (*Exported, error) {
 // exportedTask is the index of the task that is exported.
 func exportedTask(c adapter.Config, name string) (int, error) {
 	tasks := strings.Join(c.Tasks, ", ")
-	switch i := slices.Index(c.Tasks, name); {
+	switch i := slices.IndexFunc(c.Tasks, func(task string) bool { return adapter.SameTask(task, name) }); {
 	case i >= 0:
 		return i, nil
 	case name != "" && len(c.Tasks) == 0:
@@ -177,7 +177,7 @@ func exportedHead(saved *adapter.Saved, task string) (head []adapter.Parameter, 
 
 // describeExport fills in what the LoRA's config keeps of the adapter's.
 func describeExport(c *adapter.Config, from adapter.Config, task string) {
-	c.BaseModel, c.TaskType, c.MaxLength = from.BaseModel, cmp.Or(from.TaskType, "SEQ_CLS"), from.MaxLength
+	c.BaseModel, c.TaskType, c.MaxLength = from.BaseModel, cmp.Or(from.TaskType, "SEQ_CLS"), from.LongestOf(task)
 	if task == "" {
 		return
 	}

@@ -15,14 +15,15 @@ import (
 // Inspection is what a saved adapter holds. Nothing of its model is read.
 type Inspection struct {
 	Dir        string         `json:"dir"`
+	Task       string         `json:"task"`          // that Deltas are of
 	Run        string         `json:"run,omitempty"` // the run directory that it stands in
 	Seed       *int           `json:"seed,omitempty"`
 	Config     adapter.Config `json:"config"`
-	Parameters []Tensor       `json:"parameters"` // the adapter's
+	Parameters []Tensor       `json:"parameters"` // the adapter's, of frozen tasks too
 	Count      int64          `json:"count"`      // of their elements
 	Modes      []Mode         `json:"modes,omitempty"`
 	// Spectra is the singular values of each bond of a tensor train, falling, α
-	// included: at every bond Σ s² is Σ ‖ΔW‖² over all sites.
+	// included: at every bond Σ s² is Σ ‖ΔW‖² over all sites and tasks.
 	Spectra [][]float64 `json:"spectra,omitempty"`
 	// Deltas is ‖ΔW‖ of each layer's targets, in Config's order; nil where the
 	// adapter is no update of weights that stands for itself.
@@ -36,8 +37,9 @@ type Tensor struct {
 	Norm  float64 `json:"norm"`
 }
 
-// Inspect reads an adapter folder, or the best adapter of a run directory.
-func Inspect(dir string) (*Inspection, error) {
+// Inspect reads an adapter folder, or the best adapter of a run directory. Task is
+// that of [PredictorOptions].
+func Inspect(dir, task string) (*Inspection, error) {
 	dir, err := adapterFolder(dir)
 	if err != nil {
 		return nil, err
@@ -47,18 +49,27 @@ func Inspect(dir string) (*Inspection, error) {
 		return nil, err
 	}
 	defer saved.Close()
+	index := 0
+	if len(saved.Config.Tasks) > 0 || task != "" { // who has none is inspected as well
+		if index, err = chooseTask(saved, task); err != nil {
+			return nil, err
+		}
+	}
 	a, err := saved.Open(saved.Config.Architecture(), torch.CPU)
 	if err != nil {
 		return nil, err
 	}
 	defer a.Free()
 	i := &Inspection{Dir: dir, Config: saved.Config}
+	if len(saved.Config.Tasks) > 0 {
+		i.Task = saved.Config.Tasks[index]
+	}
 	if err := i.findRun(); err != nil {
 		return nil, err
 	}
 	return i, torch.Do(func() error {
 		var err error
-		torch.NoGrad(func() { err = i.measure(a) })
+		torch.NoGrad(func() { err = i.measure(a, adapter.ForTask(a, index)) })
 		if err != nil {
 			return fmt.Errorf("%s: %w", dir, err)
 		}
@@ -83,14 +94,19 @@ func (i *Inspection) findRun() error {
 	return nil
 }
 
-func (i *Inspection) measure(a adapter.Adapter) error {
+// measure is told of the adapter, and of it as the task sees it.
+func (i *Inspection) measure(a, ofTask adapter.Adapter) error {
 	if _, trains := a.(adapter.BackboneTrainer); trains {
 		return fmt.Errorf("%s holds weights of the model itself, which only a comparison with the model would tell of", i.Config.Method)
 	}
-	for _, p := range a.Parameters() {
+	parameters := a.Parameters()
+	if len(adapter.FrozenTasks(a)) > 0 {
+		parameters = adapter.State(a)
+	}
+	for _, p := range parameters {
 		i.Parameters = append(i.Parameters, Tensor{p.Name, p.Tensor.Shape(), p.Tensor.Norm().Item()})
 	}
-	i.Count = adapter.Count(a.Parameters())
+	i.Count = adapter.Count(parameters)
 	if t, ok := a.(adapter.TensorTrain); ok {
 		train, err := tt.New(t.Cores()...)
 		if err != nil {
@@ -115,7 +131,7 @@ func (i *Inspection) measure(a adapter.Adapter) error {
 	for layer := range model.Layers {
 		norms := make([]float64, len(targets))
 		for k, kind := range targets {
-			torch.Scoped(func() { norms[k] = a.Delta(model.Site(layer, kind)).Norm().Item() })
+			torch.Scoped(func() { norms[k] = ofTask.Delta(model.Site(layer, kind)).Norm().Item() })
 		}
 		i.Deltas = append(i.Deltas, norms)
 	}

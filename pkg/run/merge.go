@@ -11,12 +11,13 @@ import (
 // Merge adds a saved adapter's updates to the weights of its model, in fp32 from
 // the checkpoint's own, and writes the model with the adapter's head and its
 // tokenizer into the new folder out, as transformers stores them. dir is an
-// adapter folder or a run directory; model is what [PredictorOptions] says.
-func Merge(dir, out, model string) error {
+// adapter folder or a run directory; model and task are what [PredictorOptions]
+// says.
+func Merge(dir, out, model, task string) error {
 	if err := checkNew(out); err != nil {
 		return err
 	}
-	p, err := OpenPredictor(dir, PredictorOptions{Model: model})
+	p, err := OpenPredictor(dir, PredictorOptions{Model: model, Task: task})
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train"
 )
 
@@ -24,7 +25,9 @@ type Plan struct {
 	Modes                                     []Mode
 	Ranks                                     []int64
 	AdapterParams, HeadParams, BackboneParams int64
-	TrainsBackbone                            bool // the adapter's parameters are the backbone's own
+	WholeParams                               int64    // of an adapter with frozen tasks, as stored; else 0
+	FrozenTasks                               []string // which the run's task joins
+	TrainsBackbone                            bool     // the adapter's parameters are the backbone's own
 	TrainExamples, DevExamples                int
 	Steps, StepsPerEpoch, Epochs, BatchSize   int
 	MemoryBytes                               int64 // estimate for the largest batch
@@ -46,17 +49,22 @@ func Describe(ctx context.Context, o Options) (*Plan, error) {
 		Device: a.device.String(), DType: a.config.Model.DType,
 		Sites: model.Layers * len(saved.Targets), Targets: saved.Targets, Ranks: saved.Ranks,
 		AdapterParams: adapter.Count(a.adapter.Parameters()), HeadParams: adapter.Count(a.model.Head()), BackboneParams: a.model.Frozen(),
-		TrainsBackbone: a.trainsBackbone(),
-		TrainExamples:  a.trainSet.Len(), DevExamples: a.devSet.Len(),
+		FrozenTasks: adapter.FrozenTasks(a.adapter), TrainsBackbone: a.trainsBackbone(),
+		TrainExamples: a.trainSet.Len(), DevExamples: a.devSet.Len(),
 		Steps: a.options.Steps, StepsPerEpoch: perEpoch, Epochs: (a.options.Steps + perEpoch - 1) / perEpoch, BatchSize: a.options.BatchSize,
 	}
-	for i, core := range a.adapter.Parameters() {
-		if i < len(saved.Modes) {
-			p.Modes = append(p.Modes, Mode{saved.Modes[i], core.Tensor.Size(1)})
-		}
+	if p.WholeParams, err = a.wholeAdapter(); err != nil {
+		return nil, err
 	}
 	p.MemoryBytes = a.memory()
-	return p, nil
+	return p, torch.Do(func() error {
+		for i, core := range adapter.State(a.adapter) {
+			if i < len(saved.Modes) {
+				p.Modes = append(p.Modes, Mode{saved.Modes[i], core.Tensor.Size(1)})
+			}
+		}
+		return nil
+	})
 }
 
 // memory estimates what training holds at once: the backbone, four fp32 numbers

@@ -24,6 +24,7 @@ import (
 
 // PredictorOptions say what an adapter is put on. Empty fields are the defaults.
 type PredictorOptions struct {
+	Task      string // of an adapter for several; by default the only one
 	Model     string // folder or name; by default what the adapter recorded
 	Device    string // "cpu" by default; "auto", "cuda:1"
 	DType     string // of the frozen model: "fp32" by default, or "bf16"
@@ -66,7 +67,11 @@ func OpenPredictor(dir string, o PredictorOptions) (p *Predictor, err error) {
 			p = nil
 		}
 	}()
-	if p.task, p.columns, err = savedTask(saved.Config); err != nil {
+	index, err := chooseTask(saved, o.Task)
+	if err != nil {
+		return p, err
+	}
+	if p.task, p.columns, err = savedTask(saved.Config, index); err != nil {
 		return p, fmt.Errorf("%s: %w", filepath.Join(dir, adapter.ConfigFile), err)
 	}
 	var known bool
@@ -86,11 +91,27 @@ func OpenPredictor(dir string, o PredictorOptions) (p *Predictor, err error) {
 		return p, err
 	}
 	p.maxLength = p.model.MaxLength()
-	if trained := saved.Config.MaxLength; trained > 0 {
+	if trained := saved.Config.LongestOf(saved.Config.Tasks[index]); trained > 0 {
 		p.maxLength = min(p.maxLength, trained)
 	}
-	p.adapter, err = openAdapter(saved, p.model, p.device)
-	return p, err
+	opened, err := openAdapter(saved, saved.Config.Tasks[index], p.model, p.device)
+	if err != nil {
+		return p, err
+	}
+	p.adapter = adapter.ForTask(opened, index)
+	return p, nil
+}
+
+// chooseTask is the index of the task that --task names, or of the only one.
+func chooseTask(saved *adapter.Saved, name string) (int, error) {
+	index, err := saved.Config.Task(name)
+	switch {
+	case err != nil && name == "" && len(saved.Config.Tasks) > 1:
+		return 0, fmt.Errorf("%s: %w: choose it by --task", saved.Dir, err)
+	case err != nil:
+		return 0, fmt.Errorf("%s: %w", filepath.Join(saved.Dir, adapter.ConfigFile), err)
+	}
+	return index, nil
 }
 
 // adapterFolder is dir itself, or of a run directory that of its best adapter.
@@ -111,14 +132,11 @@ func isRun(dir string) bool {
 	return err == nil
 }
 
-// savedTask is the task that an adapter was trained on, its classes in the order
-// of the head's rows.
-func savedTask(c adapter.Config) (glue.Task, own.Columns, error) {
+// savedTask is a task that an adapter was trained on, its classes in the order of
+// the head's rows.
+func savedTask(c adapter.Config, index int) (glue.Task, own.Columns, error) {
 	var columns own.Columns
-	if len(c.Tasks) != 1 {
-		return glue.Task{}, columns, fmt.Errorf("an adapter for %d tasks; one is needed to predict", len(c.Tasks))
-	}
-	name := c.Tasks[0]
+	name := c.Tasks[index]
 	labels := c.Labels[name]
 	if name == own.TaskName {
 		columns = own.Columns(c.Columns[name])

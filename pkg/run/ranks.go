@@ -21,6 +21,9 @@ func (a *assembly) rankPlan(perEpoch, steps int) (*train.Ranks, error) {
 	if c.Mode == "none" {
 		return nil, nil
 	}
+	if frozen := adapter.FrozenTasks(a.adapter); len(frozen) > 0 {
+		return nil, invalid("dmrg.mode", fmt.Errorf("%s: a sweep would change %s, which are frozen", c.Mode, strings.Join(frozen, ", ")))
+	}
 	bonds := 1
 	trains, many := a.adapter.(adapter.TensorTrains)
 	if train, one := a.adapter.(adapter.TensorTrain); one {

@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -65,11 +67,13 @@ type Summary struct {
 	Task             string       `json:"task"`
 	Method           string       `json:"method"`
 	Rank             int          `json:"rank,omitempty"`
-	Ranks            []int64      `json:"ranks,omitempty"` // of the bonds, of a run that adapted them
+	Ranks            []int64      `json:"ranks,omitempty"` // of a train's bonds, where they differ or were adapted
 	Seed             int          `json:"seed"`
 	Steps            int          `json:"steps"`
 	Epochs           int          `json:"epochs"`
 	AdapterParams    int64        `json:"adapter_parameters"`
+	WholeParams      int64        `json:"whole_adapter_parameters,omitempty"` // with the frozen tasks, as stored; 0: none is frozen
+	FrozenTasks      []string     `json:"frozen_tasks,omitempty"`
 	HeadParams       int64        `json:"head_parameters"`
 	BackboneParams   int64        `json:"backbone_parameters"`
 	TrainsBackbone   bool         `json:"trains_backbone,omitempty"` // the adapter's parameters are the backbone's own
@@ -141,10 +145,14 @@ func makeRunDir(c *config.Config, ranked bool) (string, error) {
 		}
 		return dir, nil
 	}
-	base := fmt.Sprintf("%s-%s-r%d-s%d", c.Task, c.Adapter.Method, c.Adapter.Rank, c.Train.Seed)
-	if !ranked {
-		base = fmt.Sprintf("%s-%s-s%d", c.Task, c.Adapter.Method, c.Train.Seed)
+	base := c.Task + "-" + c.Adapter.Method
+	if ranked {
+		base += "-r" + rankName(c.Adapter)
 	}
+	if c.Adapter.Append.To != "" {
+		base += "-append"
+	}
+	base += fmt.Sprintf("-s%d", c.Train.Seed)
 	if err := os.MkdirAll("runs", 0o755); err != nil {
 		return "", fmt.Errorf("run directory: %w", err)
 	}
@@ -161,6 +169,18 @@ func makeRunDir(c *config.Config, ranked bool) (string, error) {
 			return "", fmt.Errorf("run directory: %w", err)
 		}
 	}
+}
+
+// rankName is the rank, or one for each bond, as in 8-6-4.
+func rankName(a config.Adapter) string {
+	if len(a.Ranks) == 0 {
+		return strconv.Itoa(a.Rank)
+	}
+	names := make([]string, len(a.Ranks))
+	for i, r := range a.Ranks {
+		names[i] = strconv.Itoa(r)
+	}
+	return strings.Join(names, "-")
 }
 
 // ranked: the method has a rank.
@@ -206,7 +226,7 @@ func writeJSON(path string, value any) error {
 func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoint) (*Summary, error) {
 	a.observer.Note("run directory: " + dir)
 	result, err := train.Run(ctx, train.Setup{
-		Model: a.model, Adapter: a.adapter, Train: a.trainSet, Dev: a.devSet,
+		Model: a.model, Adapter: a.adapter, Task: a.taskIndex(), Train: a.trainSet, Dev: a.devSet,
 		Dir: dir, Resume: resume, DType: a.dtype, Device: a.device,
 		Options: a.options, Ranks: a.ranks, Observer: a.observer, SaveAdapter: a.saveAdapter,
 	})
@@ -219,12 +239,16 @@ func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoi
 		RunDir: dir, Task: a.task.Name, Method: c.Adapter.Method, Seed: c.Train.Seed,
 		Steps: result.Steps, Epochs: result.Epochs,
 		AdapterParams: adapter.Count(a.adapter.Parameters()), HeadParams: adapter.Count(a.model.Head()), BackboneParams: a.model.Frozen(),
-		TrainsBackbone: a.trainsBackbone(),
-		Last:           result.Last, Best: result.Best, Seconds: result.Seconds, SamplesPerSecond: result.SamplesPerSecond,
+		TrainsBackbone: a.trainsBackbone(), FrozenTasks: adapter.FrozenTasks(a.adapter),
+		Last: result.Last, Best: result.Best, Seconds: result.Seconds, SamplesPerSecond: result.SamplesPerSecond,
 		PeakBytes: peakMemory(), Device: a.device.String(), DType: c.Model.DType, Interrupted: interrupted,
 	}
 	if a.ranked() {
-		s.Rank = c.Adapter.Rank
+		s.Rank, s.Ranks = c.Adapter.Rank, a.bondRanks()
+	}
+	var counted error
+	if s.WholeParams, counted = a.wholeAdapter(); counted != nil {
+		return nil, counted
 	}
 	if a.ranks != nil {
 		s.Ranks = adapter.TrainRanks(a.adapter)

@@ -6,8 +6,14 @@ import (
 	"github.com/sugarme/gotch/libtch"
 )
 
-// MatMul is the matrix product, batched over leading dimensions.
+// MatMul is the matrix product, batched over leading dimensions. Inside [NoGrad]
+// its bits do not depend on whether t or other is trained.
 func (t *Tensor) MatMul(other *Tensor) *Tensor {
+	// libtorch folds a batch into the rows of one product, or does not, by the
+	// requires_grad of its operands; a view has that of its leaf even in NoGrad.
+	if t.Dim() != other.Dim() && (t.RequiresGrad() || other.RequiresGrad()) && !GradEnabled() {
+		t, other = t.Detach(), other.Detach()
+	}
 	return binary("matmul", libtch.AtgMatmul, t, other)
 }
 

@@ -309,3 +309,30 @@ func TestEnvironment(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 }
+
+// Inside NoGrad, products of the same numbers are the same bits, trained or not.
+func TestMatMulBitsDoNotDependOnGrad(t *testing.T) {
+	err := torch.Do(func() error {
+		torch.Seed(3)
+		random := func(shape ...int64) *torch.Tensor { return torch.Randn(torch.Float32, torch.CPU, shape...) }
+		a, b, c := random(3, 8, 3, 37), random(37, 12), random(5, 12, 7)
+		copied := func(x *torch.Tensor) *torch.Tensor { return x.Clone().SetRequiresGrad(true) }
+		trainedA, trainedB, trainedC := copied(a), copied(b), copied(c)
+		torch.NoGrad(func() {
+			view := func(x *torch.Tensor) *torch.Tensor { return x.Reshape(x.Shape()...) }
+			if !a.MatMul(b).Equal(view(trainedA).MatMul(view(trainedB))) || !a.MatMul(b).Equal(a.MatMul(view(trainedB))) {
+				t.Error("a batch times a matrix")
+			}
+			if !b.MatMul(c).Equal(view(trainedB).MatMul(view(trainedC))) || !b.MatMul(c).Equal(view(trainedB).MatMul(c)) {
+				t.Error("a matrix times a batch")
+			}
+		})
+		if !trainedA.MatMul(trainedB).RequiresGrad() {
+			t.Error("nothing is recorded outside")
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

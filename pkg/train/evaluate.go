@@ -46,7 +46,7 @@ func input(model Model, batch data.Batch) (encoder.Input, error) {
 // evaluate judges the dev set, records the figures and saves a new best.
 func (t *trainer) evaluate(ctx context.Context) error {
 	began := time.Now()
-	logits, err := Predict(ctx, t.Model, t.Adapter, t.Dev, t.Options.EvalBatchSize, t.DType)
+	logits, err := Predict(ctx, t.Model, adapter.ForTask(t.Adapter, t.Task), t.Dev, t.Options.EvalBatchSize, t.DType)
 	if err != nil {
 		return err
 	}

@@ -278,7 +278,7 @@ func (t *trainer) probeAdapter() (loss float64, err error) {
 			return err
 		}
 		torch.NoGrad(func() {
-			pass := t.Adapter.Begin(adapter.Step{DType: t.DType, Tokens: int64(len(batch.IDs))})
+			pass := t.Adapter.Begin(adapter.Step{DType: t.DType, Task: t.Task, Tokens: int64(len(batch.IDs))})
 			mean := t.loss(t.Model.Forward(in, pass, false), batch).Item()
 			loss += mean * float64(len(batch.Indices)) / float64(n)
 		})
@@ -303,7 +303,7 @@ func (t *trainer) coreGradient(x dmrg.Train, k int) (*torch.Tensor, error) {
 		if err != nil {
 			return err
 		}
-		pass := t.Adapter.Begin(adapter.Step{DType: t.DType, Tokens: int64(len(batch.IDs))})
+		pass := t.Adapter.Begin(adapter.Step{DType: t.DType, Task: t.Task, Tokens: int64(len(batch.IDs))})
 		g := torch.Gradients(t.loss(t.Model.Forward(in, pass, false), batch), []*torch.Tensor{core})[0]
 		torch.NoGrad(func() { sum.AddInPlace(g.MulScalar(float64(len(batch.Indices)) / float64(len(order)))) })
 		return nil

@@ -33,6 +33,7 @@ type Model interface {
 type Setup struct {
 	Model      Model
 	Adapter    adapter.Adapter
+	Task       int // that Train and Dev are of, of an adapter with a task mode
 	Train, Dev *data.Set
 	Dir        string      // the run directory, which exists
 	Resume     *Checkpoint // nil: from the start. Adapter and head hold its tensors already
@@ -253,7 +254,7 @@ func (t *trainer) step(step int, batch data.Batch) error {
 	var loss float64
 	torch.Seed(stepSeed(t.Options.Seed, step))
 	torch.Scoped(func() {
-		pass := t.Adapter.Begin(adapter.Step{DType: t.DType, Training: true, Tokens: int64(len(batch.IDs))})
+		pass := t.Adapter.Begin(adapter.Step{DType: t.DType, Training: true, Task: t.Task, Tokens: int64(len(batch.IDs))})
 		objective := t.loss(t.Model.Forward(in, pass, true), batch)
 		if r, ok := t.Adapter.(adapter.Regularized); ok {
 			objective = objective.Add(r.Penalty())

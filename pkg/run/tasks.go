@@ -1,0 +1,145 @@
+package run
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/config"
+	"github.com/metatt/metatt/pkg/hf"
+	"github.com/metatt/metatt/pkg/torch"
+)
+
+// otherTasks is what an adapter holds for tasks that the run does not train:
+// it is saved again as it was.
+type otherTasks struct {
+	saved adapter.Config
+	names []string
+	heads []adapter.Parameter // under their names on disk
+}
+
+func readOtherTasks(saved *adapter.Saved, task string, appends bool) (o otherTasks, err error) {
+	if len(saved.Config.Tasks) < 2 && !appends {
+		return o, nil // its head is the one that goes on
+	}
+	if o.heads, err = saved.OtherHeads(task); err != nil {
+		return o, err
+	}
+	o.saved = saved.Config
+	o.names = slices.DeleteFunc(slices.Clone(saved.Config.Tasks), func(name string) bool { return name == task })
+	return o, nil
+}
+
+// describe is a config with what is to be known of the other tasks.
+func (o otherTasks) describe(c adapter.Config) adapter.Config {
+	for _, name := range o.names {
+		var columns *adapter.Columns
+		if own, ok := o.saved.Columns[name]; ok {
+			columns = &own
+		}
+		c = c.WithTask(name, o.saved.Labels[name], columns, o.saved.LongestOf(name))
+	}
+	return c
+}
+
+func (o otherTasks) free() {
+	for _, p := range o.heads {
+		p.Tensor.Free()
+	}
+}
+
+// appending is what adapter.append says.
+func appending(c *config.Config, task string) adapter.Appending {
+	how := c.Adapter.Append
+	return adapter.Appending{Task: task, Start: how.Start, Grow: how.Grow, Seed: uint64(c.Train.Seed)}
+}
+
+// checkTasks looks for what stands between the run's task and those of a saved
+// adapter, which is to be trained further or, with appends, to gain the task.
+func checkTasks(c *config.Config, saved *adapter.Saved, appends bool) error {
+	tasks, frozen := saved.Config.Tasks, saved.Config.FrozenTasks
+	if appends {
+		if err := appending(c, c.Task).Check(saved.Config); err != nil {
+			return invalid("adapter.append", fmt.Errorf("%s: %w", saved.Dir, err))
+		}
+		return nil
+	}
+	if len(tasks) < 2 {
+		return nil
+	}
+	wrong := func(format string, args ...any) error {
+		return fmt.Errorf("%s: the adapter has the tasks %s: %s", filepath.Join(saved.Dir, adapter.ConfigFile), strings.Join(tasks, ", "), fmt.Sprintf(format, args...))
+	}
+	switch i, err := saved.Config.Task(c.Task); {
+	case err != nil:
+		return wrong("%s is appended by adapter.append.to", c.Task)
+	case len(frozen) == 0:
+		return wrong("training it for %s alone would change the others", c.Task)
+	case i < len(tasks)-1:
+		return wrong("%s is frozen, only %s can be trained further", tasks[i], tasks[len(tasks)-1])
+	}
+	return nil
+}
+
+// checkBackbone fails where the model is not the one that the saved adapter's
+// tasks were trained on: they would be lost.
+func (a *assembly) checkBackbone(saved *adapter.Saved) error {
+	base := saved.Config.BaseModel
+	if base == a.config.Model.Path {
+		return nil
+	}
+	dir, err := hf.Resolve(base)
+	if err != nil {
+		a.observer.Note(fmt.Sprintf("the adapter in %s was trained on %s, which is not here; it is taken for %s", saved.Dir, base, a.config.Model.Path))
+		return nil
+	}
+	here, err := filepath.EvalSymlinks(a.modelDir)
+	there, err2 := filepath.EvalSymlinks(dir)
+	if errors.Join(err, err2) == nil && here != there {
+		return invalid("model.path", fmt.Errorf("%s: the tasks of the adapter in %s were trained on %s, and need it", a.config.Model.Path, saved.Dir, base))
+	}
+	return nil
+}
+
+// appendTask puts a saved adapter with the run's task as one more on the model,
+// whose head is the task's.
+func (a *assembly) appendTask(saved *adapter.Saved) (adapter.Adapter, error) {
+	appended, err := saved.Append(a.model.Architecture(), appending(a.config, a.task.Name), a.device)
+	if err != nil {
+		return nil, err
+	}
+	if err = adapter.Bind(appended, a.model); err == nil {
+		err = saved.CheckAllTaken()
+	}
+	if err != nil {
+		appended.Free()
+		return nil, err
+	}
+	return appended, nil
+}
+
+// taskIndex is the run's task among the adapter's: the last, which alone is
+// trained.
+func (a *assembly) taskIndex() int { return max(0, len(a.adapter.Config().Tasks)-1) }
+
+// wholeAdapter counts an adapter with frozen tasks, as it is stored; 0 where none
+// is frozen.
+func (a *assembly) wholeAdapter() (count int64, err error) {
+	if len(adapter.FrozenTasks(a.adapter)) == 0 {
+		return 0, nil
+	}
+	err = torch.Do(func() error { count = adapter.Count(adapter.State(a.adapter)); return nil })
+	return count, err
+}
+
+// bondRanks are those of a train whose bonds differ; nil where one number says all.
+func (a *assembly) bondRanks() []int64 {
+	ranks := a.adapter.Config().Ranks
+	if _, train := a.adapter.(adapter.TensorTrain); !train || slices.Min(ranks) == slices.Max(ranks) {
+		return nil
+	}
+	return ranks
+}
