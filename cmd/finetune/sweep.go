@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/metatt/metatt/pkg/dmrg"
 	"github.com/metatt/metatt/pkg/train"
 )
 
@@ -12,7 +13,11 @@ import (
 func sweepLines(s train.SweepInfo) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "sweep %d  step %d  %s", s.Sweep+1, s.Step, s.Mode)
-	switch r := s.Report; {
+	report := s.Report
+	if report == nil {
+		report = &dmrg.Report{}
+	}
+	switch r := report; {
 	case r.Skipped:
 		text.WriteString("  skipped: the update is zero")
 	case len(r.Bonds) > 0:
@@ -24,13 +29,13 @@ func sweepLines(s train.SweepInfo) string {
 		fmt.Fprintf(&text, "  ranks %s  parameters %s", strings.Trim(fmt.Sprint(s.Ranks), "[]"), grouped(s.Parameters))
 	}
 	fmt.Fprintf(&text, "  in %s", seconds(s.Seconds).Round(time.Millisecond))
-	if p := s.Report.Probe; p != nil {
+	if p := report.Probe; p != nil {
 		fmt.Fprintf(&text, "\n  probe loss %s to %s", figure(p.Before), figure(p.After))
 		if p.Undone > 0 {
 			fmt.Fprintf(&text, ", %d smaller ranks undone", p.Undone)
 		}
 	}
-	for b, bond := range s.Report.Bonds {
+	for b, bond := range report.Bonds {
 		if len(bond.Spectrum) == 0 {
 			continue
 		}

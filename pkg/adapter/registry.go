@@ -37,8 +37,6 @@ type Method struct {
 	DefaultAlpha float64
 	// Dropout: the method has Spec.Dropout.
 	Dropout bool
-	// Train: its adapters are a [TensorTrain] or [TensorTrains].
-	Train bool
 	// Count is the number of trained parameters by the method's formula, without
 	// a tensor being made; nil where none is stated.
 	Count func(Spec) int64

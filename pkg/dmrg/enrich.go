@@ -24,9 +24,10 @@ type EnrichOptions struct {
 // isometry ([Open]), ∂L/∂Θ loses what the two cores' spaces hold already; of the
 // rest, the leading right singular vectors become rows of core b+1 and core b
 // gets zero columns for them. Those get a gradient at the next step. The result is
-// right canonical, with zero slices in the core left of each bond.
+// right canonical to rounding, with zero slices in the core left of each bond.
 //
-// It returns how many components each bond has got. It runs inside [torch.Do].
+// It returns how many components each bond has got: none where the gradient has
+// nothing to tell. It runs inside [torch.Do].
 func Enriched(x tt.Train, o EnrichOptions) (tt.Train, []int64, error) {
 	added := make([]int64, x.Len()-1)
 	for b := x.Len() - 2; b >= 0; b-- {
@@ -56,13 +57,16 @@ func Enriched(x tt.Train, o EnrichOptions) (tt.Train, []int64, error) {
 			q := span(left.Reshape(-1, left.Size(2)))        // (l n, k), orthonormal columns
 			g = g.Sub(q.MatMul(q.T().MatMul(g)))             // what core b+1 alone could not learn
 			g = g.Sub(g.MatMul(present.T()).MatMul(present)) // nor core b
-			v := leading(g, grow)                            // (n r', grow)
+			v := leading(g, grow, gradient.Norm().Item())    // (n r', at most grow)
 			// Once more: rounding has left something of the present rows.
 			v, _ = v.Sub(present.T().MatMul(present.MatMul(v))).QR()
 			grow = v.Size(1)
 			rows = v.T().Reshape(grow, right.Size(1), right.Size(2))
 			columns = torch.Zeros(left.DType(), left.Device(), left.Size(0), left.Size(1), grow)
 		})
+		if grow == 0 {
+			continue // the loss falls in no direction that the bond cannot reach
+		}
 		if x, err = x.Widened(b, columns, rows); err != nil {
 			return x, nil, err
 		}
@@ -71,25 +75,31 @@ func Enriched(x tt.Train, o EnrichOptions) (tt.Train, []int64, error) {
 	return x, added, nil
 }
 
+// rounding is what a sum in fp32 cannot tell from zero, relative to its terms.
+const rounding = 1e-6
+
 // span is an orthonormal basis of the columns of m (rows, r), (rows, k): without
-// those that carry no weight, (rows, 0) of zeros.
+// those that carry no weight, (rows, 0).
 func span(m *torch.Tensor) *torch.Tensor {
 	q, r := m.QR()
-	u, s, _ := r.ToDType(torch.Float64).To(torch.CPU).SVD()
-	values := torch.ToSlice[float64](s)
-	var k int64
-	for _, value := range values {
-		if value > 1e-6*values[0] { // fp32's rounding of a QR
-			k++
-		}
-	}
-	return q.MatMul(u.Narrow(1, 0, k).ToDType(m.DType()).To(m.Device()))
+	u, s, _ := tt.SVD(r)
+	return q.MatMul(u.Narrow(1, 0, above(s, rounding*s[0])))
 }
 
-// leading is the first k right singular vectors of m (rows, columns), or as many
-// as there are, each with its largest entry positive: (columns, k).
-func leading(m *torch.Tensor, k int64) *torch.Tensor {
+// leading is the right singular vectors of m (rows, columns), at most k and of
+// those that are more than rounding of terms of size scale: (columns, at most k).
+func leading(m *torch.Tensor, k int64, scale float64) *torch.Tensor {
 	_, r := m.QR()
-	v := tt.RightVectors(r)
-	return v.Narrow(1, 0, min(k, v.Size(1)))
+	_, s, v := tt.SVD(r)
+	return v.Narrow(1, 0, min(k, above(s, rounding*scale)))
+}
+
+// above is how many of the falling values are above a floor.
+func above(s []float64, floor float64) (n int64) {
+	for _, value := range s {
+		if value > floor {
+			n++
+		}
+	}
+	return n
 }

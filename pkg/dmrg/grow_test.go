@@ -83,7 +83,11 @@ func TestMomentsAreCovariant(t *testing.T) {
 		}
 		for name, z := range map[string]tt.Train{"gauge": y, "gauge and sweep": swept} {
 			after := gradients(z, c)
-			for k, m := range dmrg.Transported(z.Gauges(), moments, nil) {
+			transported, err := dmrg.Transported(z.Gauges(), moments)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for k, m := range transported {
 				close(t, name+": first moment", m.First, after[k].MulScalar(w1), 1e-9)
 				close(t, name+": second moment", m.Second, after[k].Square().MulScalar(w2), 1e-9)
 			}
@@ -106,11 +110,22 @@ func TestVarianceOfMoments(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := dmrg.Moment{First: torch.FromSlice([]float64{1, -1}, 1, 2, 1), Second: torch.FromSlice([]float64{5, 1}, 1, 2, 1), Weight1: 1, Weight2: 1}
-		got := dmrg.Transported(y.Gauges(), []dmrg.Moment{m, m}, []dmrg.Bond{{Added: 1}})
+		got, err := dmrg.Transported(y.Gauges(), []dmrg.Moment{m, m})
+		if err != nil {
+			t.Fatal(err)
+		}
 		// Core 0 became twice as large: its gradient half, its variance a quarter.
 		close(t, "m of core 0", got[0].First, torch.FromSlice([]float64{0.5, 0, -0.5, 0}, 1, 2, 2), 1e-12)
 		close(t, "v of core 0", got[0].Second, torch.FromSlice([]float64{4*0.25 + 0.25, 0.75, 0.25, 0.75}, 1, 2, 2), 1e-12)
 		close(t, "v of core 1", got[1].Second, torch.FromSlice([]float64{4*4 + 4, 4, 12, 12}, 2, 2, 1), 1e-12)
+		// Before the first step there is nothing, and nothing it stays.
+		m.First, m.Second, m.Weight1, m.Weight2 = m.First.MulScalar(0), m.Second.MulScalar(0), 0, 0
+		if got, err = dmrg.Transported(y.Gauges(), []dmrg.Moment{m, m}); err != nil || got[1].Second.Norm().Item() != 0 || got[1].First.Norm().Item() != 0 {
+			t.Errorf("moments of no step: %v (%v)", torchtest.Values(got[1].Second), err)
+		}
+		if _, err := dmrg.Transported(y.Gauges(), []dmrg.Moment{m}); err == nil {
+			t.Error("moments of one core for a train of two")
+		}
 	})
 }
 
@@ -197,9 +212,13 @@ func TestTheProbeChoosesTheRank(t *testing.T) {
 		if y, _, err := dmrg.Close(opened, 1, o, tt.Right); err != nil || y.Parameters() > o.Budget || y.Ranks()[1] != 2 {
 			t.Errorf("budget %d: %d entries at ranks %v (%v)", o.Budget, y.Parameters(), y.Ranks(), err)
 		}
-		o.Budget = 10
-		if _, _, err := dmrg.Close(opened, 1, o, tt.Right); err == nil || !strings.Contains(err.Error(), "budget 10") {
-			t.Errorf("a budget of 10: %v", err)
+		o.Budget = 10 // which this bond alone cannot meet
+		if y, _, err := dmrg.Close(opened, 1, o, tt.Right); err != nil || y.Ranks()[1] != 1 {
+			t.Errorf("a budget of 10: ranks %v (%v)", y.Ranks(), err)
+		}
+		o.Probe = func(tt.Train) (float64, error) { return math.NaN(), nil }
+		if _, _, err := dmrg.Close(opened, 1, o, tt.Right); err == nil || !strings.Contains(err.Error(), "probe loss is NaN") {
+			t.Errorf("a loss that is no number: %v", err)
 		}
 	})
 }
@@ -350,9 +369,79 @@ func TestEnrichedFromZero(t *testing.T) {
 	})
 }
 
+// A rank that its neighbours have no room for is not to be reached again: the undoing
+// of a cut ends all the same.
+func TestUndoingEnds(t *testing.T) {
+	torchtest.Compute(t, func() {
+		torch.Seed(3)
+		x := random(t, torch.Float64, []int64{5, 3, 9}, []int64{8, 4})
+		calls := 0
+		worse := func(tt.Train) (float64, error) { calls++; return float64(calls), nil }
+		y, report, err := dmrg.Sweep(x, dmrg.Options{Mode: dmrg.Canonical, Truncation: tt.Truncation{MaxRank: 1}, Tol: 1e-9, Probe: worse})
+		if err != nil || !slices.Equal(y.Ranks(), []int64{5, 4}) || report.Bonds[0].Before != 8 {
+			t.Errorf("ranks %v of 8 and 4, of which 5 and 4 can be (%v): %+v", y.Ranks(), err, report.Bonds)
+		}
+		nan := func(tt.Train) (float64, error) { return math.NaN(), nil }
+		for _, mode := range []dmrg.Mode{dmrg.Canonical, dmrg.Paper} {
+			if _, _, err := dmrg.Sweep(x, dmrg.Options{Mode: mode, Tol: 1, Probe: nan}); err == nil || !strings.Contains(err.Error(), "probe loss is NaN") {
+				t.Errorf("%s: a loss that is no number: %v", mode, err)
+			}
+		}
+		// The budget holds whatever the probe says.
+		budget := dmrg.Entries(x.Dims(), []int64{2, 2})
+		y, _, err = dmrg.Sweep(x, dmrg.Options{Mode: dmrg.Canonical, Truncation: tt.Truncation{MaxRank: 1}, Budget: budget, Tol: 1e-9, Probe: worse})
+		if err != nil || y.Parameters() > budget || slices.Max(y.Ranks()) == 1 {
+			t.Errorf("budget %d: %d entries at ranks %v (%v)", budget, y.Parameters(), y.Ranks(), err)
+		}
+	})
+}
+
+// Every bond is seen as it is truncated.
+func TestObserve(t *testing.T) {
+	eachShape(t, func(t *testing.T, x tt.Train) {
+		for mode, visits := range map[dmrg.Mode]int{dmrg.Canonical: x.Len() - 1, dmrg.Paper: 2*(x.Len()-1) - 1} {
+			var discarded float64
+			seen := 0
+			_, report, err := dmrg.Sweep(x, dmrg.Options{Mode: mode, Truncation: tt.Truncation{MaxRank: 2}, Observe: func(b int, done dmrg.Bond) {
+				seen++
+				discarded += done.Discarded
+				if len(done.Spectrum) == 0 || done.After > 2 || b < 0 || b >= x.Len()-1 {
+					t.Errorf("%s: bond %d: %+v", mode, b, done)
+				}
+			}})
+			var want float64
+			for _, bond := range report.Bonds {
+				want += bond.Discarded
+			}
+			if err != nil || seen != visits || math.Abs(discarded-want) > 1e-9*want {
+				t.Errorf("%s: %d bonds seen, want %d; %v discarded, reported %v (%v)", mode, seen, visits, discarded, want, err)
+			}
+		}
+	})
+}
+
+// A gradient of lower rank than what may grow gives no more directions than it has.
+func TestEnrichedByAThinGradient(t *testing.T) {
+	torchtest.Compute(t, func() {
+		torch.Seed(8)
+		x := random(t, torch.Float64, []int64{9, 8}, []int64{2})
+		for rank := range 3 {
+			c := torch.Zeros(torch.Float64, torch.CPU, 72)
+			if rank > 0 {
+				c = random(t, torch.Float64, []int64{9, 8}, []int64{int64(rank)}).Dense().Reshape(-1)
+			}
+			gradient := func(y tt.Train, k int) (*torch.Tensor, error) { return gradients(y, c)[k], nil }
+			y, added, err := dmrg.Enriched(x, dmrg.EnrichOptions{Grow: 4, Gradient: gradient})
+			if err != nil || added[0] != int64(rank) || y.Ranks()[0] != int64(2+rank) {
+				t.Errorf("a gradient of rank %d: %v new, ranks %v (%v)", rank, added, y.Ranks(), err)
+			}
+		}
+	})
+}
+
 func TestPlanEvents(t *testing.T) {
 	p := dmrg.Plan{Mode: dmrg.TwoSite, At: []int{2, 8}, PairSteps: 2, PairLength: 1}
-	if err := p.Check(3, 14); err != nil {
+	if err := p.Check(3, 0, 14); err != nil {
 		t.Fatal(err)
 	}
 	want := []dmrg.Event{
@@ -369,12 +458,26 @@ func TestPlanEvents(t *testing.T) {
 			t.Errorf("after step %d the singular values of pair %d go to side %d", e.Step, e.Close, e.Side())
 		}
 	}
-	p.FromRight = true
-	if e := p.Events(3)[0]; e.Open != 2 {
-		t.Errorf("from the right, but pair %d is the first", e.Open)
+	for start, orders := range map[int][2][]int{0: {{0, 1, 2}, {2, 1, 0}}, 1: {{1, 2, 0}, {0, 1, 2}}, 2: {{2, 1, 0}, {0, 1, 2}}, 9: {{2, 1, 0}, {0, 1, 2}}} {
+		p.Start = start
+		var opened []int
+		for _, e := range p.Events(3) {
+			if e.Open >= 0 {
+				opened = append(opened, e.Open)
+			}
+		}
+		if !slices.Equal(opened, slices.Concat(orders[0], orders[1])) {
+			t.Errorf("from pair %d: pairs %v, want %v", start, opened, orders)
+		}
 	}
-	if p.Check(3, 13) == nil || (dmrg.Plan{Mode: "none", At: []int{1}}).Check(3, 9) == nil {
+	if p.Check(3, 0, 13) == nil || (dmrg.Plan{Mode: "none", At: []int{1}}).Check(3, 0, 9) == nil {
 		t.Error("a plan that cannot be kept is taken")
+	}
+	if err := (dmrg.Plan{Mode: dmrg.Canonical, At: []int{1}, Budget: 9}).Check(3, 10, 9); err == nil || !strings.Contains(err.Error(), "there are 10 parameters") {
+		t.Errorf("a budget below rank 1: %v", err)
+	}
+	if (dmrg.Plan{Mode: dmrg.Enrich, At: []int{1}, Grow: 1}).Check(3, 0, 9) == nil {
+		t.Error("one sweep that never grows is taken")
 	}
 	// A pair's rate rises, falls to nothing, and makes steps of its length.
 	p.PairSteps, p.PairLength = 30, 0.5

@@ -29,7 +29,8 @@ func Open(x tt.Train, b int) (tt.Train, error) {
 // SplitOptions say at which rank an opened pair is split.
 type SplitOptions struct {
 	tt.Truncation // of the bond
-	// Budget is the largest number of entries of all cores; 0: no limit.
+	// Budget is the largest number of entries of all cores, which this bond keeps
+	// with the others as they are, or rank 1; 0: no limit.
 	Budget int64
 	// Tol is how much the probe loss may rise: the smallest rank within it is
 	// taken. 0 or a nil Probe: the largest legal rank.
@@ -50,22 +51,16 @@ func Close(x tt.Train, b int, o SplitOptions, side tt.Side) (tt.Train, Report, e
 	if full.MaxRank == 0 || full.MaxRank > bound {
 		full.MaxRank = bound
 	}
-	if o.Budget > 0 {
+	if o.Budget > 0 { // as far as this bond alone can meet it
 		ranks[b] = 1
 		least := Entries(dims, ranks)
 		ranks[b] = 2
 		each := Entries(dims, ranks) - least
-		within := 1 + (o.Budget-least)/each
-		if least > o.Budget {
-			return tt.Train{}, report, fmt.Errorf("dmrg: budget %d: with rank 1 at bond %d the train has %d entries", o.Budget, b, least)
-		}
-		full.MaxRank = min(full.MaxRank, within)
+		full.MaxRank = max(1, min(full.MaxRank, 1+(o.Budget-least)/each))
 	}
 	full.MinRank = min(full.MinRank, full.MaxRank)
 	report.Norm = x.Norm()
-	if report.Norm == 0 { // nothing was learned: rank 1 of nothing, both sides would be zero
-		report.Skipped = true
-	}
+	report.Skipped = report.Norm == 0 // nothing was learned: no rank is worse than another
 	whole, split, err := x.SplitPair(b, full, side)
 	if err != nil {
 		return tt.Train{}, report, err
@@ -73,10 +68,10 @@ func Close(x tt.Train, b int, o SplitOptions, side tt.Side) (tt.Train, Report, e
 	y := whole
 	if o.Probe != nil && o.Tol > 0 && !report.Skipped {
 		probe := &Probe{}
-		if probe.Before, err = o.Probe(x); err != nil {
+		if probe.Before, err = probed(o.Probe, x); err != nil {
 			return tt.Train{}, report, err
 		}
-		if probe.After, err = o.Probe(whole); err != nil {
+		if probe.After, err = probed(o.Probe, whole); err != nil {
 			return tt.Train{}, report, err
 		}
 		// Between low, too small, and high, which fits or is the largest: by halves,
@@ -88,7 +83,7 @@ func Close(x tt.Train, b int, o SplitOptions, side tt.Side) (tt.Train, Report, e
 			if err != nil {
 				return tt.Train{}, report, err
 			}
-			loss, err := o.Probe(z)
+			loss, err := probed(o.Probe, z)
 			if err != nil {
 				return tt.Train{}, report, err
 			}

@@ -28,32 +28,36 @@ type Plan struct {
 	Tol      float64 // rise of the probe loss at which a cut is undone; 0: not looked at
 
 	// Of TwoSite: the steps of each pair, the length of a step of ΔW/α at the
-	// peak of the learning rate, and whether the first sweep goes left.
+	// peak of the learning rate, and the pair that the first sweep begins with.
 	PairSteps  int
 	PairLength float64
-	FromRight  bool
+	Start      int
 
 	Grow int64 // of Enrich: components added to each bond by all sweeps but the last
 }
 
+// NoPair is the pair of an event that has none.
+const NoPair = -1
+
 // Event is what is due after a step.
 type Event struct {
-	Step  int
-	Sweep int // from 0
-	// Of TwoSite: the pair that is split, and the one that is opened then; -1:
-	// none.
-	Close, Open int
+	Step        int
+	Sweep       int  // from 0
+	Close, Open int  // of TwoSite: the pair that is split, and the one that is opened then
 	Last        bool // of all
 }
 
-// Check says what is wrong with a plan for a train of so many bonds and a run of
-// so many steps, if anything is.
-func (p Plan) Check(bonds, steps int) error {
+// Check says what is wrong with a plan for a train of so many bonds, that has so
+// many entries where all ranks are 1, and a run of so many steps, if anything is.
+func (p Plan) Check(bonds int, least int64, steps int) error {
 	if !slices.Contains([]Mode{Canonical, Paper, TwoSite, Enrich, Restart}, p.Mode) {
 		return fmt.Errorf("mode %q is none of %s, %s, %s, %s, %s", p.Mode, Canonical, Paper, TwoSite, Enrich, Restart)
 	}
 	if len(p.At) == 0 {
 		return fmt.Errorf("at: no sweep is due in %d steps", steps)
+	}
+	if p.Budget > 0 && p.Budget < least {
+		return fmt.Errorf("budget %d: with all ranks 1 there are %d parameters", p.Budget, least)
 	}
 	length := 0
 	if p.Mode == TwoSite {
@@ -73,8 +77,14 @@ func (p Plan) Check(bonds, steps int) error {
 			return err
 		}
 	}
+	if (p.Mode == TwoSite || p.Mode == Restart) && p.Moments == Transport {
+		return fmt.Errorf("moments %s: mode %s begins with new ones; %s goes with it", Transport, p.Mode, Reset)
+	}
 	if p.Mode == Enrich && p.Grow < 1 {
 		return fmt.Errorf("grow %d: mode %s adds a component or more", p.Grow, Enrich)
+	}
+	if p.Mode == Enrich && len(p.At) < 2 {
+		return fmt.Errorf("at: mode %s needs two sweeps or more: the last one only truncates", Enrich)
 	}
 	if p.Mode == Enrich && p.Balance == Sqrt {
 		return fmt.Errorf("balance %s: a component without weight has no root to share; %s or %s goes with mode %s", Sqrt, None, Scalar, Enrich)
@@ -87,17 +97,15 @@ func (p Plan) Events(bonds int) []Event {
 	var events []Event
 	for s, at := range p.At {
 		if p.Mode != TwoSite {
-			events = append(events, Event{Step: at, Sweep: s, Close: -1, Open: -1})
+			events = append(events, Event{Step: at, Sweep: s, Close: NoPair, Open: NoPair})
 			continue
 		}
+		order := p.order(s, bonds)
 		pair := func(i int) int {
-			switch {
-			case i < 0 || i == bonds:
-				return -1
-			case (s%2 == 1) != p.FromRight: // back, on every second sweep
-				return bonds - 1 - i
+			if i < 0 || i == bonds {
+				return NoPair
 			}
-			return i
+			return order[i]
 		}
 		for i := range bonds + 1 {
 			events = append(events, Event{Step: at + i*p.PairSteps, Sweep: s, Close: pair(i - 1), Open: pair(i)})
@@ -107,6 +115,27 @@ func (p Plan) Events(bonds int) []Event {
 		events[len(events)-1].Last = true
 	}
 	return events
+}
+
+// order is the pairs of a two-site sweep. The first one goes from its start to the
+// right end, and then through what is left of the start; each further one goes back
+// from the end at which the last one ended.
+func (p Plan) order(sweep, bonds int) []int {
+	start := max(0, min(p.Start, bonds-1))
+	pairs := make([]int, 0, bonds)
+	for b := start; b < bonds; b++ {
+		pairs = append(pairs, b)
+	}
+	for b := start - 1; b >= 0; b-- {
+		pairs = append(pairs, b)
+	}
+	if sweep > 0 {
+		slices.Sort(pairs)
+		if (sweep%2 == 1) == (start == 0) {
+			slices.Reverse(pairs)
+		}
+	}
+	return pairs
 }
 
 // Side is where the singular values of a pair go that is split: to the pair that

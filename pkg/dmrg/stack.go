@@ -15,6 +15,9 @@ type Stack []*torch.Tensor
 // NewStack makes a stack of cores, which stay their owner's; each train must be
 // one ([tt.New]).
 func NewStack(cores []*torch.Tensor) (Stack, error) {
+	if len(cores) == 0 || len(cores[0].Shape()) != 4 || cores[0].Size(0) < 1 {
+		return nil, fmt.Errorf("dmrg: a stack of no trains")
+	}
 	s := make(Stack, len(cores))
 	for k, core := range cores {
 		s[k] = core.Detach()
@@ -62,7 +65,7 @@ func SweepStacks(stacks []Stack, o Options, probe func([]Stack) (float64, error)
 	if err := o.Check(); err != nil {
 		return nil, Report{}, err
 	}
-	rank, before, err := o.sharedRank(stacks)
+	rank, most, err := o.sharedRank(stacks)
 	if err != nil {
 		return nil, Report{}, err
 	}
@@ -70,7 +73,7 @@ func SweepStacks(stacks []Stack, o Options, probe func([]Stack) (float64, error)
 	if probed := probe != nil && o.Tol > 0; !probed {
 		return sweptTo(stacks, rank, o)
 	}
-	if loss, err = probe(stacks); err != nil {
+	if loss, err = probed(probe, stacks); err != nil {
 		return nil, Report{}, err
 	}
 	for undone := 0; ; undone++ {
@@ -78,15 +81,15 @@ func SweepStacks(stacks []Stack, o Options, probe func([]Stack) (float64, error)
 		if err != nil || report.Skipped {
 			return swept, report, err
 		}
-		after, err := probe(swept)
+		after, err := probed(probe, swept)
 		if err != nil {
 			return nil, report, err
 		}
 		report.Probe = &Probe{Before: loss, After: after, Undone: undone}
-		if after <= loss+o.Tol || rank == before {
+		if after <= loss+o.Tol || rank == most {
 			return swept, report, nil
 		}
-		rank += (before - rank + 1) / 2
+		rank += (most - rank + 1) / 2
 	}
 }
 
@@ -164,9 +167,9 @@ func narrowed(x tt.Train, rank int64) (tt.Train, error) {
 	return tt.New(cores...)
 }
 
-// sharedRank is the rank that all bonds of all trains get, and the one that they
-// have.
-func (o Options) sharedRank(stacks []Stack) (rank, before int64, err error) {
+// sharedRank is the rank that all bonds of all trains get, and the largest one
+// that they have and the budget allows.
+func (o Options) sharedRank(stacks []Stack) (rank, most int64, err error) {
 	rank = max(o.MinRank, 1)
 	for _, stack := range stacks {
 		for i := range stack.trains() {
@@ -175,7 +178,7 @@ func (o Options) sharedRank(stacks []Stack) (rank, before int64, err error) {
 				return 0, 0, err
 			}
 			for _, r := range x.Ranks() {
-				before = max(before, r)
+				most = max(most, r)
 			}
 			if o.Cutoff == 0 {
 				continue
@@ -190,25 +193,21 @@ func (o Options) sharedRank(stacks []Stack) (rank, before int64, err error) {
 		}
 	}
 	if o.Cutoff == 0 {
-		rank = before
+		rank = most
 	}
-	if rank = min(rank, before); o.MaxRank > 0 {
+	if o.MaxRank > 0 {
 		rank = min(rank, o.MaxRank)
 	}
-	for ; o.Budget > 0; rank-- {
-		entries := entriesAt(stacks, rank)
-		if entries <= o.Budget {
-			break
-		}
-		if rank == 1 {
-			return 0, 0, fmt.Errorf("dmrg: budget %d: the trains have %d entries at rank 1", o.Budget, entries)
+	for ; o.Budget > 0 && StackEntries(stacks, most) > o.Budget; most-- {
+		if most == 1 {
+			return 0, 0, fmt.Errorf("dmrg: budget %d: the trains have %d entries at rank 1", o.Budget, StackEntries(stacks, 1))
 		}
 	}
-	return rank, before, nil
+	return min(rank, most), most, nil
 }
 
-// entriesAt is the number of entries of the stacks with all bonds of that rank.
-func entriesAt(stacks []Stack, rank int64) (n int64) {
+// StackEntries is the number of entries of stacks whose bonds have all that rank.
+func StackEntries(stacks []Stack, rank int64) (n int64) {
 	for _, stack := range stacks {
 		dims, ranks := make([]int64, len(stack)), make([]int64, len(stack)-1)
 		for k, core := range stack {

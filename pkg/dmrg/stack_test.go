@@ -146,6 +146,10 @@ func TestStacksWithinBudgetAndProbe(t *testing.T) {
 		}
 		ranks := func(stacks []dmrg.Stack) (float64, error) { return -float64(stacks[0][1].Size(1)), nil }
 		o.Tol = 1.5 // of a loss that is minus the rank: one rank may be lost
+		if swept, _, err = dmrg.SweepStacks([]dmrg.Stack{s}, o, ranks); err != nil || swept[0][1].Size(1) != 2 {
+			t.Errorf("rank %d (%v): the budget holds whatever the probe says", swept[0][1].Size(1), err)
+		}
+		o.Budget, o.MaxRank = 0, 2
 		swept, report, err := dmrg.SweepStacks([]dmrg.Stack{s}, o, ranks)
 		if err != nil || swept[0][1].Size(1) != 3 || report.Probe.Undone != 1 || report.Probe.Before != -4 || report.Probe.After != -3 {
 			t.Errorf("rank %d, probe %+v (%v)", swept[0][1].Size(1), report.Probe, err)

@@ -89,41 +89,74 @@ type Options struct {
 	Budget  int64
 	Balance Balance
 	// Tol is how much the probe loss may rise; 0: it is not looked at. Where it
-	// rises further, half of what was cut is kept, and so on.
+	// rises further, half of what was cut is kept, and so on, within the budget.
 	Tol float64
 	// Probe is the loss with those cores; nil: Tol is not looked at.
 	Probe func(tt.Train) (float64, error)
+	// Observe is told of every bond as it is truncated, twice of those that the
+	// paper's sweep passes on its way back too; nil: nobody is.
+	Observe func(bond int, done Bond)
+}
+
+func (o Options) observe(b int, done Bond) {
+	if o.Observe != nil {
+		o.Observe(b, done)
+	}
 }
 
 // Sweep truncates x and balances the result. Where x is zero, as before the
 // first step of training, it is returned as it is. It runs inside [torch.Do].
 func Sweep(x tt.Train, o Options) (tt.Train, Report, error) {
-	var before float64
-	if o.Probe != nil && o.Tol > 0 {
-		var err error
-		if before, err = o.Probe(x); err != nil {
-			return tt.Train{}, Report{}, err
-		}
-	}
-	for undone := 0; ; undone++ {
-		y, report, err := truncate(x, o)
-		if err != nil || report.Skipped {
-			return y, report, err
-		}
-		if o.Probe != nil && o.Tol > 0 {
-			after, err := o.Probe(y)
-			if err != nil {
-				return tt.Train{}, Report{}, err
-			}
-			report.Probe = &Probe{Before: before, After: after, Undone: undone}
-			if more := halfway(report.Bonds); !(after <= before+o.Tol) && more != nil {
-				o.Ranks, o.MinRank, o.MaxRank, o.Cutoff, o.Error, o.Budget = more, 0, 0, 0, 0, 0
-				continue
-			}
-		}
-		y, err = Balanced(y, o.Balance)
+	y, report, err := truncate(x, o)
+	if err != nil || report.Skipped {
 		return y, report, err
 	}
+	if o.Probe != nil && o.Tol > 0 {
+		if y, report, err = o.undone(x, y, report); err != nil {
+			return tt.Train{}, report, err
+		}
+	}
+	y, err = Balanced(y, o.Balance)
+	return y, report, err
+}
+
+// undone is a truncation of x whose probe loss is no further above that of x than
+// Tol: y, or one with more rank, or as much as there is room for in the budget.
+func (o Options) undone(x, y tt.Train, report Report) (tt.Train, Report, error) {
+	before, err := probed(o.Probe, x)
+	if err != nil {
+		return y, report, err
+	}
+	for undone := 0; ; undone++ {
+		after, err := probed(o.Probe, y)
+		if err != nil {
+			return y, report, err
+		}
+		report.Probe = &Probe{Before: before, After: after, Undone: undone}
+		more := halfway(report.Bonds)
+		if after <= before+o.Tol || more == nil {
+			return y, report, nil
+		}
+		ranks := y.Ranks()
+		o.Ranks, o.Truncation = more, tt.Truncation{}
+		z, wider, err := truncate(x, o)
+		if err != nil {
+			return y, report, err
+		}
+		if slices.Equal(z.Ranks(), ranks) {
+			return y, report, nil // neighbours or the budget allow no more
+		}
+		y, report = z, wider
+	}
+}
+
+// probed is the loss, which must be a number.
+func probed[T any](probe func(T) (float64, error), x T) (float64, error) {
+	loss, err := probe(x)
+	if err == nil && (math.IsNaN(loss) || math.IsInf(loss, 0)) {
+		err = fmt.Errorf("dmrg: the probe loss is %v", loss)
+	}
+	return loss, err
 }
 
 // halfway is ranks between those after and those before a truncation, rounded
@@ -217,6 +250,7 @@ func (o Options) bonds(x tt.Train) ([]tt.Truncation, error) {
 }
 
 func canonical(x tt.Train, o Options) (tt.Train, Report, error) {
+	before := unchanged(x)
 	x = x.Canonical(0) // once, for the spectra that a budget looks at and for the truncation
 	limits, err := o.bonds(x)
 	if err != nil {
@@ -226,10 +260,11 @@ func canonical(x tt.Train, o Options) (tt.Train, Report, error) {
 	if err != nil {
 		return y, Report{}, err
 	}
-	report := Report{Norm: r.Norm, Error: r.Error, Bonds: unchanged(x)}
+	report := Report{Norm: r.Norm, Error: r.Error, Bonds: before}
 	for b := range report.Bonds {
 		bond := &report.Bonds[b]
 		bond.Spectrum, bond.After, bond.Discarded = r.Spectra[b], r.Kept[b], r.Discarded[b]
+		o.observe(b, *bond)
 	}
 	return y, report, nil
 }
@@ -239,6 +274,9 @@ func canonical(x tt.Train, o Options) (tt.Train, Report, error) {
 // that the way there ends with.
 func paper(x tt.Train, o Options) (tt.Train, Report, error) {
 	report := Report{Bonds: unchanged(x)}
+	if o.Error != 0 {
+		return x, report, fmt.Errorf("dmrg: mode %s has no bound on the error of all bonds together", Paper)
+	}
 	limits, err := o.bonds(x)
 	if err != nil {
 		return tt.Train{}, Report{}, err
@@ -255,6 +293,7 @@ func paper(x tt.Train, o Options) (tt.Train, Report, error) {
 		}
 		bond.After = split.Kept
 		bond.Discarded += split.Discarded
+		o.observe(b, Bond{Spectrum: split.Spectrum, Before: int64(len(split.Spectrum)), After: split.Kept, Discarded: split.Discarded})
 		return nil
 	}
 	last := len(report.Bonds) - 1
@@ -273,6 +312,9 @@ func paper(x tt.Train, o Options) (tt.Train, Report, error) {
 		}
 	}
 	report.Norm, report.Error, err = tt.NormAndDistance(x, y)
+	if err == nil && (math.IsNaN(report.Norm) || math.IsInf(report.Norm, 0)) {
+		err = fmt.Errorf("dmrg: the train's norm is %v", report.Norm)
+	}
 	return y, report, err
 }
 

@@ -1,6 +1,8 @@
 package dmrg
 
 import (
+	"fmt"
+
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/tt"
 )
@@ -33,10 +35,14 @@ type Moment struct {
 //
 //	v' = (X∘X)ᵀ max(v − m², 0) (Y∘Y)ᵀ + m'²
 //
-// Of components that are new, the last bonds[b].Added of bond b (bonds may be
-// nil), m is 0 and v the mean of the core's others: a zero there would make
-// Adam's first step as large as it can be. It runs inside [torch.Do].
-func Transported(gauges []tt.Gauge, moments []Moment, bonds []Bond) []Moment {
+// Where nothing comes through, of components that are new or that carried nothing,
+// m is 0 and v the mean of the core's others: a zero there would make Adam's first
+// step as large as it can be. Moments that have gathered nothing stay nothing. It
+// runs inside [torch.Do].
+func Transported(gauges []tt.Gauge, moments []Moment) ([]Moment, error) {
+	if len(moments) != len(gauges)+1 {
+		return nil, fmt.Errorf("dmrg: moments of %d cores with %d bonds", len(moments), len(gauges))
+	}
 	out := make([]Moment, len(moments))
 	torch.NoGrad(func() {
 		for k, m := range moments {
@@ -58,28 +64,29 @@ func Transported(gauges []tt.Gauge, moments []Moment, bonds []Bond) []Moment {
 				}
 				return t
 			}
+			if m.Weight1 == 0 || m.Weight2 == 0 {
+				out[k] = Moment{through(m.First, false), through(m.Second, true), m.Weight1, m.Weight2}
+				continue
+			}
 			mean := m.First.MulScalar(1 / m.Weight1)
 			variance := m.Second.MulScalar(1 / m.Weight2).Sub(mean.Square()).ReLU()
 			first := through(m.First, false)
 			second := through(variance, true).Add(first.MulScalar(1 / m.Weight1).Square()).MulScalar(m.Weight2)
-			if bonds != nil && k > 0 {
-				second = fillNew(second, 0, bonds[k-1].Added)
-			}
-			if bonds != nil && k < len(bonds) {
-				second = fillNew(second, 2, bonds[k].Added)
-			}
-			out[k] = Moment{first, second, m.Weight1, m.Weight2}
+			out[k] = Moment{first, filled(second), m.Weight1, m.Weight2}
 		}
 	})
-	return out
+	return out, nil
 }
 
-// fillNew is t with the mean of the other slices in the last n along dim.
-func fillNew(t *torch.Tensor, dim int, n int64) *torch.Tensor {
-	old := t.Size(dim) - n
-	if n == 0 || old == 0 {
+// filled is t, whose elements are none of them negative, with the mean of the
+// others where it is zero.
+func filled(t *torch.Tensor) *torch.Tensor {
+	const smallest = 1e-38 // of fp32's normal numbers
+	known := t.GEScalar(smallest).ToDType(t.DType())
+	count := known.Sum().Item()
+	if count == 0 || count == float64(t.Numel()) {
 		return t
 	}
-	known := t.Narrow(dim, 0, old)
-	return torch.Cat(dim, known, t.Narrow(dim, old, n).MulScalar(0).Add(known.Mean()))
+	mean := t.Sum().Item() / count
+	return t.Add(known.Neg().AddScalar(1).MulScalar(mean))
 }

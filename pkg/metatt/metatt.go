@@ -24,7 +24,7 @@ func init() {
 		{Name: "metatt4d", Modes: Modes4D, Summary: "ΔW[l,m] = α G1 G2[l] G3[m] G4; 2Dr + (L+M)r²; arXiv 2506.09105"},
 		{Name: "metatt5d", Modes: Modes5D, Summary: "ΔW[l,m,h] = α G1 G2[l] G3[m] G4[h] G5, the heads' columns side by side; (D + D/H)r + (L+M+H)r²; arXiv 2506.09105"},
 	} {
-		m.PEFTType, m.Train = "METATT", true
+		m.PEFTType = "METATT"
 		m.Count = func(spec adapter.Spec) int64 { return count(m, spec) }
 		m.New = func(spec adapter.Spec) (adapter.Adapter, error) { return newTrain(m, spec) }
 		m.Open = func(s *adapter.Saved, device torch.Device) (adapter.Adapter, error) { return openTrain(m, s, device) }

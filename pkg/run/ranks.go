@@ -1,13 +1,12 @@
 package run
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/dmrg"
+	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train"
 )
 
@@ -20,17 +19,6 @@ func (a *assembly) rankPlan(perEpoch, steps int) (*train.Ranks, error) {
 	c := a.config.DMRG
 	if c.Mode == "none" {
 		return nil, nil
-	}
-	if frozen := adapter.FrozenTasks(a.adapter); len(frozen) > 0 {
-		return nil, invalid("dmrg.mode", fmt.Errorf("%s: a sweep would change %s, which are frozen", c.Mode, strings.Join(frozen, ", ")))
-	}
-	bonds := 1
-	trains, many := a.adapter.(adapter.TensorTrains)
-	if train, one := a.adapter.(adapter.TensorTrain); one {
-		bonds = len(train.Cores()) - 1
-	} else if !many {
-		return nil, invalid("dmrg.mode", fmt.Errorf("%s: %s has no tensor train whose ranks could be adapted; %s have",
-			c.Mode, a.config.Adapter.Method, strings.Join(trainMethods(), ", ")))
 	}
 	at := slices.Clone(c.At)
 	if len(at) == 0 {
@@ -47,24 +35,21 @@ func (a *assembly) rankPlan(perEpoch, steps int) (*train.Ranks, error) {
 			at[i] *= perEpoch
 		}
 	}
-	plan := dmrg.Plan{
-		Mode: dmrg.Mode(c.Mode), At: at,
-		Schedule: dmrg.Schedule{MaxDim: dims(c.MaxDim), MinDim: dims(c.MinDim), Cutoff: c.Cutoff},
-		Budget:   int64(c.Budget), Balance: dmrg.Balance(c.Balance), Moments: dmrg.Moments(c.Moments), Rewarm: c.Rewarm, Tol: c.Tol,
-		PairSteps: c.PairSteps, PairLength: c.PairLength, FromRight: zeroOnTheRight(a.adapter.Config().Init),
-		Grow: int64(c.Grow),
+	ranks := &train.Ranks{
+		Plan: dmrg.Plan{
+			Mode: dmrg.Mode(c.Mode), At: at,
+			Schedule: dmrg.Schedule{MaxDim: dims(c.MaxDim), MinDim: dims(c.MinDim), Cutoff: c.Cutoff},
+			Budget:   int64(c.Budget), Balance: dmrg.Balance(c.Balance), Moments: dmrg.Moments(c.Moments), Rewarm: c.Rewarm, Tol: c.Tol,
+			PairSteps: c.PairSteps, PairLength: c.PairLength, Start: zeroCore(a.adapter.Config().Init),
+			Grow: int64(c.Grow),
+		},
+		ProbeBatches: c.ProbeBatches, GradientBatches: c.GradientBatches,
 	}
-	if plan.Mode == dmrg.TwoSite && plan.Moments == dmrg.Transport {
-		return nil, invalid("dmrg.moments", errors.New("transport: a pair that was trained has moments of its own; reset goes with mode two-site"))
-	}
-	if many && (plan.Mode == dmrg.TwoSite || plan.Mode == dmrg.Enrich || plan.Moments == dmrg.Transport) {
-		return nil, invalid("dmrg.mode", fmt.Errorf("%s with moments %s: the %d trains of %s share one rank, which modes canonical, paper and restart adapt, with moments reset",
-			plan.Mode, plan.Moments, len(trains.Stacks())*int(trains.Stacks()[0][0].Size(0)), a.config.Adapter.Method))
-	}
-	if err := plan.Check(bonds, steps); err != nil {
+	err := torch.Do(func() error { return ranks.Check(a.adapter, steps) })
+	if err != nil {
 		return nil, invalid("dmrg", err)
 	}
-	return &train.Ranks{Plan: plan, ProbeBatches: c.ProbeBatches, GradientBatches: c.GradientBatches}, nil
+	return ranks, nil
 }
 
 func dims(list []int) []int64 {
@@ -75,21 +60,10 @@ func dims(list []int) []int64 {
 	return out
 }
 
-// zeroOnTheRight: the core that starts at zero is nearer to the train's right
-// end, where a first two-site sweep then begins: everywhere else it would begin
-// with a pair whose neighbours know nothing of it.
-func zeroOnTheRight(init string) bool {
-	starts := strings.Split(init, "-")
-	return slices.Index(starts, "ze") >= (len(starts)+1)/2
-}
-
-// trainMethods are the methods that have a train.
-func trainMethods() []string {
-	var names []string
-	for _, m := range adapter.Methods() {
-		if m.Train {
-			names = append(names, m.Name)
-		}
-	}
-	return names
+// zeroCore is the core that starts at zero, by the notation of adapter.init: a first
+// two-site sweep begins with the pair of it and its right neighbour. Anywhere else it
+// would begin with a pair that the zero has been moved into, and cores between that
+// know nothing of their start. 0 where there is no such notation.
+func zeroCore(init string) int {
+	return max(0, slices.Index(strings.Split(strings.ToLower(init), "-"), "ze"))
 }

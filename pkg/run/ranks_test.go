@@ -21,18 +21,25 @@ var sweeping = map[string]struct {
 	keys  []string
 	ranks []int64 // in the end; nil: what the loss decides
 }{
-	"canonical":           {[]string{"dmrg.mode=canonical", "dmrg.at=2,4", "dmrg.maxdim=3,2", "dmrg.cutoff=1e-12"}, []int64{2, 2, 2}},
-	"canonical transport": {[]string{"dmrg.mode=canonical", "dmrg.at=2,4", "dmrg.maxdim=3,2", "dmrg.moments=transport", "dmrg.balance=sqrt"}, []int64{2, 2, 2}},
-	"paper":               {[]string{"dmrg.mode=paper", "dmrg.at=2,4", "dmrg.maxdim=3,2", "dmrg.balance=scalar"}, []int64{2, 2, 2}},
-	"budget":              {[]string{"dmrg.mode=canonical", "dmrg.at=3", "dmrg.budget=70"}, nil},
-	"probe":               {[]string{"dmrg.mode=paper", "dmrg.at=3", "dmrg.maxdim=1", "dmrg.tol=1e-12", "dmrg.probe_batches=1"}, nil},
-	"restart":             {[]string{"dmrg.mode=restart", "dmrg.at=2,5"}, []int64{4, 4, 4}},
-	"enrich":              {[]string{"dmrg.mode=enrich", "dmrg.at=2,4", "dmrg.maxdim=5", "dmrg.grow=2", "dmrg.moments=transport", "dmrg.gradient_batches=1"}, []int64{5, 5, 5}},
-	"enrich from nothing": {[]string{"dmrg.mode=enrich", "dmrg.at=0,4", "adapter.rank=1", "dmrg.maxdim=2", "dmrg.grow=1"}, []int64{2, 2, 2}},
-	"tt-lora":             {[]string{"adapter.method=tt-lora", "adapter.rank=3", "dmrg.mode=canonical", "dmrg.at=2,4", "dmrg.maxdim=2,1"}, []int64{1}},
-	"loretta-rep":         {[]string{"adapter.method=loretta-rep", "adapter.tt_rank=2", "dmrg.mode=paper", "dmrg.at=3", "dmrg.maxdim=1", "dmrg.tol=10"}, []int64{1}},
-	"loretta-rep restart": {[]string{"adapter.method=loretta-rep", "adapter.tt_rank=2", "dmrg.mode=restart", "dmrg.at=3"}, []int64{2}},
-	"two-site":            {[]string{"dmrg.mode=two-site", "dmrg.at=1", "dmrg.pair_steps=2", "dmrg.maxdim=3", "dmrg.tol=1e-3", "dmrg.probe_batches=1"}, nil},
+	"canonical":                {[]string{"dmrg.mode=canonical", "dmrg.at=2,4", "dmrg.maxdim=3,2", "dmrg.cutoff=1e-12"}, []int64{2, 2, 2}},
+	"canonical transport":      {[]string{"dmrg.mode=canonical", "dmrg.at=2,4", "dmrg.maxdim=3,2", "dmrg.moments=transport", "dmrg.balance=sqrt"}, []int64{2, 2, 2}},
+	"paper":                    {[]string{"dmrg.mode=paper", "dmrg.at=2,4", "dmrg.maxdim=3,2", "dmrg.balance=scalar"}, []int64{2, 2, 2}},
+	"budget":                   {[]string{"dmrg.mode=canonical", "dmrg.at=3", "dmrg.budget=70"}, nil},
+	"probe":                    {[]string{"dmrg.mode=paper", "dmrg.at=3", "dmrg.maxdim=1", "dmrg.tol=1e-12", "dmrg.probe_batches=1"}, nil},
+	"transport from the start": {[]string{"dmrg.mode=canonical", "dmrg.at=0,3", "dmrg.maxdim=3", "dmrg.moments=transport", "dmrg.tol=9"}, []int64{3, 3, 3}},
+	"enrich from the start":    {[]string{"dmrg.mode=enrich", "dmrg.at=0,4", "dmrg.maxdim=4", "dmrg.moments=transport", "adapter.rank=2", "dmrg.balance=scalar"}, []int64{4, 4, 4}},
+	"5d":                       {[]string{"adapter.method=metatt5d", "dmrg.mode=canonical", "dmrg.at=2,4", "dmrg.maxdim=3,2", "dmrg.moments=transport"}, []int64{2, 2, 2, 2}},
+	"5d two-site":              {[]string{"adapter.method=metatt5d", "dmrg.mode=two-site", "dmrg.at=1", "dmrg.pair_steps=1", "dmrg.maxdim=2"}, nil},
+	"task mode":                {[]string{"adapter.task_after=layer", "dmrg.mode=paper", "dmrg.at=3", "dmrg.maxdim=2"}, []int64{2, 2, 2, 2}},
+	"task mode two-site":       {[]string{"adapter.task_after=matrix", "adapter.rank=2", "dmrg.mode=two-site", "dmrg.at=1", "dmrg.pair_steps=1", "dmrg.maxdim=2", "dmrg.budget=60"}, nil},
+	"5d, a task mode, enrich":  {[]string{"adapter.method=metatt5d", "adapter.task_after=head", "adapter.rank=2", "dmrg.mode=enrich", "dmrg.at=1,4", "dmrg.grow=1", "dmrg.maxdim=2"}, []int64{2, 2, 2, 2, 2}},
+	"restart":                  {[]string{"dmrg.mode=restart", "dmrg.at=2,5"}, []int64{4, 4, 4}},
+	"enrich":                   {[]string{"dmrg.mode=enrich", "dmrg.at=2,4", "dmrg.maxdim=5", "dmrg.grow=2", "dmrg.moments=transport", "dmrg.gradient_batches=1"}, []int64{5, 5, 5}},
+	"enrich from nothing":      {[]string{"dmrg.mode=enrich", "dmrg.at=0,4", "adapter.rank=1", "dmrg.maxdim=2", "dmrg.grow=1"}, []int64{2, 2, 2}},
+	"tt-lora":                  {[]string{"adapter.method=tt-lora", "adapter.rank=3", "dmrg.mode=canonical", "dmrg.at=2,4", "dmrg.maxdim=2,1"}, []int64{1}},
+	"loretta-rep":              {[]string{"adapter.method=loretta-rep", "adapter.tt_rank=2", "dmrg.mode=paper", "dmrg.at=3", "dmrg.maxdim=1", "dmrg.tol=10"}, []int64{1}},
+	"loretta-rep restart":      {[]string{"adapter.method=loretta-rep", "adapter.tt_rank=2", "dmrg.mode=restart", "dmrg.at=3"}, []int64{2}},
+	"two-site":                 {[]string{"dmrg.mode=two-site", "dmrg.at=1", "dmrg.pair_steps=2", "dmrg.maxdim=3", "dmrg.tol=1e-3", "dmrg.probe_batches=1"}, nil},
 	"two-site there and back": {[]string{
 		"dmrg.mode=two-site", "dmrg.at=0,4", "dmrg.pair_steps=1", "dmrg.maxdim=2,3", "adapter.init=no-no-or-ze", "dmrg.balance=sqrt"}, nil},
 }
@@ -176,16 +183,16 @@ func TestSweepsKeepTheirPromises(t *testing.T) {
 
 func TestWrongPlansAreErrors(t *testing.T) {
 	for want, keys := range map[string][]string{
-		"lora has no tensor train whose ranks could be adapted; loretta-rep, metatt4d, metatt5d, tt-lora have": {"dmrg.mode=canonical", "adapter.method=lora"},
-		"trains of tt-lora share one rank, which modes canonical":                                              {"dmrg.mode=enrich", "adapter.method=tt-lora", "adapter.rank=2", "dmrg.at=2"},
-		"the sweep after step 6 would end after step 9; the run has 8":                                         {"dmrg.mode=two-site", "dmrg.at=6", "dmrg.pair_steps=1"},
-		"a sweep after step 3 cannot follow one after step 2 that takes 3 steps":                               {"dmrg.mode=two-site", "dmrg.at=2,3", "dmrg.pair_steps=1"},
-		"a sweep after step 2 cannot follow one after step 2":                                                  {"dmrg.mode=paper", "dmrg.at=2,2"},
-		"at least 3 but at most 2 singular values":                                                             {"dmrg.mode=paper", "dmrg.at=2", "dmrg.mindim=3", "dmrg.maxdim=2"},
-		"a component without weight has no root to share":                                                      {"dmrg.mode=enrich", "dmrg.at=2", "dmrg.balance=sqrt"},
-		"a pair that was trained has moments of its own":                                                       {"dmrg.mode=two-site", "dmrg.at=2", "dmrg.pair_steps=1", "dmrg.moments=transport"},
-		"the sweep after step 9 would end after step 9; the run has 8":                                         {"dmrg.mode=paper", "dmrg.at=9"},
-		"dmrg.at: empty, and no epoch of ":                                                                     {"dmrg.mode=paper", "train.max_steps=1"},
+		"lora has no tensor train whose ranks could be adapted":                  {"dmrg.mode=canonical", "adapter.method=lora", "dmrg.at=2"},
+		"trains of tt-lora share one rank, which modes canonical":                {"dmrg.mode=enrich", "adapter.method=tt-lora", "adapter.rank=2", "dmrg.at=2"},
+		"the sweep after step 6 would end after step 9; the run has 8":           {"dmrg.mode=two-site", "dmrg.at=6", "dmrg.pair_steps=1"},
+		"a sweep after step 3 cannot follow one after step 2 that takes 3 steps": {"dmrg.mode=two-site", "dmrg.at=2,3", "dmrg.pair_steps=1"},
+		"a sweep after step 2 cannot follow one after step 2":                    {"dmrg.mode=paper", "dmrg.at=2,2"},
+		"at least 3 but at most 2 singular values":                               {"dmrg.mode=paper", "dmrg.at=2", "dmrg.mindim=3", "dmrg.maxdim=2"},
+		"a component without weight has no root to share":                        {"dmrg.mode=enrich", "dmrg.at=2,3", "dmrg.balance=sqrt"},
+		"mode two-site begins with new ones":                                     {"dmrg.mode=two-site", "dmrg.at=2", "dmrg.pair_steps=1", "dmrg.moments=transport"},
+		"the sweep after step 9 would end after step 9; the run has 8":           {"dmrg.mode=paper", "dmrg.at=9"},
+		"dmrg.at: empty, and no epoch of ":                                       {"dmrg.mode=paper", "train.max_steps=1"},
 	} {
 		o := tiny(t, append([]string{"train.max_steps=8", "dmrg.unit=step"}, keys...)...)
 		if _, err := run.Train(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {

@@ -36,9 +36,9 @@ type state struct {
 	TimingsBytes int64   `json:"timings_bytes"`
 	Seconds      float64 `json:"seconds"` // of training so far
 	Best         *Best   `json:"best,omitempty"`
-	// Sweeps is how many of the plan's events are done; Optimizer how far the
+	// Events is how many of the rank plan's are done; Optimizer how far the
 	// optimizer is with each parameter.
-	Sweeps    int              `json:"sweeps,omitempty"`
+	Events    int              `json:"events,omitempty"`
 	Optimizer []optim.Progress `json:"optimizer"`
 }
 
@@ -64,7 +64,7 @@ func LatestCheckpoint(dir string) (*Checkpoint, error) {
 	if err := json.Unmarshal(text, &c.state); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if c.state.Step < 0 || c.state.MetricsBytes < 0 || c.state.TimingsBytes < 0 || c.state.Sweeps < 0 {
+	if c.state.Step < 0 || c.state.MetricsBytes < 0 || c.state.TimingsBytes < 0 || c.state.Events < 0 {
 		return nil, fmt.Errorf("%s: a negative count", path)
 	}
 	return c, nil
@@ -173,6 +173,28 @@ func saveOptimizer(path string, o *optim.AdamW, parameters, progress []adapter.P
 		add(p.Name, p.Tensor)
 	}
 	return safetensors.Write(path, tensors, nil)
+}
+
+// check is an error where a state is not one of this run after all that was due.
+func (s state) check(options Options, w *sweeper) error {
+	if s.Step > options.Steps {
+		return fmt.Errorf("%d steps are done, the run has %d", s.Step, options.Steps)
+	}
+	due := 0
+	if w != nil {
+		for due < len(w.events) && w.events[due].Step <= s.Step {
+			due++
+		}
+	}
+	if s.Events != due {
+		return fmt.Errorf("%d events of the rank plan are done, after step %d it is %d", s.Events, s.Step, due)
+	}
+	for i, p := range s.Optimizer {
+		if p.Steps < 0 || p.Rewarm < 0 || p.Steps > int64(s.Step) {
+			return fmt.Errorf("%d updates of parameter %d, of them %d to warm up, in %d steps", p.Steps, i, p.Rewarm, s.Step)
+		}
+	}
+	return nil
 }
 
 // loadOptimizer continues the optimizer and the adapter's progress from a

@@ -6,6 +6,7 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/data"
+	"github.com/metatt/metatt/pkg/dmrg"
 	"github.com/metatt/metatt/pkg/models/encoder"
 	"github.com/metatt/metatt/pkg/torch"
 )
@@ -62,7 +63,11 @@ func (t *trainer) evaluate(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := t.metrics.append(evalEvent{"eval", step, epoch, float32(loss), metrics, isBest, t.ranks()}); err != nil {
+	event := evalEvent{"eval", step, epoch, float32(loss), metrics, isBest, t.ranks(), nil}
+	if pair, _ := t.sweeper.open(t.state.Events); pair != dmrg.NoPair {
+		event.Open = &pair
+	}
+	if err := t.metrics.append(event); err != nil {
 		return err
 	}
 	timing := timingEvent{Event: "epoch", Step: step, Seconds: t.lap.seconds, EvalSeconds: seconds}

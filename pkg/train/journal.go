@@ -34,6 +34,7 @@ type evalEvent struct {
 	Metrics data.Metrics `json:"metrics"`
 	Best    bool         `json:"best"`
 	Ranks   []int64      `json:"ranks,omitempty"` // of a run that adapts them
+	Open    *int         `json:"open,omitempty"`  // pair that is trained as one
 }
 
 // sweepEvent is one sweep, or of a two-site sweep the split of one pair.
@@ -44,9 +45,10 @@ type sweepEvent struct {
 	Sweep      int       `json:"sweep"` // from 1
 	Mode       dmrg.Mode `json:"mode"`
 	Pair       *int      `json:"pair,omitempty"` // that was split, from 0
+	Open       *int      `json:"open,omitempty"` // that is trained as one from here on: its bond has no rank of its own
 	Ranks      []int64   `json:"ranks"`          // afterwards
 	Parameters int64     `json:"parameters"`     // of the adapter, afterwards
-	dmrg.Report
+	*dmrg.Report
 }
 
 type sweepTiming struct {

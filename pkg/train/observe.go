@@ -47,8 +47,8 @@ type SweepInfo struct {
 	dmrg.Event
 	Step, Epoch int
 	Mode        dmrg.Mode
-	Report      dmrg.Report
-	Ranks       []int64 // afterwards
-	Parameters  int64   // of the adapter, afterwards
+	Report      *dmrg.Report // nil: nothing was truncated
+	Ranks       []int64      // afterwards
+	Parameters  int64        // of the adapter, afterwards
 	Seconds     float64
 }

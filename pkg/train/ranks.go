@@ -19,9 +19,6 @@ type Ranks struct {
 	GradientBatches int // a direction to grow in is looked for with
 }
 
-// NoPair is the pair of an event that has none.
-const NoPair = -1
-
 // sweeper adapts ranks when they are due.
 type sweeper struct {
 	*Ranks
@@ -32,10 +29,44 @@ type sweeper struct {
 	probe  []int // examples of the probe loss
 }
 
+// Check says what is wrong with adapting an adapter so in a run of so many steps, if
+// anything is.
+func (r *Ranks) Check(a adapter.Adapter, steps int) error {
+	method := a.Config().Method
+	if frozen := adapter.FrozenTasks(a); len(frozen) > 0 {
+		return fmt.Errorf("mode %s: a sweep would change the tasks %v, which are frozen", r.Mode, frozen)
+	}
+	bonds, least := 1, int64(0)
+	switch a := a.(type) {
+	case adapter.TensorTrain:
+		bonds = len(a.Cores()) - 1
+		for _, core := range a.Cores() {
+			least += core.Size(1)
+		}
+	case adapter.TensorTrains:
+		if r.Mode == dmrg.TwoSite || r.Mode == dmrg.Enrich || r.Moments == dmrg.Transport {
+			return fmt.Errorf("mode %s with moments %s: the trains of %s share one rank, which modes %s, %s and %s adapt, with moments %s",
+				r.Mode, r.Moments, method, dmrg.Canonical, dmrg.Paper, dmrg.Restart, dmrg.Reset)
+		}
+		for _, cores := range a.Stacks() {
+			least += dmrg.StackEntries([]dmrg.Stack{cores}, 1)
+		}
+	default:
+		return fmt.Errorf("mode %s: %s has no tensor train whose ranks could be adapted", r.Mode, method)
+	}
+	if r.Tol > 0 && r.ProbeBatches < 1 || r.Mode == dmrg.Enrich && r.GradientBatches < 1 {
+		return fmt.Errorf("%d probe and %d gradient batches: what is looked at needs one or more", r.ProbeBatches, r.GradientBatches)
+	}
+	return r.Plan.Check(bonds, least, steps)
+}
+
 // newSweeper is nil for a run without a plan.
 func newSweeper(s Setup) (*sweeper, error) {
 	if s.Ranks == nil {
 		return nil, nil
+	}
+	if err := s.Ranks.Check(s.Adapter, s.Options.Steps); err != nil {
+		return nil, err
 	}
 	w := &sweeper{Ranks: s.Ranks}
 	bonds := 1
@@ -47,15 +78,6 @@ func newSweeper(s Setup) (*sweeper, error) {
 		}
 	case adapter.TensorTrains:
 		w.stacks = a
-		if s.Ranks.Mode == dmrg.TwoSite || s.Ranks.Mode == dmrg.Enrich || s.Ranks.Moments == dmrg.Transport {
-			return nil, fmt.Errorf("the trains of %s share one rank: modes %s, %s and %s adapt it, with moments %s",
-				a.Config().Method, dmrg.Canonical, dmrg.Paper, dmrg.Restart, dmrg.Reset)
-		}
-	default:
-		return nil, fmt.Errorf("%s has no tensor train whose ranks could be adapted", s.Adapter.Config().Method)
-	}
-	if err := s.Ranks.Check(bonds, s.Options.Steps); err != nil {
-		return nil, err
 	}
 	w.events = s.Ranks.Events(bonds)
 	// An order of no epoch: what is probed does not depend on when.
@@ -64,11 +86,11 @@ func newSweeper(s Setup) (*sweeper, error) {
 	return w, nil
 }
 
-// open is the pair that is trained as one after so many events, or NoPair, and
+// open is the pair that is trained as one after so many events, or none, and
 // the step that it was opened after.
 func (w *sweeper) open(done int) (pair, since int) {
 	if w == nil || done == 0 {
-		return NoPair, 0
+		return dmrg.NoPair, 0
 	}
 	e := w.events[done-1]
 	return e.Open, e.Step
@@ -77,8 +99,8 @@ func (w *sweeper) open(done int) (pair, since int) {
 // adaptCores does what is due after the steps done so far.
 func (t *trainer) adaptCores() error {
 	w := t.sweeper
-	for w != nil && t.state.Sweeps < len(w.events) && w.events[t.state.Sweeps].Step == t.state.Step {
-		e := w.events[t.state.Sweeps]
+	for w != nil && t.state.Events < len(w.events) && w.events[t.state.Events].Step == t.state.Step {
+		e := w.events[t.state.Events]
 		var err error
 		torch.Scoped(func() { err = t.adapt(e) })
 		if err != nil {
@@ -93,6 +115,9 @@ func (t *trainer) adapt(e dmrg.Event) error {
 	w := t.sweeper
 	before := t.ranks()
 	event := sweepEvent{Event: "sweep", Step: t.state.Step, Epoch: t.epoch(t.state.Step), Sweep: e.Sweep + 1, Mode: w.Mode}
+	if e.Open != dmrg.NoPair {
+		event.Open = &e.Open
+	}
 	adapt := t.adaptTrain
 	if w.stacks != nil {
 		adapt = t.adaptStacks
@@ -104,7 +129,7 @@ func (t *trainer) adapt(e dmrg.Event) error {
 	if !slices.Equal(before, event.Ranks) {
 		t.state.Best = nil // the best adapter is one of the ranks that the run ends with
 	}
-	t.state.Sweeps++
+	t.state.Events++
 	t.activate()
 	seconds := time.Since(began).Seconds()
 	if err := t.timings.append(sweepTiming{"sweep", t.state.Step, e.Sweep + 1, seconds}); err != nil {
@@ -124,7 +149,7 @@ func (t *trainer) adaptTrain(e dmrg.Event, event *sweepEvent) error {
 	case dmrg.TwoSite:
 		return t.nextPair(x, e, event)
 	case dmrg.Restart:
-		return t.replaceCores(x, nil, t.sweeper.Rewarm)
+		return t.replaceCores(x, t.sweeper.Rewarm)
 	}
 	return t.sweep(x, e, event)
 }
@@ -152,46 +177,57 @@ func (t *trainer) sweep(x dmrg.Train, e dmrg.Event, event *sweepEvent) error {
 		for b := range report.Bonds {
 			report.Bonds[b].After, report.Bonds[b].Added = y.Ranks()[b], added[b]
 		}
-		if w.Balance == dmrg.Scalar {
-			y = y.EqualNorms()
+	}
+	if w.Mode == dmrg.Enrich { // growth begins and ends with a gauge of its own
+		if y, err = dmrg.Balanced(y, w.Balance); err != nil {
+			return err
 		}
 	}
-	event.Report = report
-	return t.replaceCores(y, report.Bonds, w.Rewarm)
+	event.Report = &report
+	if report.Skipped && w.Mode != dmrg.Enrich {
+		return nil // nothing was changed, nor looked at
+	}
+	return t.replaceCores(y, w.Rewarm)
 }
 
 // nextPair splits the pair that was trained, and opens the next.
 func (t *trainer) nextPair(x dmrg.Train, e dmrg.Event, event *sweepEvent) error {
 	w := t.sweeper
-	if e.Close != NoPair {
+	if e.Close != dmrg.NoPair {
 		o, err := w.Sweep(e.Sweep)
 		if err != nil {
 			return err
 		}
 		split := dmrg.SplitOptions{Truncation: o.Truncation, Budget: o.Budget, Tol: o.Tol, Probe: t.probeLoss}
-		if x, event.Report, err = dmrg.Close(x, e.Close, split, e.Side()); err != nil {
+		var report dmrg.Report
+		if x, report, err = dmrg.Close(x, e.Close, split, e.Side()); err != nil {
 			return err
 		}
-		event.Pair = &e.Close
+		event.Pair, event.Report = &e.Close, &report
 	}
-	if e.Open != NoPair {
+	if e.Open != dmrg.NoPair {
 		x, err := dmrg.Open(x, e.Open)
 		if err != nil {
 			return err
 		}
-		return t.replaceCores(x, nil, 0) // a pair has a schedule of its own
+		return t.replaceCores(x, 0) // a pair has a schedule of its own
 	}
-	x, err := dmrg.Balanced(x, w.Balance)
+	// One bond after the other cannot always meet the budget: all together can.
+	x, report, err := dmrg.Sweep(x, dmrg.Options{Mode: dmrg.Canonical, Budget: w.Budget, Balance: w.Balance})
 	if err != nil {
 		return err
 	}
-	return t.replaceCores(x, nil, w.Rewarm)
+	for b, bond := range report.Bonds {
+		event.Report.Bonds[b].After = bond.After
+		event.Report.Bonds[b].Discarded += bond.Discarded
+	}
+	return t.replaceCores(x, w.Rewarm)
 }
 
 // replaceCores gives the adapter other cores and lets the optimizer follow: with
 // the gauges of a tracked train, else from zero moments, the learning rate rising
-// over rewarm steps. bonds may be nil.
-func (t *trainer) replaceCores(y dmrg.Train, bonds []dmrg.Bond, rewarm int) error {
+// over rewarm steps.
+func (t *trainer) replaceCores(y dmrg.Train, rewarm int) error {
 	w := t.sweeper
 	var moments []dmrg.Moment
 	if gauges := y.Gauges(); gauges != nil {
@@ -200,7 +236,10 @@ func (t *trainer) replaceCores(y dmrg.Train, bonds []dmrg.Bond, rewarm int) erro
 			weight1, weight2 := t.optimizer.Weights(i)
 			moments = append(moments, dmrg.Moment{First: first, Second: second, Weight1: weight1, Weight2: weight2})
 		}
-		moments = dmrg.Transported(gauges, moments, bonds)
+		var err error
+		if moments, err = dmrg.Transported(gauges, moments); err != nil {
+			return err
+		}
 	}
 	if err := w.train.SetCores(y.Cores()); err != nil {
 		return err
@@ -228,8 +267,8 @@ func (t *trainer) ranks() []int64 {
 // the pair alone.
 func (t *trainer) activate() {
 	t.active = slices.Repeat([]bool{true}, len(t.parameters))
-	pair, _ := t.sweeper.open(t.state.Sweeps)
-	if pair == NoPair {
+	pair, _ := t.sweeper.open(t.state.Events)
+	if pair == dmrg.NoPair {
 		return
 	}
 	for k, i := range t.sweeper.places {
@@ -239,8 +278,8 @@ func (t *trainer) activate() {
 
 // scalePair sets the learning rate of the open pair for the step after step.
 func (t *trainer) scalePair(step int) {
-	pair, since := t.sweeper.open(t.state.Sweeps)
-	if pair == NoPair {
+	pair, since := t.sweeper.open(t.state.Events)
+	if pair == dmrg.NoPair {
 		return
 	}
 	i := t.sweeper.places[pair]
@@ -250,12 +289,12 @@ func (t *trainer) scalePair(step int) {
 // heldOut is indices without those of the probe while a pair is open: its rank is
 // chosen by examples that it was not trained on.
 func (t *trainer) heldOut(indices []int) []int {
-	if pair, _ := t.sweeper.open(t.state.Sweeps); pair == NoPair {
+	if pair, _ := t.sweeper.open(t.state.Events); pair == dmrg.NoPair {
 		return indices
 	}
 	rest := slices.DeleteFunc(slices.Clone(indices), func(i int) bool { return slices.Contains(t.sweeper.probe, i) })
 	if len(rest) == 0 {
-		return indices // a set of no more than the probe
+		return indices // a batch of nothing else: better those than no step
 	}
 	return rest
 }
@@ -296,7 +335,7 @@ func (t *trainer) coreGradient(x dmrg.Train, k int) (*torch.Tensor, error) {
 	core := t.sweeper.train.Cores()[k]
 	var sum *torch.Tensor
 	torch.NoGrad(func() { sum = core.Detach().ZerosLike() })
-	order := t.Train.Order(t.Options.Seed, math.MaxInt32-1-t.state.Sweeps, true)
+	order := t.Train.Order(t.Options.Seed, math.MaxInt32-1-t.state.Events, true)
 	order = order[:min(t.sweeper.GradientBatches*t.Options.BatchSize, len(order))]
 	err := t.batches(order, func(batch data.Batch) error {
 		in, err := input(t.Model, batch)

@@ -21,9 +21,11 @@ func (t *trainer) adaptStacks(e dmrg.Event, event *sweepEvent) error {
 		if err != nil {
 			return err
 		}
-		if stacks, event.Report, err = dmrg.SweepStacks(stacks, o, t.probeStacks); err != nil {
+		var report dmrg.Report
+		if stacks, report, err = dmrg.SweepStacks(stacks, o, t.probeStacks); err != nil {
 			return err
 		}
+		event.Report = &report
 	}
 	if err := t.setStacks(stacks); err != nil {
 		return err

@@ -143,9 +143,9 @@ func newTrainer(s Setup) (*trainer, error) {
 	t.optimizer = optim.NewAdamW(masters, s.Options.AdamW)
 	if s.Resume != nil {
 		t.state = s.Resume.state
-		if t.sweeper != nil && t.state.Sweeps > len(t.sweeper.events) {
+		if err := t.state.check(s.Options, t.sweeper); err != nil {
 			t.optimizer.Free()
-			return nil, fmt.Errorf("%s: %d sweeps are done, the run has %d", s.Resume.Dir, t.state.Sweeps, len(t.sweeper.events))
+			return nil, fmt.Errorf("%s: %w", filepath.Join(s.Resume.Dir, stateFile), err)
 		}
 		if err := loadOptimizer(s.Resume, t.optimizer, t.parameters, adapter.Progress(s.Adapter)); err != nil {
 			t.optimizer.Free()

@@ -63,11 +63,11 @@ func (t Train) Spectra() ([][]float64, error) {
 	return report.Spectra, err
 }
 
-// decompose is the singular value decomposition of a small matrix, in fp64 on
-// the CPU whatever the device: u (m, k), s falling, v (n, k), in the matrix's
-// dtype on its device. The largest entry of each column of u is positive, so
-// that equal input gives equal output.
-func decompose(m *torch.Tensor) (u *torch.Tensor, s []float64, v *torch.Tensor) {
+// SVD is the thin singular value decomposition of a small matrix, computed in
+// fp64 on the CPU whatever the device: u (m, k), s falling, v (n, k), in the
+// matrix's dtype on its device. The largest entry of each column of u is positive,
+// so that equal input gives equal output.
+func SVD(m *torch.Tensor) (u *torch.Tensor, s []float64, v *torch.Tensor) {
 	u64, s64, v64 := m.To(torch.CPU).ToDType(torch.Float64).SVD()
 	s = torch.ToSlice[float64](s64)
 	rows, columns := int(u64.Size(0)), len(s)
@@ -87,13 +87,4 @@ func decompose(m *torch.Tensor) (u *torch.Tensor, s []float64, v *torch.Tensor) 
 	flip := torch.FromSlice(signs)
 	back := func(x *torch.Tensor) *torch.Tensor { return x.Mul(flip).ToDType(m.DType()).To(m.Device()) }
 	return back(u64), s, back(v64)
-}
-
-// RightVectors is the right singular vectors of m (rows, columns) by falling
-// singular value, (columns, min(rows, columns)), the signs as all decompositions
-// here have them.
-func RightVectors(m *torch.Tensor) *torch.Tensor {
-	var v *torch.Tensor
-	torch.NoGrad(func() { _, _, v = decompose(m) })
-	return v
 }

@@ -10,7 +10,9 @@ import (
 
 // Gauge is what happened at one bond: cores b and b+1 became G_b X and Y G_{b+1}
 // with X (r, r'), Y (r', r) and Y X = 1. Where r' < r, X Y is the projector onto
-// what was kept. Both are fp64 on the CPU.
+// what was kept. A component that carried nothing to the dtype's precision, or is
+// new, comes from nothing: its column of X or its row of Y is zero. Both are fp64
+// on the CPU.
 type Gauge struct{ X, Y *torch.Tensor }
 
 // Tracked is t whose results remember how they came out of it: all that
@@ -47,22 +49,30 @@ func (t Train) at(b int, left, right *torch.Tensor, gauge func() (x, y *torch.Te
 // exact is a bond's matrix as gauges are computed.
 func exact(m *torch.Tensor) *torch.Tensor { return m.To(torch.CPU).ToDType(torch.Float64) }
 
-// pseudoInverse is Moore and Penrose's of a bond's matrix. Of what is zero to
-// fp32's precision nothing comes back.
+// pseudoInverse is Moore and Penrose's of a bond's matrix: of what is nothing but
+// rounding nothing comes back.
 func pseudoInverse(m *torch.Tensor) *torch.Tensor {
-	u, s, v := decompose(exact(m))
-	return scaleColumns(v, inverses(s)).MatMul(u.T())
+	u, s, v := SVD(exact(m))
+	return scaleColumns(v, inverses(s, precision(m.DType()))).MatMul(u.T())
 }
 
-// inverses is 1/s, and 0 where s is nothing but rounding.
-func inverses(s []float64) []float64 {
+// inverses is 1/s of falling values, and 0 below floor·s[0].
+func inverses(s []float64, floor float64) []float64 {
 	inverse := make([]float64, len(s))
 	for i, value := range s {
-		if value > 1e-7*s[0] {
+		if value > floor*s[0] {
 			inverse[i] = 1 / value
 		}
 	}
 	return inverse
+}
+
+// precision is the relative size below which a number of a sum is rounding.
+func precision(dtype torch.DType) float64 {
+	if dtype == torch.Float32 {
+		return 1e-7
+	}
+	return 1e-15
 }
 
 // Gauge inserts x x⁻¹ at bond b, which leaves X as it is: x (r_b, r_b) must be

@@ -38,6 +38,7 @@ func (t Train) SplitPair(b int, tr Truncation, side Side) (Train, Split, error) 
 	}
 	var out Train
 	var split Split
+	var err error
 	torch.NoGrad(func() {
 		q, p := t.cores[b], t.cores[b+1]
 		eye := torch.Eye(q.DType(), q.Device(), q.Size(2), q.Size(2))
@@ -48,7 +49,13 @@ func (t Train) SplitPair(b int, tr Truncation, side Side) (Train, Split, error) 
 		if b+1 < t.Len()-t.right {
 			l, p = rightLQ(p)
 		}
-		u, s, v := decompose(r.MatMul(l))
+		m := r.MatMul(l)
+		if norm := m.Norm().Item(); math.IsNaN(norm) || math.IsInf(norm, 0) {
+			err = fmt.Errorf("tensor train: the norm of pair %d is %v: the entries are too large for %s", b, norm, m.DType())
+			return
+		}
+		floor := precision(m.DType())
+		u, s, v := SVD(m)
 		var total float64
 		for _, value := range s {
 			total += value * value
@@ -70,9 +77,9 @@ func (t Train) SplitPair(b int, tr Truncation, side Side) (Train, Split, error) 
 		out = t.at(b, timesRight(q, us), timesLeft(vs.T(), p), func() (x, y *torch.Tensor) {
 			x, y = exact(l).MatMul(exact(v)), exact(u).T().MatMul(exact(r))
 			if side == Left {
-				return x, scaleColumns(y.T(), inverses(s)).T()
+				return x, scaleColumns(y.T(), inverses(s, floor)).T()
 			}
-			return scaleColumns(x, inverses(s)), y
+			return scaleColumns(x, inverses(s, floor)), y
 		})
 		if side == Left {
 			out = out.rightIsometry(b + 1)
@@ -80,12 +87,7 @@ func (t Train) SplitPair(b int, tr Truncation, side Side) (Train, Split, error) 
 			out = out.leftIsometry(b)
 		}
 	})
-	for _, value := range split.Spectrum {
-		if math.IsNaN(value) || math.IsInf(value, 0) {
-			return Train{}, Split{}, fmt.Errorf("tensor train: bond %d has the singular value %v", b, value)
-		}
-	}
-	return out, split, nil
+	return out, split, err
 }
 
 // scaleColumns is m diag(s).
@@ -106,27 +108,24 @@ func (t Train) Symmetric() (Train, error) {
 		return t, nil
 	}
 	torch.NoGrad(func() {
-		precision := 1e-15
-		if t.cores[0].DType() == torch.Float32 {
-			precision = 1e-7
-		}
+		floor := precision(t.cores[0].DType())
 		roots := make([][]float64, out.Len()-1)
 		for b := out.Len() - 2; b >= 0; b-- {
 			l, p := rightLQ(out.cores[b+1])
-			u, s, v := decompose(l)
+			u, s, v := SVD(l)
 			us := scaleColumns(u, s)
 			out = out.at(b, timesRight(out.cores[b], us), timesLeft(v.T(), p), func() (x, y *torch.Tensor) {
-				return us, scaleColumns(exact(u), inverses(s)).T()
+				return us, scaleColumns(exact(u), inverses(s, floor)).T()
 			}).rightIsometry(b + 1)
 			roots[b] = make([]float64, len(s))
 			for i, value := range s {
-				roots[b][i] = math.Sqrt(max(value, precision*s[0]))
+				roots[b][i] = math.Sqrt(max(value, floor*s[0]))
 			}
 		}
 		// Core k is Γ_k S_k now.
 		for b, root := range roots {
 			eye := torch.Eye(torch.Float64, t.cores[0].Device(), int64(len(root)), int64(len(root))).ToDType(t.cores[0].DType())
-			x, y := scaleColumns(eye, inverses(root)), scaleColumns(eye, root)
+			x, y := scaleColumns(eye, inverses(root, 0)), scaleColumns(eye, root)
 			out = out.at(b, timesRight(out.cores[b], x), timesLeft(y, out.cores[b+1]), func() (_, _ *torch.Tensor) { return x, y })
 		}
 	})

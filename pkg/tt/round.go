@@ -82,13 +82,13 @@ type Report struct {
 // they are within √(d−1) of the best train of these ranks. The result is left
 // canonical.
 func (t Train) Round(tr Truncation) (Train, Report, error) {
-	return t.RoundEach(slices.Repeat([]Truncation{tr}, t.Len()-1))
+	return t.RoundEach(slices.Repeat([]Truncation{tr}, max(0, t.Len()-1)))
 }
 
 // RoundEach is [Train.Round] with a truncation for each bond. An Error is still
 // that of all bonds together.
 func (t Train) RoundEach(limits []Truncation) (Train, Report, error) {
-	if len(limits) != t.Len()-1 {
+	if t.Len() == 0 || len(limits) != t.Len()-1 {
 		return Train{}, Report{}, fmt.Errorf("%d truncations, the train has %d bonds", len(limits), t.Len()-1)
 	}
 	for _, tr := range limits {
@@ -107,7 +107,7 @@ func (t Train) RoundEach(limits []Truncation) (Train, Report, error) {
 	torch.NoGrad(func() {
 		for b := range bonds {
 			q, r := leftQR(out.cores[b]) // r is small: the pair is never formed
-			u, s, v := decompose(r)
+			u, s, v := SVD(r)
 			perBond := limits[b].Error * report.Norm / math.Sqrt(float64(bonds))
 			kept := limits[b].keep(s, perBond*perBond)
 			report.Spectra[b], report.Kept[b] = s, int64(kept)
@@ -119,7 +119,7 @@ func (t Train) RoundEach(limits []Truncation) (Train, Report, error) {
 			u, v = u.Narrow(1, 0, int64(kept)), v.Narrow(1, 0, int64(kept))
 			sv := scaleColumns(v, s).T() // = uᵀ r
 			out = out.at(b, timesRight(q, u), timesLeft(sv, out.cores[b+1]), func() (x, y *torch.Tensor) {
-				return scaleColumns(exact(v), inverses(s)), sv
+				return scaleColumns(exact(v), inverses(s, precision(sv.DType()))), sv
 			}).leftIsometry(b)
 		}
 	})

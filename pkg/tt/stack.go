@@ -20,6 +20,9 @@ func Contract(cores []*torch.Tensor) *torch.Tensor {
 // LargestRank is the largest rank that all bonds of a train of those modes can
 // have.
 func LargestRank(modes []int64) int64 {
+	if len(modes) < 2 {
+		return 1
+	}
 	limit := Bound(modes, 0)
 	for b := 1; b < len(modes)-1; b++ {
 		limit = min(limit, Bound(modes, b))

@@ -79,7 +79,7 @@ func (t Train) Dims() []int64 {
 
 // Ranks is the ranks of the d-1 bonds.
 func (t Train) Ranks() []int64 {
-	ranks := make([]int64, len(t.cores)-1)
+	ranks := make([]int64, max(0, len(t.cores)-1))
 	for b := range ranks {
 		ranks[b] = t.cores[b].Size(2)
 	}
@@ -101,6 +101,9 @@ func Bound(dims []int64, b int) int64 {
 	product := func(dims []int64) int64 {
 		n := int64(1)
 		for _, d := range dims {
+			if d < 1 {
+				return 0
+			}
 			if n > math.MaxInt64/d {
 				return math.MaxInt64
 			}

@@ -14,7 +14,7 @@ import (
 
 func init() {
 	factored.Register(adapter.Method{
-		Name: "tt-lora", PEFTType: "TT_LORA", Train: true,
+		Name: "tt-lora", PEFTType: "TT_LORA",
 		Summary: "ΔW = α TT, a train over factors(Din) and factors(Dout) for each matrix; Σ r_k n_k r_{k+1}; arXiv 2408.01008",
 	}, plan)
 }
