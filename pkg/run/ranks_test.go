@@ -192,6 +192,10 @@ func TestWrongPlansAreErrors(t *testing.T) {
 		"a component without weight has no root to share":                        {"dmrg.mode=enrich", "dmrg.at=2,3", "dmrg.balance=sqrt"},
 		"mode two-site begins with new ones":                                     {"dmrg.mode=two-site", "dmrg.at=2", "dmrg.pair_steps=1", "dmrg.moments=transport"},
 		"the sweep after step 9 would end after step 9; the run has 8":           {"dmrg.mode=paper", "dmrg.at=9"},
+		"needs two sweeps or more":                                               {"dmrg.mode=enrich", "dmrg.at=2"},
+		"mode restart begins with new ones":                                      {"dmrg.mode=restart", "dmrg.at=2", "dmrg.moments=transport"},
+		"budget 20: with all ranks 1 there are 29 parameters":                    {"dmrg.mode=canonical", "dmrg.at=2", "dmrg.budget=20"},
+		"budget 20: with all ranks 1 there are ":                                 {"dmrg.mode=paper", "adapter.method=tt-lora", "adapter.rank=2", "dmrg.at=2", "dmrg.budget=20"},
 		"dmrg.at: empty, and no epoch of ":                                       {"dmrg.mode=paper", "train.max_steps=1"},
 	} {
 		o := tiny(t, append([]string{"train.max_steps=8", "dmrg.unit=step"}, keys...)...)
