@@ -112,21 +112,21 @@ type Train struct {
 // DMRG is how the ranks of a tensor train are adapted between epochs.
 type DMRG struct {
 	Mode            string    `yaml:"mode" default:"none" enum:"none,paper,canonical,two-site,enrich,restart" aka:"sweep_mode" doc:"none: ranks stay; paper and canonical truncate every bond, enrich then adds directions, two-site trains pairs of cores as one; restart only resets the optimizer, to compare with"`
-	At              []int     `yaml:"at,flow" default:"" range:"[0,)" aka:"epochs,sweeps" doc:"epochs (or steps) after which a sweep begins; 0: before the first; empty: every epoch of the first 60 %"`
+	At              []int     `yaml:"at,flow" default:"" modes:"paper,canonical,two-site,enrich,restart" range:"[0,)" aka:"epochs,sweeps" doc:"epochs (or steps) after which a sweep begins; 0: before the first; empty: every epoch of the first 60 %"`
 	Unit            string    `yaml:"unit" default:"epoch" enum:"epoch,step" doc:"what dmrg.at counts"`
-	MaxDim          []int     `yaml:"maxdim,flow" default:"" range:"[0,)" aka:"max_rank,chi_max,ranks" doc:"largest rank of a bond after each sweep, the last value for all further ones; 0 or empty: no limit"`
-	MinDim          []int     `yaml:"mindim,flow" default:"" range:"[0,)" aka:"min_rank" doc:"rank that each sweep keeps whatever the cutoff"`
-	Cutoff          []float64 `yaml:"cutoff,flow" default:"" range:"[0,1)" aka:"svd_min,trunc_cut" doc:"largest share of a bond's squared singular values that each sweep may drop"`
-	Budget          int       `yaml:"budget" default:"0" range:"[0,)" aka:"max_parameters" doc:"parameters of the adapter at most after a sweep: bonds give up first what weighs the least for a parameter; 0: no limit"`
-	Balance         string    `yaml:"balance" default:"none" enum:"none,scalar,sqrt" doc:"norm of the update among the cores after a sweep: where it falls, equal norms, or the roots of the singular values on either side of each bond"`
-	Moments         string    `yaml:"moments" default:"reset" enum:"reset,transport" aka:"optimizer" doc:"AdamW's moments of the cores after a sweep: zero, or taken along with the change of gauge"`
-	Rewarm          int       `yaml:"rewarm" default:"15" range:"[0,)" doc:"steps over which the learning rate of cores rises again after their moments were reset"`
-	Tol             float64   `yaml:"tol" default:"0" range:"[0,)" aka:"tolerance" doc:"rise of the probe loss at which a cut is undone with more rank kept; two-site keeps the smallest rank within it; 0: not looked at"`
-	ProbeBatches    int       `yaml:"probe_batches" default:"4" range:"[1,)" doc:"training batches of the probe loss, always the same; held out while a pair is trained"`
-	PairSteps       int       `yaml:"pair_steps" default:"30" range:"[1,)" doc:"two-site: steps of each pair of cores, of the run's own"`
-	PairLength      float64   `yaml:"pair_length" default:"0.05" range:"(0,)" doc:"two-site: length of a pair's step in the update (without alpha) at the peak of the learning rate"`
-	Grow            int       `yaml:"grow" default:"2" range:"[1,)" doc:"enrich: components added to each bond by every sweep but the last"`
-	GradientBatches int       `yaml:"gradient_batches" default:"4" range:"[1,)" doc:"enrich: training batches whose gradient chooses the directions"`
+	MaxDim          []int     `yaml:"maxdim,flow" default:"" modes:"paper,canonical,two-site,enrich" range:"[0,)" aka:"max_rank,chi_max,ranks" doc:"largest rank of a bond after each cut (tol may keep more, enrich adds to it), the last value for all further sweeps; 0 or empty: no limit"`
+	MinDim          []int     `yaml:"mindim,flow" default:"" modes:"paper,canonical,two-site,enrich" range:"[0,)" aka:"min_rank" doc:"rank that each sweep keeps whatever the cutoff"`
+	Cutoff          []float64 `yaml:"cutoff,flow" default:"" modes:"paper,canonical,two-site,enrich" range:"[0,1)" aka:"svd_min,trunc_cut" doc:"largest share of a bond's squared singular values that each sweep may drop"`
+	Budget          int       `yaml:"budget" default:"0" modes:"paper,canonical,two-site,enrich" range:"[0,)" aka:"max_parameters" doc:"parameters of the adapter at most after a cut (enrich adds to them): bonds give up first what weighs the least for a parameter; 0: no limit"`
+	Balance         string    `yaml:"balance" default:"none" modes:"paper,canonical,two-site,enrich" enum:"none,scalar,sqrt" doc:"norm of the update among the cores after a sweep: where it falls, equal norms, or the roots of the singular values on either side of each bond"`
+	Moments         string    `yaml:"moments" default:"reset" modes:"paper,canonical,enrich" enum:"reset,transport" aka:"optimizer" doc:"AdamW's moments of the cores after a sweep: zero, or taken along with the change of gauge"`
+	Rewarm          int       `yaml:"rewarm" default:"15" modes:"paper,canonical,two-site,enrich,restart" range:"[0,)" doc:"steps over which the learning rate of cores rises again after their moments were reset"`
+	Tol             float64   `yaml:"tol" default:"0" modes:"paper,canonical,two-site,enrich" range:"[0,)" aka:"tolerance" doc:"rise of the probe loss at which a cut is undone with more rank kept; two-site keeps the smallest rank within it; 0: not looked at"`
+	ProbeBatches    int       `yaml:"probe_batches" default:"4" modes:"paper,canonical,two-site,enrich" range:"[1,)" doc:"training batches of the probe loss, always the same; held out while a pair is trained"`
+	PairSteps       int       `yaml:"pair_steps" default:"30" modes:"two-site" range:"[1,)" doc:"two-site: steps of each pair of cores, of the run's own"`
+	PairLength      float64   `yaml:"pair_length" default:"0.05" modes:"two-site" range:"(0,)" doc:"two-site: length of a pair's step in the update (without alpha) at the peak of the learning rate"`
+	Grow            int       `yaml:"grow" default:"2" modes:"enrich" range:"[1,)" doc:"enrich: components added to each bond by every sweep but the last"`
+	GradientBatches int       `yaml:"gradient_batches" default:"4" modes:"enrich" range:"[1,)" doc:"enrich: training batches whose gradient chooses the directions"`
 }
 
 // Run is where results go.

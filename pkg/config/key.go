@@ -26,6 +26,7 @@ type Key struct {
 	must   bool     // these tasks do not go without
 
 	methods []string // that the key is for; nil: all
+	modes   []string // of dmrg.mode that the key is for; nil: all
 }
 
 // Keys lists the schema in the order in which a resolved configuration is written.
@@ -73,6 +74,9 @@ func (s *keySet) collect(t reflect.Type, prefix string, section []int) {
 		}
 		if methods, ok := field.Tag.Lookup("methods"); ok {
 			key.methods = strings.Split(methods, ",")
+		}
+		if modes, ok := field.Tag.Lookup("modes"); ok {
+			key.modes = strings.Split(modes, ",")
 		}
 		if enum, ok := field.Tag.Lookup("enum"); ok {
 			key.enum = strings.Split(enum, ",")

@@ -121,3 +121,51 @@ func TestSchedule(t *testing.T) {
 		t.Error("an unknown schedule was taken")
 	}
 }
+
+// What is not trained stays as it is, moments and all; what is replaced begins anew
+// or goes on with the moments that it is given; a scale and a warm-up are factors of
+// the learning rate.
+func TestParametersOfTheirOwn(t *testing.T) {
+	if err := torch.Do(func() error {
+		config := optim.AdamWConfig{Beta1: 0.9, Beta2: 0.99, Eps: 1e-12, WeightDecay: 0.1}
+		a, b := torch.FromSlice([]float32{1, 2}), torch.FromSlice([]float32{3, 4, 5})
+		o := optim.NewAdamW([]*torch.Tensor{a, b}, config)
+		defer o.Free()
+		ga, gb := torch.FromSlice([]float32{1, -1}), torch.FromSlice([]float32{2, 2, -2})
+		o.Step(0.5, []*torch.Tensor{ga, nil})
+		if !b.Equal(torch.FromSlice([]float32{3, 4, 5})) || o.Progress()[1].Steps != 0 {
+			t.Errorf("a parameter without a gradient moved to %v", torch.ToSlice[float32](b))
+		}
+		if m, v := o.Moments(1); m.Norm().Item() != 0 || v.Norm().Item() != 0 {
+			t.Error("its moments moved")
+		}
+		// Adam's first step is lr · sign(g), here a fifth of it, after decay by a fifth.
+		o.Scale(1, 0.2)
+		o.Step(0.5, []*torch.Tensor{nil, gb})
+		for i, want := range []float32{3*0.99 - 0.1, 4*0.99 - 0.1, 5*0.99 + 0.1} {
+			if got := torch.ToSlice[float32](b)[i]; math.Abs(float64(got-want)) > 1e-5 {
+				t.Errorf("scaled: %v, want %v", got, want)
+			}
+		}
+		// Anew, warmed up over 4 steps: the first has a quarter of the rate.
+		c := torch.FromSlice([]float32{7})
+		o.Replace(0, c, nil, nil, 4)
+		o.Step(0.5, []*torch.Tensor{torch.FromSlice([]float32{-3}), nil})
+		if got, want := c.Item(), 7*(1-0.1*0.125)+0.125; math.Abs(got-want) > 1e-5 || o.Progress()[0] != (optim.Progress{Steps: 1, Rewarm: 4}) {
+			t.Errorf("anew: %v, want %v; %+v", got, want, o.Progress()[0])
+		}
+		// Going on: the moments are copies, the updates counted on.
+		m, v := o.Moments(0)
+		d := torch.FromSlice([]float32{7})
+		o.Replace(0, d, m, v, 0)
+		if p := o.Progress()[0]; p.Steps != 1 {
+			t.Errorf("going on at %+v", p)
+		}
+		if again, _ := o.Moments(0); again.Norm().Item() == 0 || again == m {
+			t.Error("the moments were lost, or are not copies")
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
