@@ -64,9 +64,9 @@ $(VENV)/ready: parity/requirements.txt
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -r parity/requirements.txt
 	@touch $@
 
-bench: setup ## benchmarks of the tensor layer, of loading and of a training step
-	@go test -run '^$$' -bench . ./pkg/torch
-	@go test -run '^$$' -bench . -benchtime 1x ./pkg/models ./pkg/train
+bench: setup ## benchmarks of the tensor layer, of sweeps, of loading and of a training step
+	@go test -run '^$$' -bench . ./pkg/torch ./pkg/dmrg
+	@go test -timeout 1h -run '^$$' -bench . -benchtime 1x ./pkg/models ./pkg/train ./pkg/run
 
 fuzz: setup ## every fuzz target for FUZZTIME (1m)
 	@grep -rlE '^func Fuzz' --include='*_test.go' pkg | while read -r file; do \
