@@ -55,6 +55,20 @@ def contract(cores):
 
 # For each method: its tensors' shapes, and dW of a target in a layer.
 
+def metatt4d(s, r):
+    sizes, bonds = [s.D, s.L, s.M, s.D], [1, *r, 1]
+    shapes = {f"cores.{k}": (bonds[k], n, bonds[k + 1]) for k, n in enumerate(sizes)}
+    return shapes, lambda p, t, l: ALPHA * s.blocks(t, lambda m: torch.einsum(
+        "xia,ab,bc,coy->io", p["cores.0"], p["cores.1"][:, l], p["cores.2"][:, m], p["cores.3"]))
+
+
+def metatt5d(s, r):
+    sizes, bonds = [s.D, s.L, s.M, s.H, s.D // s.H], [1, *r, 1]
+    shapes = {f"cores.{k}": (bonds[k], n, bonds[k + 1]) for k, n in enumerate(sizes)}
+    return shapes, lambda p, t, l: ALPHA * s.blocks(t, lambda m: torch.einsum(
+        "xia,ab,bc,chd,doy->iho", p["cores.0"], p["cores.1"][:, l], p["cores.2"][:, m], p["cores.3"], p["cores.4"]).flatten(1))
+
+
 def cp4d(s, r):
     shapes = {"factors.in": (s.D, r), "factors.layer": (s.L, r), "factors.matrix": (s.M, r), "factors.out": (s.D, r)}
     return shapes, lambda p, t, l: ALPHA * s.blocks(t, lambda m: torch.einsum(
@@ -143,6 +157,8 @@ def loretta_adp(s, r, tt_rank=2):
 MODES = ["in", "layer", "matrix", "out"]
 # The last number is the deviation of random factors that makes dW about half as large as the weights.
 METHODS = {  # equation, rank, peft_type, modes, deviation
+    "metatt4d": (metatt4d, [5, 3, 4], "METATT", MODES, 0.4),
+    "metatt5d": (metatt5d, [3, 5, 4, 2], "METATT", MODES[:3] + ["head", "out"], 0.43),
     "cp4d": (cp4d, 5, "CP", MODES, 0.5),
     "cp5d": (cp5d, 4, "CP", MODES[:3] + ["head", "out"], 0.6),
     "lorta": (lorta, 4, "LORTA", MODES[:3] + ["head", "out"], 0.8),
@@ -164,7 +180,7 @@ def write(folder, method, config, targets, tensors):
     folder.mkdir(exist_ok=True)
     save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     described = {
-        "format_version": 1, "peft_type": peft_type, "method": method, "modes": modes, "ranks": [rank], "alpha": ALPHA,
+        "format_version": 1, "peft_type": peft_type, "method": method, "modes": modes, "ranks": rank if isinstance(rank, list) else [rank], "alpha": ALPHA,
         "target_modules": targets, "base_model_name_or_path": "", "model_type": config.model_type,
         "hidden_size": config.hidden_size, "num_hidden_layers": config.num_hidden_layers,
         "num_attention_heads": config.num_attention_heads, "intermediate_size": config.intermediate_size,
@@ -192,13 +208,13 @@ def compare(dump, model, folder, method, targets, scratch):
     shapes, delta = equation(Shape(model.config, targets), rank)
     generator = torch.Generator().manual_seed(4)
     tensors = {n: torch.randn(*shape, generator=generator) * deviation for n, shape in shapes.items()}
-    stored = tensors | {n: p.detach().contiguous() for n, p in head_of(model).items()}
+    stored = tensors | {n: p.detach().float().contiguous() for n, p in head_of(model).items()}
     write(scratch / "adapter", method, model.config, targets, stored)
     batch = models.random_batch(model.config, [5, 17, 1, 9], 3)
     (scratch / "batch.json").write_text(json.dumps(batch))
     subprocess.run([dump, "--model", folder, "--batch", scratch / "batch.json", "--adapter", scratch / "adapter",
                     "--out", scratch / "out.safetensors"], check=True)
-    parameters = {n: torch.nn.Parameter(t) for n, t in tensors.items()}
+    parameters = {n: torch.nn.Parameter(t.double()) for n, t in tensors.items()}
     hooks = attach(model, method, parameters, targets, delta)
     theirs = models.reference(model, batch)
     for hook in hooks:
@@ -224,7 +240,8 @@ def main():
         for name, model in {"bert": BertForSequenceClassification(BertConfig(**BERT)),
                             "roberta": RobertaForSequenceClassification(RobertaConfig(**ROBERTA))}.items():
             models.randomised(model, 1).save_pretrained(scratch / name)
-            references[name] = type(model).from_pretrained(scratch / name, attn_implementation="eager")
+            # In fp64: its rounding is not taken for the adapter's.
+            references[name] = type(model).from_pretrained(scratch / name, attn_implementation="eager").double()
         for method in METHODS:
             for name, model in references.items():
                 worst, problem = {"state": 0.0, "gradient": 0.0}, None

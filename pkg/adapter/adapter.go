@@ -8,7 +8,8 @@ type Adapter interface {
 	// Config describes the adapter for adapter_config.json.
 	Config() Config
 	// Parameters lists the trainable tensors, fp32 leaves on the run's device,
-	// under the names they have on disk.
+	// under the names they have on disk, or where an adapter
+	// trains parts of those ([Stored]) under names of their own.
 	Parameters() []Parameter
 	// Begin starts one forward pass. What it computes is recorded by autograd
 	// and belongs to the current scope, as the pass does.

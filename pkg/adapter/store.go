@@ -188,7 +188,13 @@ func (s *Saved) check(model Architecture) (Method, error) {
 	if err != nil {
 		return Method{}, fmt.Errorf("%s: %w", path, err)
 	}
-	modes := slices.DeleteFunc(slices.Clone(s.Config.Modes), func(mode string) bool { return mode == TaskMode })
+	modes := s.Config.Modes
+	if i := slices.Index(modes, TaskMode); i >= 0 && method.Append != nil { // one, of a method that can have it
+		modes = slices.Delete(slices.Clone(modes), i, i+1)
+	}
+	if a := s.Config.Architecture(); a.Hidden < 1 || a.Layers < 1 || a.Intermediate < 1 {
+		return Method{}, fmt.Errorf("%s: a model of %s has nothing to adapt", path, a)
+	}
 	if s.Config.PEFTType != method.PEFTType || !slices.Equal(modes, method.Modes) {
 		return Method{}, fmt.Errorf("%s: method %s is peft_type %s with modes [%s], the file says %s with [%s]", path, method.Name,
 			method.PEFTType, strings.Join(method.Modes, " "), s.Config.PEFTType, strings.Join(s.Config.Modes, " "))

@@ -23,9 +23,12 @@ func (c *Config) settleTrain() []Problem {
 	return append(c.settleInit(cores, described), c.settleRanks(cores-1, described)...)
 }
 
-// settleInit fills the default of adapter.init in and checks the one given. Exactly one core starts at zero: with none
+// settleInit fills the default of adapter.init in, where it does not depend on the ranks, and checks the one given. Exactly one core starts at zero: with none
 // the update would not start at zero, with two no gradient would reach any core.
 func (c *Config) settleInit(cores int, described string) []Problem {
+	if c.Adapter.Init == "" && len(c.Adapter.Ranks) > 0 {
+		return nil // the method's choice for these ranks
+	}
 	if c.Adapter.Init == "" {
 		c.Adapter.Init = "ze" + strings.Repeat("-id", cores-1)
 		return nil
@@ -99,8 +102,8 @@ func (c *Config) checkAppend() []Problem {
 	switch {
 	case a.Append.To != "" && a.InitFrom != "":
 		return problem("adapter.append.to", "stands beside adapter.init_from, which trains a saved adapter further; leave one of them out")
-	case a.Append.To != "" && a.Budget > 0:
-		return problem("adapter.budget", "chooses a rank; with adapter.append.to the saved adapter decides")
+	case c.fromSaved() && a.Budget > 0:
+		return problem("adapter.budget", "chooses a rank; the saved adapter decides it")
 	case a.Append.To == "" && a.Append.Grow > 0:
 		return problem("adapter.append.grow", "is for a task appended to a saved adapter; adapter.append.to names none")
 	case a.Append.To == "" && a.Append.Start != "zero":

@@ -22,8 +22,9 @@ func (l *lowRank) Config() adapter.Config {
 	c := describe(l.name, "LORA", l.model, l.targets, l.rank, l.alpha, l.dropout)
 	ranks, alphas := map[string]any{}, map[string]any{}
 	for _, p := range l.pairs {
-		// PEFT reads the keys of patterns as regular expressions.
-		if module := regexp.QuoteMeta(l.model.Module(p.site)); p.down != nil {
+		// PEFT looks a pattern's key up as it is, or since 0.15 as a regular
+		// expression of the name's end: this matches no other module's.
+		if module := l.model.Module(p.site); p.down != nil {
 			if r := p.rank(); r != l.rank {
 				ranks[module] = r
 			}

@@ -217,6 +217,9 @@ func (s shape) checkCouples(frozen []string) error {
 			return fmt.Errorf("task_ranks %v: of the bonds beside the task core, of ranks %d and %d, each task couples to one component or more", s.couples, s.ranks[i-1], s.ranks[i])
 		}
 	}
+	if n := len(s.couples); n > 0 && (len(frozen) == 0 || s.couples[n-1] != [2]int64{s.ranks[i-1], s.ranks[i]}) {
+		return fmt.Errorf("task_ranks %v: the last task couples to all of the ranks %d and %d, and the others are frozen", s.couples, s.ranks[i-1], s.ranks[i])
+	}
 	if last := len(s.tasks) - 1; len(frozen) > 0 && (last < 1 || !slices.Equal(frozen, s.tasks[:last])) {
 		return fmt.Errorf("frozen_tasks %v of the tasks %v: all but the last are frozen, or none", frozen, s.tasks)
 	}

@@ -7,9 +7,24 @@ import (
 	"github.com/metatt/metatt/pkg/torch"
 )
 
-// defaultInit zeroes the input core and starts the others as identities: the
-// update is zero and every direction has a gradient.
-func defaultInit(cores int) string { return "ze" + strings.Repeat("-id", cores-1) }
+// defaultInit zeroes the input core and starts the others as identities, but where
+// the rank falls, or is wider than the last mode, with random semi-orthogonal
+// matrices: the update is zero and every direction has a gradient.
+func defaultInit(ranks []int64, last int64) string {
+	init := string(zero)
+	for i, rank := range ranks {
+		right := last
+		if i < len(ranks)-1 {
+			right = ranks[i+1]
+		}
+		s := identity
+		if rank > right {
+			s = orthogonal
+		}
+		init += "-" + string(s)
+	}
+	return init
+}
 
 // normalSigma is the standard deviation of a "no" core.
 const normalSigma = 0.2
@@ -28,7 +43,7 @@ const (
 func parseInit(text string, cores int) ([]start, error) {
 	parts := strings.Split(text, "-")
 	if len(parts) != cores {
-		return nil, fmt.Errorf("init %q has %d parts, the train has %d cores: write one of ze, id, no, or for each, as in %s", text, len(parts), cores, defaultInit(cores))
+		return nil, fmt.Errorf("init %q has %d parts, the train has %d cores: write one of ze, id, no, or for each, as in ze%s", text, len(parts), cores, strings.Repeat("-id", cores-1))
 	}
 	starts, zeros := make([]start, cores), 0
 	for i, p := range parts {
@@ -114,16 +129,15 @@ func joinStarts(starts []start) string {
 }
 
 // makeCore is a core (left, n, right) in fp32 on the CPU, drawn from
-// libtorch's default generator. The outer cores are one matrix (n·left, right)
-// or (left, n·right); an inner core is n slices (left, right).
-func makeCore(s start, left, n, right int64) *torch.Tensor {
+// libtorch's default generator. The outer cores are one matrix (n, right) or
+// (left, n); an inner core is n slices (left, right).
+func makeCore(s start, left, n, right int64, outer bool) *torch.Tensor {
 	f32, cpu := torch.Float32, torch.CPU
-	if left == 1 || right == 1 {
-		rows, columns := left*n, right
-		if right == 1 {
-			rows, columns = left, n
-		}
-		return makeMatrix(s, rows, columns).Reshape(left, n, right)
+	switch {
+	case outer && left == 1:
+		return makeMatrix(s, n, right).Reshape(left, n, right)
+	case outer:
+		return makeMatrix(s, left, n).Reshape(left, n, right)
 	}
 	if s == zero {
 		return torch.Zeros(f32, cpu, left, n, right)

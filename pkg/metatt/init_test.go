@@ -1,6 +1,7 @@
 package metatt
 
 import (
+	"math"
 	"slices"
 	"testing"
 
@@ -90,7 +91,7 @@ func trainsAll(t *train, starts []start) bool {
 	torch.Seed(4)
 	for i, s := range starts {
 		size := t.core(i)
-		t.cores = append(t.cores, makeCore(s, size[0], size[1], size[2]).SetRequiresGrad(true))
+		t.cores = append(t.cores, makeCore(s, size[0], size[1], size[2], i == 0 || i == len(starts)-1).SetRequiresGrad(true))
 	}
 	gradients := func() []*torch.Tensor {
 		torch.Seed(5)
@@ -118,4 +119,47 @@ func trainsAll(t *train, starts []start) bool {
 		}
 	}
 	return true
+}
+
+// Slices are what their words say at rank 1 too, where an inner core has the shape
+// of an outer one.
+func TestStartsOfRankOne(t *testing.T) {
+	torchtest.Compute(t, func() {
+		for _, size := range [][2]int64{{1, 1}, {1, 3}, {3, 1}, {2, 3}} {
+			eye := torch.Eye(torch.Float32, torch.CPU, size[0], size[1])
+			core := makeCore(identity, size[0], 5, size[1], false)
+			random := makeCore(orthogonal, size[0], 5, size[1], false)
+			for i := range int64(5) {
+				if !core.Select(1, int64(i)).Equal(eye) {
+					t.Errorf("%v: slice %d of id is no identity", size, i)
+				}
+				if n, want := random.Select(1, int64(i)).Norm().Item(), math.Sqrt(float64(min(size[0], size[1]))); math.Abs(n-want) > 1e-5 {
+					t.Errorf("%v: slice %d of or has norm %v, want %v", size, i, n, want)
+				}
+			}
+		}
+		if first := makeCore(identity, 1, 5, 3, true); !first.Reshape(5, 3).Equal(torch.Eye(torch.Float32, torch.CPU, 5, 3)) {
+			t.Error("the first core is no identity")
+		}
+		if last := makeCore(identity, 3, 5, 1, true); !last.Reshape(3, 5).Equal(torch.Eye(torch.Float32, torch.CPU, 3, 5)) {
+			t.Error("the last core is no identity")
+		}
+	})
+}
+
+// The default start reaches every component, also where ranks fall.
+func TestDefaultInit(t *testing.T) {
+	for _, ranks := range [][]int64{{8, 8, 8}, {8, 6, 4}, {4, 6, 8}, {3, 9, 3}, {7, 2, 5, 4}} {
+		text := defaultInit(ranks, 12)
+		starts, err := parseInit(text, len(ranks)+1)
+		if err == nil {
+			err = checkReachable(starts, ranks)
+		}
+		if err != nil {
+			t.Errorf("ranks %v: %s: %v", ranks, text, err)
+		}
+	}
+	if got := defaultInit([]int64{8, 6, 8}, 12); got != "ze-or-id-id" {
+		t.Errorf("ranks 8 6 8: %s", got)
+	}
 }

@@ -63,7 +63,7 @@ func newTrain(m adapter.Method, spec adapter.Spec) (adapter.Adapter, error) {
 	if err != nil {
 		return nil, wrong(err)
 	}
-	init := cmp.Or(spec.Init, defaultInit(len(s.modes)))
+	init := cmp.Or(spec.Init, defaultInit(s.ranks, s.size(len(s.modes)-1)))
 	starts, err := parseInit(init, len(s.modes))
 	if err != nil {
 		return nil, wrong(err)
@@ -79,7 +79,7 @@ func newTrain(m adapter.Method, spec adapter.Spec) (adapter.Adapter, error) {
 			// A copy, no view of what it was made from: libtorch's matmul takes
 			// views of leaves for trained even where nothing is recorded, and goes
 			// another way, to other last bits than with a core from a file.
-			t.cores[i] = makeCore(start, size[0], size[1], size[2]).To(spec.Device).Clone().SetRequiresGrad(true).Keep()
+			t.cores[i] = makeCore(start, size[0], size[1], size[2], i == 0 || i == len(starts)-1).To(spec.Device).Clone().SetRequiresGrad(true).Keep()
 		}
 		return nil
 	})

@@ -93,7 +93,7 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 	if a.modelDir, err = hf.Resolve(c.Model.Path); err != nil {
 		return a, err
 	}
-	if appending {
+	if saved != nil && (appending || len(saved.Config.FrozenTasks) > 0) {
 		if err = a.checkBackbone(saved); err != nil {
 			return a, err
 		}

@@ -18,6 +18,8 @@ type fixedBatch struct {
 	batch encoder.Input
 }
 
+func (m fixedBatch) Tokens() int64 { return int64(len(m.batch.IDs)) }
+
 func (m fixedBatch) Logits(pass adapter.Pass) *torch.Tensor {
 	return m.Forward(m.batch, pass, false)
 }

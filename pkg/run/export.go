@@ -84,7 +84,7 @@ func Export(o ExportOptions) (*Exported, error) {
 		Method: saved.Config.Method, Task: name, Targets: config.Targets, Layers: model.Layers, Parameters: adapter.Count(converted.Parameters()),
 	}
 	exported.Lowest, exported.Highest = rankRange(converted)
-	describeExport(&config, saved.Config, name)
+	describeExport(&config, saved.Config, name, o.Model)
 	return exported, makeFolder(o.Out, func(partial string) error {
 		if err := adapter.Save(partial, config, slices.Concat(converted.Parameters(), head)); err != nil {
 			return err
@@ -176,8 +176,8 @@ func exportedHead(saved *adapter.Saved, task string) (head []adapter.Parameter, 
 }
 
 // describeExport fills in what the LoRA's config keeps of the adapter's.
-func describeExport(c *adapter.Config, from adapter.Config, task string) {
-	c.BaseModel, c.TaskType, c.MaxLength = from.BaseModel, cmp.Or(from.TaskType, "SEQ_CLS"), from.LongestOf(task)
+func describeExport(c *adapter.Config, from adapter.Config, task, model string) {
+	c.BaseModel, c.TaskType, c.MaxLength = cmp.Or(model, from.BaseModel), cmp.Or(from.TaskType, "SEQ_CLS"), from.LongestOf(task)
 	if task == "" {
 		return
 	}

@@ -38,7 +38,7 @@ type Tensor struct {
 }
 
 // Inspect reads an adapter folder, or the best adapter of a run directory. Task is
-// that of [PredictorOptions].
+// one of its tasks; empty: the last.
 func Inspect(dir, task string) (*Inspection, error) {
 	dir, err := adapterFolder(dir)
 	if err != nil {
@@ -49,8 +49,8 @@ func Inspect(dir, task string) (*Inspection, error) {
 		return nil, err
 	}
 	defer saved.Close()
-	index := 0
-	if len(saved.Config.Tasks) > 0 || task != "" { // who has none is inspected as well
+	index := max(0, len(saved.Config.Tasks)-1) // the last, which alone can be trained further
+	if task != "" {
 		if index, err = chooseTask(saved, task); err != nil {
 			return nil, err
 		}

@@ -93,8 +93,7 @@ func (a *assembly) checkBackbone(saved *adapter.Saved) error {
 	}
 	dir, err := hf.Resolve(base)
 	if err != nil {
-		a.observer.Note(fmt.Sprintf("the adapter in %s was trained on %s, which is not here; it is taken for %s", saved.Dir, base, a.config.Model.Path))
-		return nil
+		return invalid("model.path", fmt.Errorf("%s: the tasks of the adapter in %s were trained on %s, which is not here to be compared: %w", a.config.Model.Path, saved.Dir, base, err))
 	}
 	here, err := filepath.EvalSymlinks(a.modelDir)
 	there, err2 := filepath.EvalSymlinks(dir)

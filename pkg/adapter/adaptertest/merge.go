@@ -43,7 +43,7 @@ func (s suite) mergedInto(t *testing.T, dtype torch.DType) {
 			before = append(before, w.Tensor.Detach().Clone())
 		}
 		var want *torch.Tensor
-		torch.NoGrad(func() { want = exact.Logits(onExact.Begin(adapter.Step{DType: torch.Float32})) })
+		torch.NoGrad(func() { want = exact.Logits(onExact.Begin(adapter.Step{DType: torch.Float32, Tokens: exact.Tokens()})) })
 		plain := logitBits(model)
 		sums := sums(a, model)
 

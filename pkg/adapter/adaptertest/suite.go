@@ -19,6 +19,8 @@ type Model interface {
 	// Logits is (examples, labels), fp32; pass may be nil. It runs inside
 	// [torch.Do].
 	Logits(pass adapter.Pass) *torch.Tensor
+	// Tokens is how many the batch has.
+	Tokens() int64
 }
 
 // NewModel makes the same model each time, in that dtype; t frees it.
@@ -50,6 +52,9 @@ func Run(t *testing.T, method adapter.Method, newModel NewModel) {
 			t.Run("saved and opened", s.saved)
 		})
 	}
+	all := suite{method, newModel, targetSets[len(targetSets)-1]}
+	t.Run("training all", all.training)
+	t.Run("gradient all", all.gradient)
 	s := suite{method, newModel, targetSets[0]}
 	t.Run("gradient", s.gradient)
 	t.Run("seed", s.seed)
@@ -107,7 +112,7 @@ func (s suite) start(t *testing.T) {
 				}
 			}
 			for _, training := range []bool{false, true} {
-				pass := a.Begin(adapter.Step{DType: dtype, Training: training})
+				pass := a.Begin(adapter.Step{DType: dtype, Training: training, Tokens: model.Tokens()})
 				if got := torch.ToSlice[float32](model.Logits(pass).Detach()); !slices.Equal(got, plain) {
 					t.Errorf("%s, training %v: logits %v, the backbone's are %v", dtype, training, got, plain)
 				}
@@ -143,7 +148,9 @@ func (s suite) apply(t *testing.T) {
 				for i, kind := range kinds {
 					group[i] = model.Architecture().Site(layer, kind)
 				}
-				checkGroup(t, a, model, group)
+				for _, tokens := range []int64{1, 70} { // methods may compute few and many in their own ways
+					checkGroup(t, a, model, group, tokens)
+				}
 			}
 		}
 		if f, ok := a.(adapter.Factored); ok {
@@ -160,9 +167,8 @@ func (s suite) apply(t *testing.T) {
 	})
 }
 
-func checkGroup(t *testing.T, a adapter.Adapter, model Model, group []adapter.Site) {
+func checkGroup(t *testing.T, a adapter.Adapter, model Model, group []adapter.Site, tokens int64) {
 	t.Helper()
-	const tokens = 5
 	x := torch.Randn(torch.Float32, torch.CPU, tokens, group[0].In).SetRequiresGrad(true)
 	frozen, want := make([]*torch.Tensor, len(group)), make([]*torch.Tensor, len(group))
 	weights := make([]*torch.Tensor, len(group)) // of each output in the sum that is differentiated
@@ -174,7 +180,7 @@ func checkGroup(t *testing.T, a adapter.Adapter, model Model, group []adapter.Si
 		}
 		weights[i] = torch.Randn(torch.Float32, torch.CPU, tokens, site.Out)
 	}
-	got := a.Begin(adapter.Step{DType: torch.Float32}).Apply(group, x, frozen)
+	got := a.Begin(adapter.Step{DType: torch.Float32, Tokens: tokens}).Apply(group, x, frozen)
 	if len(got) != len(group) {
 		t.Fatalf("%d outputs for %d sites", len(got), len(group))
 	}
@@ -217,7 +223,7 @@ func (s suite) saved(t *testing.T) {
 	logits := func(a adapter.Adapter, model Model) (values []float32) {
 		torchtest.Compute(t, func() {
 			torch.NoGrad(func() {
-				values = torch.ToSlice[float32](model.Logits(a.Begin(adapter.Step{DType: torch.Float32})))
+				values = torch.ToSlice[float32](model.Logits(a.Begin(adapter.Step{DType: torch.Float32, Tokens: model.Tokens()})))
 			})
 		})
 		return values

@@ -17,7 +17,7 @@ import (
 // loss is cross entropy against labels that no model knows, with what the
 // adapter adds to it.
 func loss(a adapter.Adapter, model Model, dtype torch.DType) *torch.Tensor {
-	logits := model.Logits(a.Begin(adapter.Step{DType: dtype, Training: true}))
+	logits := model.Logits(a.Begin(adapter.Step{DType: dtype, Training: true, Tokens: model.Tokens()}))
 	labels := make([]int64, logits.Size(0))
 	for i := range labels {
 		labels[i] = int64(i) % logits.Size(1)
