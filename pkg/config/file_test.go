@@ -20,7 +20,7 @@ var rejections = map[string][]string{
 	"custom_kind":              {`2: data.kind: "multilabel" is unknown; legal: classification, regression`},
 	"own_data_for_glue":        {"3: data.train: is for task custom; the task is mrpc", "4: data.text: is for task custom; the task is mrpc"},
 	"train_subset_of_rte":      {"2: data.train_subset: is for task mnli, qnli, qqp; the task is rte"},
-	"append_and_budget":        {"2: adapter.budget: chooses a rank; with adapter.append.to the saved adapter decides"},
+	"append_and_budget":        {"2: adapter.budget: chooses a rank; the saved adapter decides it"},
 	"append_and_init_from":     {"3: adapter.append.to: stands beside adapter.init_from, which trains a saved adapter further; leave one of them out"},
 	"append_is_section":        {`2: adapter.append: expected keys and values, found the text "runs/a"`},
 	"append_nowhere":           {"3: adapter.append.grow: is for a task appended to a saved adapter; adapter.append.to names none"},
