@@ -325,7 +325,7 @@ func TestBadSpecs(t *testing.T) {
 		"too few parts for 5D":          {"metatt5d", func(s *adapter.Spec) { s.Init = "ze-id-id-id" }, "ze-id-id-id-id"},
 		"task mode at an end":           {"metatt4d", func(s *adapter.Spec) { s.Tasks, s.TaskAfter = []string{"a"}, "out" }, "behind one of in, layer, matrix, not behind"},
 		"too few ranks":                 {"metatt5d", func(s *adapter.Spec) { s.Ranks = []int64{2, 2, 2} }, "3 ranks, the train of in, layer, matrix, head, out has 4 bonds"},
-		"start that reaches too little": {"metatt4d", func(s *adapter.Spec) { s.Ranks = []int64{4, 2, 2} }, "only 2 of the 4 components of bond 1"},
+		"start that reaches too little": {"metatt4d", func(s *adapter.Spec) { s.Ranks, s.Init = []int64{4, 2, 2}, "ze-id-id-id" }, "only 2 of the 4 components of bond 1"},
 		"no zero core":                  {"metatt4d", func(s *adapter.Spec) { s.Init = "id-id-id-id" }, "has no ze"},
 		"two zero cores":                {"metatt4d", func(s *adapter.Spec) { s.Init = "ze-id-id-ze" }, "has 2 ze"},
 		"too few parts":                 {"metatt4d", func(s *adapter.Spec) { s.Init = "ze-id" }, "2 parts"},
