@@ -476,6 +476,12 @@ func TestPlanEvents(t *testing.T) {
 	if err := (dmrg.Plan{Mode: dmrg.Canonical, At: []int{1}, Budget: 9}).Check(3, 10, 9); err == nil || !strings.Contains(err.Error(), "there are 10 parameters") {
 		t.Errorf("a budget below rank 1: %v", err)
 	}
+	for _, mode := range []dmrg.Mode{dmrg.TwoSite, dmrg.Restart} {
+		p := dmrg.Plan{Mode: mode, At: []int{1}, PairSteps: 1, PairLength: 1, Moments: dmrg.Transport}
+		if err := p.Check(1, 0, 9); err == nil || !strings.Contains(err.Error(), "begins with new ones") {
+			t.Errorf("%s takes moments along: %v", mode, err)
+		}
+	}
 	if (dmrg.Plan{Mode: dmrg.Enrich, At: []int{1}, Grow: 1}).Check(3, 0, 9) == nil {
 		t.Error("one sweep that never grows is taken")
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/metatt/metatt/pkg/adapter"
@@ -34,7 +35,7 @@ type sweeper struct {
 func (r *Ranks) Check(a adapter.Adapter, steps int) error {
 	method := a.Config().Method
 	if frozen := adapter.FrozenTasks(a); len(frozen) > 0 {
-		return fmt.Errorf("mode %s: a sweep would change the tasks %v, which are frozen", r.Mode, frozen)
+		return fmt.Errorf("mode %s: a sweep would change %s, which are frozen", r.Mode, strings.Join(frozen, ", "))
 	}
 	bonds, least := 1, int64(0)
 	switch a := a.(type) {
