@@ -12,7 +12,7 @@ NAMES = {
     "truncated": "rank 10, truncated to 4 at the end",
     "dmrg": "rank 10 to 8, 6, 4 (canonical), moments reset",
     "transport": "rank 10 to 8, 6, 4 (canonical), moments transported",
-    "enrich": "rank 2, grown twice, cut to 3,200 parameters",
+    "enrich": "rank 2, grown twice, cut to 3,200 parameters, moments transported",
     "two-site": "rank 2, one two-site sweep, rank by probe, at most 4",
 }
 

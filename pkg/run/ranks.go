@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/dmrg"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train"
@@ -35,11 +36,19 @@ func (a *assembly) rankPlan(perEpoch, steps int) (*train.Ranks, error) {
 			at[i] *= perEpoch
 		}
 	}
+	moments := dmrg.Moments(c.Moments)
+	if c.Moments == "auto" {
+		moments = dmrg.Transport
+		_, many := a.adapter.(adapter.TensorTrains)
+		if mode := dmrg.Mode(c.Mode); many || mode == dmrg.TwoSite || mode == dmrg.Restart {
+			moments = dmrg.Reset
+		}
+	}
 	ranks := &train.Ranks{
 		Plan: dmrg.Plan{
 			Mode: dmrg.Mode(c.Mode), At: at,
 			Schedule: dmrg.Schedule{MaxDim: dims(c.MaxDim), MinDim: dims(c.MinDim), Cutoff: c.Cutoff},
-			Budget:   int64(c.Budget), Balance: dmrg.Balance(c.Balance), Moments: dmrg.Moments(c.Moments), Rewarm: c.Rewarm, Tol: c.Tol,
+			Budget:   int64(c.Budget), Balance: dmrg.Balance(c.Balance), Moments: moments, Rewarm: c.Rewarm, Tol: c.Tol,
 			PairSteps: c.PairSteps, PairLength: c.PairLength, Start: zeroCore(a.adapter.Config().Init),
 			Grow: int64(c.Grow),
 		},
