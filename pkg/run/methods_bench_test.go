@@ -100,6 +100,33 @@ func BenchmarkMethods(b *testing.B) {
 	fmt.Println(table.String()) // testing would cut a log after ten lines
 }
 
+// BenchmarkAgainstLoRA is BenchmarkMethods of three alone, so often that the machine's
+// moods do not decide: LoRA of rank 8, MetaTT-4D at its rank and at its parameters.
+func BenchmarkAgainstLoRA(b *testing.B) {
+	model, set, err := stepSetup()
+	if err != nil {
+		b.Skip("finetune fetch minilm brings the model: ", err)
+	}
+	defer model.Free()
+	all, _, err := contestants(model.Architecture())
+	if err != nil {
+		b.Fatal(err)
+	}
+	all = slices.DeleteFunc(all, func(c *contestant) bool { return c.name != "lora r8" && c.method.Name != "metatt4d" })
+	for b.Loop() {
+		for range 14 {
+			for _, c := range all {
+				if c.count, err = c.train(b.Context(), model, set, 4, &c.timer); err != nil {
+					b.Fatal(c.name, ": ", err)
+				}
+			}
+		}
+	}
+	for _, c := range all {
+		fmt.Printf("%-12s %6d parameters  %7.1f ms a step  %.3f x\n", c.name, c.count, 1e3*c.timer.fastest, c.timer.fastest/all[0].timer.fastest)
+	}
+}
+
 // stepSetup is the model and the examples of a step.
 func stepSetup() (*encoder.Model, *data.Set, error) {
 	dir, err := hf.Resolve("minilm")
