@@ -18,6 +18,7 @@ variants() {
 		transport     adapter.rank=10 dmrg.mode=canonical dmrg.at=36,72,108 dmrg.maxdim=8,6,4 dmrg.moments=transport
 		enrich        adapter.rank=2 dmrg.mode=enrich dmrg.at=36,72,108 dmrg.grow=2 dmrg.budget=3200 dmrg.moments=transport
 		two-site      adapter.rank=2 dmrg.mode=two-site dmrg.at=36 dmrg.pair_steps=24 dmrg.pair_length=0.1 dmrg.maxdim=4 dmrg.tol=0.002
+		two-site-4    adapter.rank=2 dmrg.mode=two-site dmrg.at=36 dmrg.pair_steps=24 dmrg.pair_length=0.1 dmrg.maxdim=4
 	LIST
 }
 

@@ -13,7 +13,8 @@ NAMES = {
     "dmrg": "rank 10 to 8, 6, 4 (canonical), moments reset",
     "transport": "rank 10 to 8, 6, 4 (canonical), moments transported",
     "enrich": "rank 2, grown twice, cut to 3,200 parameters, moments transported",
-    "two-site": "rank 2, one two-site sweep, rank by probe, at most 4",
+    "two-site": "rank 2, one two-site sweep, the smallest rank within 0.002 of probe loss",
+    "two-site-4": "rank 2, one two-site sweep, rank 4 of each pair",
 }
 
 
