@@ -127,6 +127,8 @@ func (c Config) Task(name string) (int, error) {
 		return 0, nil
 	case name == "" && len(c.Tasks) == 0:
 		return 0, fmt.Errorf("the adapter names no task")
+	case len(c.Tasks) == 0:
+		return 0, fmt.Errorf("the adapter names no task, so none is called %q", name)
 	case name == "":
 		return 0, fmt.Errorf("the adapter has the tasks %s: one is needed", strings.Join(c.Tasks, ", "))
 	}
@@ -145,8 +147,11 @@ func (c Config) LongestOf(task string) int {
 // perTask: heads are stored under the names of their tasks.
 func (c Config) perTask() bool { return len(c.Tasks) > 1 || slices.Contains(c.Modes, TaskMode) }
 
-// headPrefix stands before the names of a task's head.
-func headPrefix(task string) string { return "heads." + task + "." }
+// HeadsPrefix stands before the names of the heads of adapters with several tasks.
+const HeadsPrefix = "heads."
+
+// HeadPrefix stands before the names of a task's head.
+func HeadPrefix(task string) string { return HeadsPrefix + task + "." }
 
 // TaskHead is a task's head under the names that it has beside an adapter of that
 // config: with a task mode or several tasks heads.TASK.NAME, else [StoredHead]'s.
@@ -156,7 +161,7 @@ func TaskHead(c Config, task string, head []Parameter) []Parameter {
 	}
 	stored := make([]Parameter, len(head))
 	for i, p := range head {
-		stored[i] = Parameter{headPrefix(task) + p.Name, p.Tensor}
+		stored[i] = Parameter{HeadPrefix(task) + p.Name, p.Tensor}
 	}
 	return stored
 }
@@ -183,7 +188,7 @@ func (s *Saved) OtherHeads(task string) (heads []Parameter, err error) {
 		}
 		before := len(heads)
 		for _, name := range s.Names() {
-			if !strings.HasPrefix(name, headPrefix(other)) {
+			if !strings.HasPrefix(name, HeadPrefix(other)) {
 				continue
 			}
 			t, err := s.Tensor(name, torch.CPU, s.Shape(name)...)
@@ -193,7 +198,7 @@ func (s *Saved) OtherHeads(task string) (heads []Parameter, err error) {
 			heads = append(heads, Parameter{name, t})
 		}
 		if len(heads) == before {
-			return heads, fmt.Errorf("%s: no tensor is named %s…: the head of task %s is missing", filepath.Join(s.Dir, WeightsFile), headPrefix(other), other)
+			return heads, fmt.Errorf("%s: no tensor is named %s…: the head of task %s is missing", filepath.Join(s.Dir, WeightsFile), HeadPrefix(other), other)
 		}
 	}
 	return heads, nil
@@ -201,7 +206,7 @@ func (s *Saved) OtherHeads(task string) (heads []Parameter, err error) {
 
 // ofListedTask: the tensor is of the head of one of the adapter's tasks.
 func (s *Saved) ofListedTask(name string) bool {
-	return s.Config.perTask() && slices.ContainsFunc(s.Config.Tasks, func(task string) bool { return strings.HasPrefix(name, headPrefix(task)) })
+	return s.Config.perTask() && slices.ContainsFunc(s.Config.Tasks, func(task string) bool { return strings.HasPrefix(name, HeadPrefix(task)) })
 }
 
 // WithTask is the config with what is to be known of one task beside what it

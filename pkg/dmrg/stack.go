@@ -69,11 +69,11 @@ func SweepStacks(stacks []Stack, o Options, probe func([]Stack) (float64, error)
 	if err != nil {
 		return nil, Report{}, err
 	}
-	var loss float64
-	if probed := probe != nil && o.Tol > 0; !probed {
+	if probe == nil || o.Tol == 0 {
 		return sweptTo(stacks, rank, o)
 	}
-	if loss, err = probed(probe, stacks); err != nil {
+	loss, err := probed(probe, stacks)
+	if err != nil {
 		return nil, Report{}, err
 	}
 	for undone := 0; ; undone++ {

@@ -99,18 +99,13 @@ func Export(o ExportOptions) (*Exported, error) {
 
 // exportedTask is the index of the task that is exported.
 func exportedTask(c adapter.Config, name string) (int, error) {
-	tasks := strings.Join(c.Tasks, ", ")
-	switch i := slices.IndexFunc(c.Tasks, func(task string) bool { return adapter.SameTask(task, name) }); {
-	case i >= 0:
-		return i, nil
-	case name != "" && len(c.Tasks) == 0:
-		return 0, fmt.Errorf("the adapter names no task, so none is called %q", name)
-	case name != "":
-		return 0, fmt.Errorf("the adapter has no task %q; it has %s", name, tasks)
-	case len(c.Tasks) > 1:
-		return 0, fmt.Errorf("the adapter has the tasks %s, and a LoRA is for one: say which", tasks)
+	switch {
+	case name == "" && len(c.Tasks) == 0:
+		return 0, nil // what PEFT wrote names none
+	case name == "" && len(c.Tasks) > 1:
+		return 0, fmt.Errorf("the adapter has the tasks %s, and a LoRA is for one: say which", strings.Join(c.Tasks, ", "))
 	}
-	return 0, nil
+	return c.Task(name)
 }
 
 // architecture is that of the model: what PEFT writes does not say it.
@@ -142,24 +137,18 @@ func convert(a adapter.Adapter, task int) (adapter.Adapter, error) {
 	if err != nil {
 		return nil, err
 	}
-	factors := a.(adapter.Factored).Factors
-	if t, ok := a.(adapter.TaskAware); ok && slices.Contains(config.Modes, adapter.TaskMode) {
-		factors = func(site adapter.Site) (in, out *torch.Tensor) { return t.TaskFactors(site, task) }
-	}
-	return lora.Convert(config.Architecture(), targets, factors)
+	return lora.Convert(config.Architecture(), targets, adapter.ForTask(a, task).(adapter.Factored).Factors)
 }
-
-// taskHeads stands before a task's name where several tasks' heads are stored.
-const taskHeads = "heads."
 
 // exportedHead is what the folder has beside the adapter: the task's head, as
 // PEFT names it. The caller frees it, also on an error.
 func exportedHead(saved *adapter.Saved, task string) (head []adapter.Parameter, err error) {
+	ours := adapter.HeadPrefix(task)
 	for _, name := range saved.Left() {
-		if strings.HasPrefix(name, taskHeads) && !strings.HasPrefix(name, taskHeads+task+".") {
+		if strings.HasPrefix(name, adapter.HeadsPrefix) && !strings.HasPrefix(name, ours) {
 			continue // another task's
 		}
-		bare := strings.TrimPrefix(strings.TrimPrefix(name, adapter.PEFTPrefix), taskHeads+task+".")
+		bare := strings.TrimPrefix(strings.TrimPrefix(name, adapter.PEFTPrefix), ours)
 		if module, _, _ := strings.Cut(bare, "."); !slices.Contains(lora.Head, module) {
 			return head, fmt.Errorf("%s: tensor %s is neither %s's nor a head's", saved.Dir, name, saved.Config.Method)
 		}

@@ -2,8 +2,6 @@ package run_test
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,7 +9,6 @@ import (
 
 	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/run"
-	"github.com/metatt/metatt/pkg/train"
 )
 
 // Methods of shared and of tensor-train factors train on every matrix, stop and
@@ -31,18 +28,8 @@ func TestFactoredMethods(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
 			o := tiny(t, overrides...)
-			o.Observer = silent{step: func(s train.StepInfo) {
-				if s.Step == 5 {
-					cancel()
-				}
-			}}
-			if _, err := run.Train(ctx, o); !errors.Is(err, train.ErrInterrupted) {
-				t.Fatal(err)
-			}
-			o.Observer = silent{}
+			interrupted(t, o, 5)
 			resumed, err := run.Resume(t.Context(), o.Config.Run.Dir, o)
 			if err != nil {
 				t.Fatal(err)

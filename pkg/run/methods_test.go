@@ -2,9 +2,7 @@ package run_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,17 +30,7 @@ func TestEveryMethodResumesAndPredicts(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				ctx, cancel := context.WithCancel(t.Context())
-				defer cancel()
-				stopped.Observer = silent{step: func(s train.StepInfo) {
-					if s.Step == 3 {
-						cancel()
-					}
-				}}
-				if _, err := run.Train(ctx, stopped); !errors.Is(err, train.ErrInterrupted) {
-					t.Fatal(err)
-				}
-				stopped.Observer = silent{}
+				interrupted(t, stopped, 3)
 				if _, err := run.Resume(t.Context(), stopped.Config.Run.Dir, stopped); err != nil {
 					t.Fatal(err)
 				}

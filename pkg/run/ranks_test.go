@@ -2,9 +2,7 @@ package run_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -71,17 +69,7 @@ func TestRanksAdaptAndResume(t *testing.T) {
 			}
 			for stop := 1; stop < 8; stop++ {
 				o := tiny(t, keys...)
-				ctx, cancel := context.WithCancel(t.Context())
-				o.Observer = silent{step: func(s train.StepInfo) {
-					if s.Step == stop {
-						cancel()
-					}
-				}}
-				if _, err := run.Train(ctx, o); !errors.Is(err, train.ErrInterrupted) {
-					t.Fatal(err)
-				}
-				cancel()
-				o.Observer = silent{}
+				interrupted(t, o, stop)
 				again, err := run.Resume(t.Context(), o.Config.Run.Dir, o)
 				if err != nil {
 					t.Fatal(err)

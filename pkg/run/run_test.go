@@ -50,6 +50,30 @@ func tiny(t *testing.T, overrides ...string) run.Options {
 	return o
 }
 
+// interrupted trains a run that is stopped after the first of the steps, goes on
+// with it until the next, and so on.
+func interrupted(t *testing.T, o run.Options, after ...int) {
+	t.Helper()
+	for i, step := range after {
+		ctx, cancel := context.WithCancel(t.Context())
+		o.Observer = silent{step: func(s train.StepInfo) {
+			if s.Step == step {
+				cancel()
+			}
+		}}
+		var err error
+		if i == 0 {
+			_, err = run.Train(ctx, o)
+		} else {
+			_, err = run.Resume(ctx, o.Config.Run.Dir, o)
+		}
+		cancel()
+		if !errors.Is(err, train.ErrInterrupted) {
+			t.Fatalf("stop after step %d: %v", step, err)
+		}
+	}
+}
+
 func metrics(t *testing.T, dir string) []byte {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, train.MetricsFile))
@@ -127,25 +151,7 @@ func TestInterruptedRunsEndTheSame(t *testing.T) {
 	for _, stops := range [][]int{{3, 11, 20}, {1, perEpoch, 2 * perEpoch}, {perEpoch + 1, 27, 28}} {
 		t.Run(fmt.Sprint(stops), func(t *testing.T) {
 			o := tiny(t, "train.epochs=4")
-			for i, stop := range stops {
-				ctx, cancel := context.WithCancel(t.Context())
-				o.Observer = silent{step: func(s train.StepInfo) {
-					if s.Step == stop {
-						cancel()
-					}
-				}}
-				var err error
-				if i == 0 {
-					_, err = run.Train(ctx, o)
-				} else {
-					_, err = run.Resume(ctx, o.Config.Run.Dir, o)
-				}
-				if !errors.Is(err, train.ErrInterrupted) {
-					t.Fatalf("stop after step %d: %v", stop, err)
-				}
-				cancel()
-			}
-			o.Observer = silent{}
+			interrupted(t, o, stops...)
 			summary, err := run.Resume(t.Context(), o.Config.Run.Dir, o)
 			if err != nil {
 				t.Fatal(err)
@@ -169,15 +175,7 @@ func TestResumeCutsWhatTheCheckpointDoesNotKnow(t *testing.T) {
 	if _, err := run.Train(t.Context(), whole); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	killed.Observer = silent{step: func(s train.StepInfo) {
-		if s.Step == 13 {
-			cancel()
-		}
-	}}
-	if _, err := run.Train(ctx, killed); !errors.Is(err, train.ErrInterrupted) {
-		t.Fatal(err)
-	}
+	interrupted(t, killed, 13)
 	// As after kill -9: the checkpoint of the interruption was never made, the
 	// last line is torn.
 	dir := killed.Config.Run.Dir
@@ -192,7 +190,6 @@ func TestResumeCutsWhatTheCheckpointDoesNotKnow(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Close()
-	killed.Observer = silent{}
 	if _, err := run.Resume(t.Context(), dir, killed); err != nil {
 		t.Fatal(err)
 	}

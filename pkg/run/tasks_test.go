@@ -2,7 +2,6 @@ package run_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -16,7 +15,6 @@ import (
 	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/run"
 	"github.com/metatt/metatt/pkg/safetensors"
-	"github.com/metatt/metatt/pkg/train"
 )
 
 // taskLogits are an adapter's logits for one of its tasks on MRPC's dev set.
@@ -252,24 +250,7 @@ func TestInterruptedAppendsEndTheSame(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := tiny(t, overrides...)
-	for i, stop := range []int{2, 3, 7} {
-		ctx, cancel := context.WithCancel(t.Context())
-		o.Observer = silent{step: func(s train.StepInfo) {
-			if s.Step == stop {
-				cancel()
-			}
-		}}
-		if i == 0 {
-			_, err = run.Train(ctx, o)
-		} else {
-			_, err = run.Resume(ctx, o.Config.Run.Dir, o)
-		}
-		if !errors.Is(err, train.ErrInterrupted) {
-			t.Fatalf("stop after step %d: %v", stop, err)
-		}
-		cancel()
-	}
-	o.Observer = silent{}
+	interrupted(t, o, 2, 3, 7)
 	if _, err := run.Resume(t.Context(), o.Config.Run.Dir, o); err != nil {
 		t.Fatal(err)
 	}
