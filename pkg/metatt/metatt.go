@@ -76,10 +76,7 @@ func newTrain(m adapter.Method, spec adapter.Spec) (adapter.Adapter, error) {
 		torch.Seed(spec.Seed)
 		for i, start := range starts {
 			size := t.core(i)
-			// A copy, no view of what it was made from: libtorch's matmul takes
-			// views of leaves for trained even where nothing is recorded, and goes
-			// another way, to other last bits than with a core from a file.
-			t.cores[i] = makeCore(start, size[0], size[1], size[2], i == 0 || i == len(starts)-1).To(spec.Device).Clone().SetRequiresGrad(true).Keep()
+			t.cores[i] = makeCore(start, size[0], size[1], size[2], i == 0 || i == len(starts)-1).To(spec.Device).SetRequiresGrad(true).Keep()
 		}
 		return nil
 	})
