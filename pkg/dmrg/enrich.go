@@ -89,8 +89,7 @@ func span(m *torch.Tensor) *torch.Tensor {
 // leading is the right singular vectors of m (rows, columns), at most k and of
 // those that are more than rounding of terms of size scale: (columns, at most k).
 func leading(m *torch.Tensor, k int64, scale float64) *torch.Tensor {
-	_, r := m.QR()
-	_, s, v := tt.SVD(r)
+	_, s, v := tt.SVD(m.RFactor())
 	return v.Narrow(1, 0, min(k, above(s, rounding*scale)))
 }
 

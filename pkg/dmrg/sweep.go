@@ -282,40 +282,73 @@ func paper(x tt.Train, o Options) (tt.Train, Report, error) {
 		return tt.Train{}, Report{}, err
 	}
 	y := x
-	pair := func(b int, side tt.Side, first bool) (err error) {
-		var split tt.Split
+	pair := func(b int, side tt.Side) (split tt.Split, err error) {
 		if y, split, err = y.SplitPair(b, limits[b], side); err != nil {
-			return err
+			return split, err
 		}
-		bond := &report.Bonds[b]
-		if first {
-			bond.Spectrum = split.Spectrum
-		}
-		bond.After = split.Kept
-		bond.Discarded += split.Discarded
+		report.Bonds[b].After = split.Kept
+		report.Bonds[b].Discarded += split.Discarded
 		o.observe(b, Bond{Spectrum: split.Spectrum, Before: int64(len(split.Spectrum)), After: split.Kept, Discarded: split.Discarded})
-		return nil
+		return split, nil
 	}
 	last := len(report.Bonds) - 1
-	for b := range report.Bonds {
-		side := tt.Right
-		if b == last {
-			side = tt.Left
-		}
-		if err := pair(b, side, true); err != nil {
+	var middle tt.Split
+	there, back := make([]tt.Split, last), make([]tt.Split, last) // by bond
+	for b := range there {
+		if there[b], err = pair(b, tt.Right); err != nil {
 			return y, report, err
 		}
+		report.Bonds[b].Spectrum = there[b].Spectrum
 	}
+	if middle, err = pair(last, tt.Left); err != nil {
+		return y, report, err
+	}
+	report.Bonds[last].Spectrum = middle.Spectrum
 	for b := last - 1; b >= 0; b-- {
-		if err := pair(b, tt.Left, false); err != nil {
+		if back[b], err = pair(b, tt.Left); err != nil {
 			return y, report, err
 		}
 	}
-	report.Norm, report.Error, err = tt.NormAndDistance(x, y)
-	if err == nil && (math.IsNaN(report.Norm) || math.IsInf(report.Norm, 0)) {
-		err = fmt.Errorf("dmrg: the train's norm is %v", report.Norm)
-	}
+	report.Norm, report.Error, err = paperError(there, middle, back)
 	return y, report, err
+}
+
+// paperError is ‖x‖ and ‖x − y‖ of the paper's sweep. x − y is the sum of what
+// the splits dropped. To the left of a pair all cores are isometries from the
+// left, so that what one split of the way there dropped is orthogonal to what the
+// next ones see, and from the last pair on those to the right are isometries too.
+// Then a pair's singular values are the tensor's, and all parts are orthogonal
+// but one of the way there to one dropped further left on the way back.
+func paperError(there []tt.Split, middle tt.Split, back []tt.Split) (norm, distance float64, err error) {
+	var left float64 // Σ s² when the sweep turns
+	for _, s := range middle.Spectrum {
+		left += s * s
+	}
+	var lost float64 // ‖x‖² − left
+	square := middle.Discarded
+	for b, split := range there {
+		square += back[b].Discarded
+		if split.Dropped.Len() == 0 {
+			continue
+		}
+		part := split.Dropped.Norm()
+		lost += part * part
+		for _, further := range back[:b] {
+			if further.Dropped.Len() == 0 {
+				continue
+			}
+			inner, err := tt.Inner(split.Dropped, further.Dropped)
+			if err != nil {
+				return 0, 0, err
+			}
+			square += 2 * inner
+		}
+	}
+	norm = math.Sqrt(left + lost)
+	if math.IsNaN(norm) || math.IsInf(norm, 0) {
+		return 0, 0, fmt.Errorf("dmrg: the train's norm is %v", norm)
+	}
+	return norm, math.Sqrt(max(0, square+lost)), nil
 }
 
 // Balanced is y with its norm shared among the cores in that way.

@@ -26,6 +26,7 @@ package torch
 //   else atg_gelu(out, self, "none", 4);
 // }
 // static void reduced_qr(void **out, void *a) { atg_linalg_qr(out, a, "reduced", 7); }
+// static void triangular_qr(void **out, void *a) { atg_linalg_qr(out, a, "r", 1); }
 //
 // static int find_torch(struct dl_phdr_info *info, size_t size, void *found) {
 //   const char *name = info->dlpi_name, *slash = NULL;
@@ -90,6 +91,14 @@ func (t *Tensor) QR() (q, r *Tensor) {
 	C.reduced_qr((*unsafe.Pointer)(unsafe.Pointer(&slots[0])), unsafe.Pointer(t.handle("qr")))
 	q = result("qr", t)
 	return q, adopt("qr", slots[1])
+}
+
+// RFactor is the r (k, n) of [Tensor.QR] alone, in about half of its time: q is
+// never formed. Autograd cannot go through it.
+func (t *Tensor) RFactor() *Tensor {
+	C.triangular_qr((*unsafe.Pointer)(unsafe.Pointer(&slots[0])), unsafe.Pointer(t.handle("qr")))
+	result("qr", t) // q, which is empty
+	return adopt("qr", slots[1])
 }
 
 // libraryPath is where the loaded libtorch_cpu.so stands.

@@ -300,6 +300,7 @@ func TestNetworkOperations(t *testing.T) {
 		near(t, "svd", torch.ToSlice[float32](u.Mul(s).MatMul(v.T())), torch.ToSlice[float32](x)...)
 		q, r := x.QR()
 		near(t, "qr", torch.ToSlice[float32](q.MatMul(r)), torch.ToSlice[float32](x)...)
+		near(t, "r", torch.ToSlice[float32](x.RFactor()), torch.ToSlice[float32](r)...)
 	})
 }
 

@@ -55,6 +55,14 @@ func rightLQ(core *torch.Tensor) (l, q *torch.Tensor) {
 	return rt.T(), qt.T().Reshape(qt.Size(1), core.Size(1), core.Size(2))
 }
 
+// leftR is the r of [leftQR] alone.
+func leftR(core *torch.Tensor) *torch.Tensor { return core.Reshape(-1, core.Size(2)).RFactor() }
+
+// rightL is the l of [rightLQ] alone.
+func rightL(core *torch.Tensor) *torch.Tensor {
+	return core.Reshape(core.Size(0), -1).T().RFactor().T()
+}
+
 // Spectra is the singular values of each bond, falling: those of X unfolded to
 // (n_0 ⋯ n_b, n_{b+1} ⋯ n_{d-1}), as many as the bond has rank. Σ s² is ‖X‖² at
 // every bond.

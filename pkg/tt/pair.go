@@ -3,6 +3,7 @@ package tt
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/metatt/metatt/pkg/torch"
 )
@@ -21,6 +22,9 @@ type Split struct {
 	Spectrum  []float64 // of the pair, falling
 	Kept      int64
 	Discarded float64 // Σ s² that was dropped
+	// Dropped is what the tensor was more than it is: t = result + Dropped. The
+	// train of no cores where everything was kept.
+	Dropped Train
 }
 
 // SplitPair multiplies cores b and b+1 and splits the product again by a
@@ -40,51 +44,58 @@ func (t Train) SplitPair(b int, tr Truncation, side Side) (Train, Split, error) 
 	var split Split
 	var err error
 	torch.NoGrad(func() {
-		q, p := t.cores[b], t.cores[b+1]
-		eye := torch.Eye(q.DType(), q.Device(), q.Size(2), q.Size(2))
-		r, l := eye, eye
-		if b >= t.left {
-			q, r = leftQR(q)
+		g, h := t.cores[b], t.cores[b+1]
+		eye := torch.Eye(g.DType(), g.Device(), g.Size(2), g.Size(2))
+		q, r, l, p := g, eye, eye, h // g = q r, h = l p; of q and p only that one which becomes the isometry
+		switch {
+		case b < t.left:
+		case side == Right:
+			q, r = leftQR(g)
+		default:
+			r = leftR(g)
 		}
-		if b+1 < t.Len()-t.right {
-			l, p = rightLQ(p)
+		switch {
+		case b+1 >= t.Len()-t.right:
+		case side == Left:
+			l, p = rightLQ(h)
+		default:
+			l = rightL(h)
 		}
 		m := r.MatMul(l)
 		if norm := m.Norm().Item(); math.IsNaN(norm) || math.IsInf(norm, 0) {
 			err = fmt.Errorf("tensor train: the norm of pair %d is %v: the entries are too large for %s", b, norm, m.DType())
 			return
 		}
-		floor := precision(m.DType())
 		u, s, v := SVD(m)
 		var total float64
 		for _, value := range s {
 			total += value * value
 		}
-		kept := tr.keep(s, tr.Error*tr.Error*total)
-		split.Spectrum, split.Kept = s, int64(kept)
-		for _, value := range s[kept:] {
+		split.Spectrum, split.Kept = s, int64(tr.keep(s, tr.Error*tr.Error*total))
+		for _, value := range s[split.Kept:] {
 			split.Discarded += value * value
 		}
-		s = s[:kept]
-		u, v = u.Narrow(1, 0, int64(kept)), v.Narrow(1, 0, int64(kept))
-		us, vs := u, v
-		if side == Left {
-			us = scaleColumns(u, s)
-		} else {
-			vs = scaleColumns(v, s)
-		}
-		// r l = u s vᵀ: G_b l v = q u s, and uᵀ r G_{b+1} = s vᵀ p.
-		out = t.at(b, timesRight(q, us), timesLeft(vs.T(), p), func() (x, y *torch.Tensor) {
-			x, y = exact(l).MatMul(exact(v)), exact(u).T().MatMul(exact(r))
-			if side == Left {
-				return x, scaleColumns(y.T(), inverses(s, floor)).T()
+		// part is of with n of the pair's singular values.
+		part := func(of Train, from, n int64) Train {
+			u, v := u.Narrow(1, from, n), v.Narrow(1, from, n)
+			gauge := func() (x, y *torch.Tensor) {
+				x, y = exact(l).MatMul(exact(v)), exact(u).T().MatMul(exact(r))
+				inverse := inverses(s[from:from+n], precision(m.DType()))
+				if side == Left {
+					return x, scaleColumns(y.T(), inverse).T()
+				}
+				return scaleColumns(x, inverse), y
 			}
-			return scaleColumns(x, inverses(s, floor)), y
-		})
-		if side == Left {
-			out = out.rightIsometry(b + 1)
-		} else {
-			out = out.leftIsometry(b)
+			if side == Right { // s vᵀ p = uᵀ r h
+				return of.at(b, timesRight(q, u), timesLeft(u.T().MatMul(r), h), gauge).leftIsometry(b)
+			}
+			return of.at(b, timesRight(g, l.MatMul(v)), timesLeft(v.T(), p), gauge).rightIsometry(b + 1) // q u s = g l v
+		}
+		out = part(t, 0, split.Kept)
+		if rest := int64(len(s)) - split.Kept; rest > 0 {
+			untracked := t
+			untracked.gauges = nil
+			split.Dropped = part(untracked, split.Kept, rest)
 		}
 	})
 	return out, split, err
@@ -92,7 +103,12 @@ func (t Train) SplitPair(b int, tr Truncation, side Side) (Train, Split, error) 
 
 // scaleColumns is m diag(s).
 func scaleColumns(m *torch.Tensor, s []float64) *torch.Tensor {
-	return m.Mul(torch.FromSlice(s).ToDType(m.DType()).To(m.Device()))
+	return m.Mul(vector(s, m))
+}
+
+// vector is s of like's dtype, on its device.
+func vector(s []float64, like *torch.Tensor) *torch.Tensor {
+	return torch.FromSlice(s).ToDType(like.DType()).To(like.Device())
 }
 
 // Symmetric is X with the root of each bond's singular values on either side of
@@ -100,7 +116,11 @@ func scaleColumns(m *torch.Tensor, s []float64) *torch.Tensor {
 // A singular value that is zero to the dtype's precision counts as the smallest
 // that is not, so that both sides stay finite and the tensor what it is.
 func (t Train) Symmetric() (Train, error) {
-	out, report, err := t.Round(Truncation{}) // left canonical
+	if t.left > t.right { // rounding begins with the isometries that are there
+		out, err := t.reversed().Symmetric()
+		return out.reversed(), err
+	}
+	out, report, err := t.Round(Truncation{}) // core k is S_{k-1} Γ_k
 	if err != nil {
 		return Train{}, err
 	}
@@ -109,25 +129,34 @@ func (t Train) Symmetric() (Train, error) {
 	}
 	torch.NoGrad(func() {
 		floor := precision(t.cores[0].DType())
-		roots := make([][]float64, out.Len()-1)
-		for b := out.Len() - 2; b >= 0; b-- {
-			l, p := rightLQ(out.cores[b+1])
-			u, s, v := SVD(l)
-			us := scaleColumns(u, s)
-			out = out.at(b, timesRight(out.cores[b], us), timesLeft(v.T(), p), func() (x, y *torch.Tensor) {
-				return us, scaleColumns(exact(u), inverses(s, floor)).T()
-			}).rightIsometry(b + 1)
-			roots[b] = make([]float64, len(s))
+		for b, s := range report.Spectra {
+			roots := make([]float64, len(s))
 			for i, value := range s {
-				roots[b][i] = math.Sqrt(max(value, floor*s[0]))
+				roots[i] = math.Sqrt(max(value, floor*s[0]))
 			}
-		}
-		// Core k is Γ_k S_k now.
-		for b, root := range roots {
-			eye := torch.Eye(torch.Float64, t.cores[0].Device(), int64(len(root)), int64(len(root))).ToDType(t.cores[0].DType())
-			x, y := scaleColumns(eye, inverses(root, 0)), scaleColumns(eye, root)
-			out = out.at(b, timesRight(out.cores[b], x), timesLeft(y, out.cores[b+1]), func() (_, _ *torch.Tensor) { return x, y })
+			left := out.cores[b].Mul(vector(roots, out.cores[b]))
+			right := out.cores[b+1].Mul(vector(inverses(roots, 0), out.cores[b]).Reshape(-1, 1, 1))
+			out = out.at(b, left, right, func() (x, y *torch.Tensor) {
+				eye := torch.Eye(torch.Float64, torch.CPU, int64(len(s)), int64(len(s)))
+				return scaleColumns(eye, roots), scaleColumns(eye, inverses(roots, 0))
+			})
 		}
 	})
 	return out, nil
+}
+
+// reversed is t with its modes in the other order.
+func (t Train) reversed() Train {
+	out := Train{cores: make([]*torch.Tensor, len(t.cores)), left: t.right, right: t.left}
+	torch.NoGrad(func() {
+		for k, core := range t.cores {
+			out.cores[len(t.cores)-1-k] = core.Permute(2, 1, 0)
+		}
+		out.gauges = slices.Clone(t.gauges)
+		slices.Reverse(out.gauges)
+		for b, g := range out.gauges {
+			out.gauges[b] = Gauge{X: g.Y.T(), Y: g.X.T()}
+		}
+	})
+	return out
 }

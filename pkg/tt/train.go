@@ -215,7 +215,16 @@ func innerStep(e, x, y *torch.Tensor) *torch.Tensor {
 // keeps its relative accuracy when terms of X cancel.
 func (t Train) Norm() float64 {
 	center := min(t.left, t.Len()-1)
-	return t.Canonical(center).cores[center].Norm().Item()
+	var norm float64
+	torch.NoGrad(func() {
+		k := max(center, t.Len()-1-t.right)
+		core := t.cores[k] // times all behind it, in an orthonormal basis of those
+		for ; k > center; k-- {
+			core = timesRight(t.cores[k-1], rightL(core))
+		}
+		norm = core.Norm().Item()
+	})
+	return norm
 }
 
 // Distance is ‖a − b‖.

@@ -235,6 +235,75 @@ func TestRound(t *testing.T) {
 }
 
 // With one bond the truncation is the optimum.
+// What a split keeps and what it drops are the tensor together, and the side
+// without the singular values is an isometry.
+func TestSplitPair(t *testing.T) {
+	everyShape(t, func(t *testing.T, x tt.Train) {
+		for b := range x.Len() - 1 {
+			for _, from := range []tt.Train{x, x.Canonical(b), x.Canonical(b + 1)} {
+				for _, side := range []tt.Side{tt.Left, tt.Right} {
+					for kept := range x.Ranks()[b] {
+						y, split, err := from.SplitPair(b, tt.Truncation{MaxRank: kept + 1}, side)
+						if err != nil {
+							t.Fatal(err)
+						}
+						sum, discarded := y.Dense(), 0.0
+						if split.Dropped.Len() > 0 {
+							sum = sum.Add(split.Dropped.Dense())
+							norm := split.Dropped.Canonical(b).Cores()[b].Norm().Item()
+							if n := split.Dropped.Norm(); math.Abs(n-norm) > 1e-5*x.Norm() {
+								t.Errorf("bond %d, side %d: ‖dropped‖ is %v, by its isometries %v", b, side, norm, n)
+							}
+						}
+						if d := off(sum, x.Dense()); d > 1e-5 {
+							t.Errorf("bond %d, side %d, rank %d: kept and dropped are off by %.1e", b, side, kept+1, d)
+						}
+						for _, s := range split.Spectrum[split.Kept:] {
+							discarded += s * s
+						}
+						if split.Kept > kept+1 || split.Discarded != discarded {
+							t.Errorf("bond %d: %d of %d, dropped %v, want %v", b, split.Kept, kept+1, split.Discarded, discarded)
+						}
+						core := y.Cores()[b]
+						m := core.Reshape(-1, core.Size(2))
+						if side == tt.Left {
+							core = y.Cores()[b+1]
+							m = core.Reshape(core.Size(0), -1).T()
+						}
+						if d := off(m.T().MatMul(m), torch.Eye(m.DType(), torch.CPU, split.Kept, split.Kept)); d > 1e-5 {
+							t.Errorf("bond %d, side %d: off an isometry by %.1e", b, side, d)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+// From whichever side a train is canonical, its symmetric form is the same but
+// for signs.
+func TestSymmetricFromEitherSide(t *testing.T) {
+	everyShape(t, func(t *testing.T, x tt.Train) {
+		x = x.To(torch.Float64).Canonical(0).Canonical(x.Len() - 1) // no rank above what the cores carry
+		fromLeft, err := x.Canonical(0).Symmetric()
+		if err != nil {
+			t.Fatal(err)
+		}
+		fromRight, err := x.Canonical(x.Len() - 1).Symmetric()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := off(fromRight.Dense(), x.Dense()); d > 1e-10 {
+			t.Errorf("the tensor changed by %.1e", d)
+		}
+		for k, core := range fromLeft.Cores() {
+			if d := off(fromRight.Cores()[k].Abs(), core.Abs()); d > 1e-8 {
+				t.Errorf("core %d differs by %.1e", k, d)
+			}
+		}
+	})
+}
+
 func TestRoundOfAMatrixIsEckartYoung(t *testing.T) {
 	torchtest.Compute(t, func() {
 		x := random(t, torch.Float64, []int64{13, 9}, []int64{9})
