@@ -9,7 +9,7 @@ import (
 // withinBudget lowers ranks, which are those of the spectra or less, until the
 // cores have at most budget entries: each time by the singular value that weighs
 // the least, s², for an entry saved.
-func withinBudget(dims, ranks []int64, spectra [][]float64, least, budget int64) ([]int64, error) {
+func withinBudget(dims, ranks []int64, spectra [][]float64, budget int64) ([]int64, error) {
 	ranks = slices.Clone(ranks)
 	at := func(b int) int64 { // rank of bond b, the ends' among them
 		if b < 0 || b == len(ranks) {
@@ -24,7 +24,7 @@ func withinBudget(dims, ranks []int64, spectra [][]float64, least, budget int64)
 		}
 		best, lowest := -1, math.Inf(1)
 		for b, rank := range ranks {
-			if rank <= min(least, int64(len(spectra[b]))) {
+			if rank == 1 {
 				continue
 			}
 			s := spectra[b][rank-1]
@@ -34,7 +34,7 @@ func withinBudget(dims, ranks []int64, spectra [][]float64, least, budget int64)
 			}
 		}
 		if best < 0 {
-			return nil, fmt.Errorf("dmrg: budget %d: the train has %d entries at ranks of %d", budget, entries, least)
+			return nil, fmt.Errorf("dmrg: budget %d: the train has %d entries at ranks of 1", budget, entries)
 		}
 		ranks[best]--
 	}

@@ -118,6 +118,12 @@ func TestVarianceOfMoments(t *testing.T) {
 		close(t, "m of core 0", got[0].First, torch.FromSlice([]float64{0.5, 0, -0.5, 0}, 1, 2, 2), 1e-12)
 		close(t, "v of core 0", got[0].Second, torch.FromSlice([]float64{4*0.25 + 0.25, 0.75, 0.25, 0.75}, 1, 2, 2), 1e-12)
 		close(t, "v of core 1", got[1].Second, torch.FromSlice([]float64{4*4 + 4, 4, 12, 12}, 2, 2, 1), 1e-12)
+		// What rounding leaves is nothing.
+		rounding := dmrg.Moment{First: m.First.MulScalar(0), Second: torch.FromSlice([]float64{4e9, 1e-8}, 1, 2, 1), Weight1: 1, Weight2: 1}
+		if got, err = dmrg.Transported(x.Tracked().Gauges(), []dmrg.Moment{rounding, m}); err != nil {
+			t.Fatal(err)
+		}
+		close(t, "v of rounding", got[0].Second, torch.FromSlice([]float64{4e9, 4e9}, 1, 2, 1), 1e-12)
 		// Before the first step there is nothing, and nothing it stays.
 		m.First, m.Second, m.Weight1, m.Weight2 = m.First.MulScalar(0), m.Second.MulScalar(0), 0, 0
 		if got, err = dmrg.Transported(y.Gauges(), []dmrg.Moment{m, m}); err != nil || got[1].Second.Norm().Item() != 0 || got[1].First.Norm().Item() != 0 {
@@ -208,13 +214,29 @@ func TestTheProbeChoosesTheRank(t *testing.T) {
 		if y, _, err := dmrg.Close(opened, 1, o, tt.Right); err != nil || y.Ranks()[1] != 2 {
 			t.Errorf("at most 2, kept %v (%v)", y.Ranks(), err)
 		}
-		o.MaxRank, o.Budget = 0, dmrg.Entries(x.Dims(), []int64{7, 2, 7})
-		if y, _, err := dmrg.Close(opened, 1, o, tt.Right); err != nil || y.Parameters() > o.Budget || y.Ranks()[1] != 2 {
-			t.Errorf("budget %d: %d entries at ranks %v (%v)", o.Budget, y.Parameters(), y.Ranks(), err)
+		o.MaxRank, o.Budget = 0, dmrg.Entries(x.Dims(), []int64{1, 2, 1})
+		if y, _, err := dmrg.Close(opened, 1, o, tt.Right); err != nil || !slices.Equal(y.Ranks(), []int64{7, 2, 7}) {
+			t.Errorf("budget %d: ranks %v (%v)", o.Budget, y.Ranks(), err)
 		}
-		o.Budget = 10 // which this bond alone cannot meet
-		if y, _, err := dmrg.Close(opened, 1, o, tt.Right); err != nil || y.Ranks()[1] != 1 {
-			t.Errorf("a budget of 10: ranks %v (%v)", y.Ranks(), err)
+		// At the end all bonds meet the budget together.
+		o.Budget, o.Last, o.Balance = dmrg.Entries(x.Dims(), []int64{3, 3, 3}), true, dmrg.Scalar
+		together, _, err := dmrg.Sweep(x, dmrg.Options{Mode: dmrg.Canonical, Budget: o.Budget})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Tol = 1e-9
+		y, report, err = dmrg.Close(opened, 1, o, tt.Right)
+		if err != nil || !slices.Equal(y.Ranks(), together.Ranks()) || report.Bonds[0].After != y.Ranks()[0] {
+			t.Errorf("budget %d: ranks %v, the best are %v (%v)", o.Budget, y.Ranks(), together.Ranks(), err)
+		}
+		if d, _ := tt.Distance(x, y); math.Abs(d-report.Error) > 1e-9 {
+			t.Errorf("reports an error of %v, it is %v", report.Error, d)
+		}
+		if after, _ := probe(y); math.Abs(after-report.Probe.After) > 1e-12 {
+			t.Errorf("reports a loss of %v, it is %v", report.Probe.After, after)
+		}
+		if a, b := y.Cores()[0].Norm().Item(), y.Cores()[3].Norm().Item(); math.Abs(a-b) > 1e-9*a {
+			t.Errorf("balanced cores have norms %v and %v", a, b)
 		}
 		o.Probe = func(tt.Train) (float64, error) { return math.NaN(), nil }
 		if _, _, err := dmrg.Close(opened, 1, o, tt.Right); err == nil || !strings.Contains(err.Error(), "probe loss is NaN") {
@@ -392,6 +414,37 @@ func TestUndoingEnds(t *testing.T) {
 		y, _, err = dmrg.Sweep(x, dmrg.Options{Mode: dmrg.Canonical, Truncation: tt.Truncation{MaxRank: 1}, Budget: budget, Tol: 1e-9, Probe: worse})
 		if err != nil || y.Parameters() > budget || slices.Max(y.Ranks()) == 1 {
 			t.Errorf("budget %d: %d entries at ranks %v (%v)", budget, y.Parameters(), y.Ranks(), err)
+		}
+	})
+}
+
+// Ranks within a budget, between those before and after a cut, can lead back to
+// where they came from: undoing ends where it brings nothing nearer.
+func TestUndoingEndsWithinABudget(t *testing.T) {
+	torchtest.Compute(t, func() {
+		for _, c := range []struct {
+			seed        uint64
+			dtype       torch.DType
+			dims, ranks []int64
+			budget      int64
+		}{ // found by search: each went back and forth between the same ranks
+			{273, torch.Float64, []int64{16, 4, 1, 16}, []int64{5, 5, 5}, 242},
+			{93, torch.Float32, []int64{11, 1, 8}, []int64{3, 3}, 43},
+			{87, torch.Float32, []int64{16, 4, 1, 16}, []int64{5, 5, 5}, 242},
+		} {
+			torch.Seed(c.seed)
+			x := random(t, c.dtype, c.dims, c.ranks)
+			calls := 0
+			probe := func(y tt.Train) (float64, error) {
+				if calls++; calls > 20 {
+					t.Fatal("no end")
+				}
+				return tt.Distance(x, y)
+			}
+			_, report, err := dmrg.Sweep(x, dmrg.Options{Mode: dmrg.Canonical, Truncation: tt.Truncation{MaxRank: 4}, Budget: c.budget, Tol: 1e-9, Probe: probe})
+			if err != nil || report.Probe == nil {
+				t.Fatal(report, err)
+			}
 		}
 	})
 }

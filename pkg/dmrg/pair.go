@@ -2,6 +2,7 @@ package dmrg
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/tt"
@@ -29,9 +30,14 @@ func Open(x tt.Train, b int) (tt.Train, error) {
 // SplitOptions say at which rank an opened pair is split.
 type SplitOptions struct {
 	tt.Truncation // of the bond
-	// Budget is the largest number of entries of all cores, which this bond keeps
-	// with the others as they are, or rank 1; 0: no limit.
+	// Budget is the largest number of entries of all cores at the end of the sweep;
+	// 0: no limit. Until then it only keeps a bond from what it could not have if
+	// all others had rank 1: which bonds need their rank is known at the end.
 	Budget int64
+	// Last: the sweep ends with this pair. All bonds together are cut to Budget, as
+	// in a canonical sweep, and the norm is balanced.
+	Last    bool
+	Balance Balance
 	// Tol is how much the probe loss may rise: the smallest rank within it is
 	// taken. 0 or a nil Probe: the largest legal rank.
 	Tol   float64
@@ -51,11 +57,12 @@ func Close(x tt.Train, b int, o SplitOptions, side tt.Side) (tt.Train, Report, e
 	if full.MaxRank == 0 || full.MaxRank > bound {
 		full.MaxRank = bound
 	}
-	if o.Budget > 0 { // as far as this bond alone can meet it
-		ranks[b] = 1
+	if o.Budget > 0 {
+		for i := range ranks {
+			ranks[i] = 1
+		}
 		least := Entries(dims, ranks)
-		ranks[b] = 2
-		each := Entries(dims, ranks) - least
+		each := dims[b] + dims[b+1] // entries of one more
 		full.MaxRank = max(1, min(full.MaxRank, 1+(o.Budget-least)/each))
 	}
 	full.MinRank = min(full.MinRank, full.MaxRank)
@@ -102,8 +109,29 @@ func Close(x tt.Train, b int, o SplitOptions, side tt.Side) (tt.Train, Report, e
 	}
 	report.Bonds = unchanged(y)
 	report.Bonds[b] = Bond{Spectrum: split.Spectrum, Before: x.Ranks()[b], After: split.Kept, Discarded: split.Discarded}
+	if o.Last {
+		if y, err = o.finished(y, &report); err != nil {
+			return tt.Train{}, report, err
+		}
+	}
 	report.Error, err = tt.Distance(x, y)
 	return y, report, err
+}
+
+// finished is y at the end of a sweep, and what that did goes into the report.
+func (o SplitOptions) finished(y tt.Train, report *Report) (tt.Train, error) {
+	z, all, err := Sweep(y, Options{Mode: Canonical, Budget: o.Budget, Balance: o.Balance})
+	if err != nil {
+		return tt.Train{}, err
+	}
+	for b, bond := range all.Bonds {
+		report.Bonds[b].After = bond.After
+		report.Bonds[b].Discarded += bond.Discarded
+	}
+	if report.Probe != nil && !slices.Equal(y.Ranks(), z.Ranks()) {
+		report.Probe.After, err = probed(o.Probe, z)
+	}
+	return z, err
 }
 
 // pairBound is the largest rank that bond b can have between its neighbours.

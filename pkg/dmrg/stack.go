@@ -65,6 +65,14 @@ func SweepStacks(stacks []Stack, o Options, probe func([]Stack) (float64, error)
 	if err := o.Check(); err != nil {
 		return nil, Report{}, err
 	}
+	if o.Error != 0 {
+		return nil, Report{}, fmt.Errorf("dmrg: trains that share one rank have no bound on the error of all bonds together")
+	}
+	for _, s := range stacks {
+		if len(s) == 0 {
+			return nil, Report{}, fmt.Errorf("dmrg: a stack of no trains")
+		}
+	}
 	rank, most, err := o.sharedRank(stacks)
 	if err != nil {
 		return nil, Report{}, err

@@ -172,6 +172,12 @@ func TestWrongStacks(t *testing.T) {
 		if _, _, err := dmrg.SweepStacks([]dmrg.Stack{s}, dmrg.Options{Mode: dmrg.Canonical, Ranks: []int64{1}}, nil); err == nil {
 			t.Error("a rank for each bond")
 		}
+		if _, _, err := dmrg.SweepStacks([]dmrg.Stack{s}, dmrg.Options{Mode: dmrg.Canonical, Truncation: tt.Truncation{Error: 0.1}}, nil); err == nil || !strings.Contains(err.Error(), "error") {
+			t.Errorf("a bound on the error: %v", err)
+		}
+		if _, _, err := dmrg.SweepStacks([]dmrg.Stack{{}}, dmrg.Options{Mode: dmrg.Canonical}, nil); err == nil || !strings.Contains(err.Error(), "no trains") {
+			t.Errorf("no trains: %v", err)
+		}
 		if _, _, err := dmrg.SweepStacks([]dmrg.Stack{s}, dmrg.Options{Mode: dmrg.Enrich}, nil); err == nil {
 			t.Error("a mode that is no truncation")
 		}

@@ -60,8 +60,9 @@ type Bond struct {
 type Report struct {
 	Norm  float64 `json:"norm"` // ‖X‖ before
 	Bonds []Bond  `json:"bonds"`
-	// Error is ‖X − result‖: of a canonical sweep √Σ Discarded; of the paper's,
-	// whose truncations are not orthogonal, computed from both trains.
+	// Error is ‖X − result‖ but for rounding in the cores' dtype: of a canonical
+	// sweep √Σ Discarded; of the paper's, whose singular values are not the
+	// tensor's, from all that its splits dropped.
 	Error float64 `json:"error"`
 	// Skipped: X is zero, and every direction in its cores would be lost.
 	Skipped bool `json:"skipped,omitempty"`
@@ -82,7 +83,7 @@ type Probe struct {
 type Options struct {
 	Mode Mode // Canonical or Paper
 	tt.Truncation
-	// Ranks is the largest rank of each bond, beside MaxRank; nil: no limit.
+	// Ranks is the largest rank of each bond, 1 or more, beside MaxRank; nil: no limit.
 	Ranks []int64
 	// Budget is the largest number of entries of all cores together; 0: no limit.
 	// Bonds give up first what weighs the least for an entry saved.
@@ -94,7 +95,8 @@ type Options struct {
 	// Probe is the loss with those cores; nil: Tol is not looked at.
 	Probe func(tt.Train) (float64, error)
 	// Observe is told of every bond as it is truncated, twice of those that the
-	// paper's sweep passes on its way back too; nil: nobody is.
+	// paper's sweep passes on its way back too, and again where a cut is undone;
+	// nil: nobody is.
 	Observe func(bond int, done Bond)
 }
 
@@ -137,14 +139,13 @@ func (o Options) undone(x, y tt.Train, report Report) (tt.Train, Report, error) 
 		if after <= before+o.Tol || more == nil {
 			return y, report, nil
 		}
-		ranks := y.Ranks()
 		o.Ranks, o.Truncation = more, tt.Truncation{}
 		z, wider, err := truncate(x, o)
 		if err != nil {
 			return y, report, err
 		}
-		if slices.Equal(z.Ranks(), ranks) {
-			return y, report, nil // neighbours or the budget allow no more
+		if !(wider.Error < report.Error) {
+			return y, report, nil // neighbours or the budget allow nothing nearer to x
 		}
 		y, report = z, wider
 	}
@@ -177,8 +178,11 @@ func truncate(x tt.Train, o Options) (tt.Train, Report, error) {
 	if err := o.Check(); err != nil {
 		return tt.Train{}, Report{}, err
 	}
-	if o.Ranks != nil && len(o.Ranks) != x.Len()-1 {
-		return tt.Train{}, Report{}, fmt.Errorf("dmrg: %d ranks, the train has %d bonds", len(o.Ranks), x.Len()-1)
+	if x.Len() == 0 {
+		return tt.Train{}, Report{}, fmt.Errorf("dmrg: a train of no cores")
+	}
+	if o.Ranks != nil && (len(o.Ranks) != x.Len()-1 || len(o.Ranks) > 0 && slices.Min(o.Ranks) < 1) {
+		return tt.Train{}, Report{}, fmt.Errorf("dmrg: ranks %v, want one of 1 or more for each of %d bonds", o.Ranks, x.Len()-1)
 	}
 	var y tt.Train
 	var report Report
@@ -222,7 +226,7 @@ func (o Options) limits(x tt.Train) ([]int64, error) {
 	for b, s := range spectra {
 		ranks[b] = o.at(b).Keep(s)
 	}
-	return withinBudget(x.Dims(), ranks, spectra, max(1, o.MinRank), o.Budget)
+	return withinBudget(x.Dims(), ranks, spectra, o.Budget)
 }
 
 // at is the truncation of one bond.
@@ -280,6 +284,10 @@ func paper(x tt.Train, o Options) (tt.Train, Report, error) {
 	limits, err := o.bonds(x)
 	if err != nil {
 		return tt.Train{}, Report{}, err
+	}
+	if x.Len() == 1 {
+		report.Norm = x.Norm()
+		return x, report, nil
 	}
 	y := x
 	pair := func(b int, side tt.Side) (split tt.Split, err error) {

@@ -196,8 +196,29 @@ func TestSchedule(t *testing.T) {
 	}
 }
 
+// A vector has no bond, and its sweep is told from it being none.
+func TestOneCore(t *testing.T) {
+	torchtest.Compute(t, func() {
+		x := random(t, torch.Float32, []int64{5}, nil)
+		for _, mode := range []dmrg.Mode{dmrg.Canonical, dmrg.Paper} {
+			y, report, err := dmrg.Sweep(x, dmrg.Options{Mode: mode, Truncation: tt.Truncation{MaxRank: 1}, Balance: dmrg.Sqrt})
+			if err != nil || math.Abs(report.Norm-x.Norm()) > 1e-6 || !y.Cores()[0].Equal(x.Cores()[0]) {
+				t.Errorf("%s: %+v (%v)", mode, report, err)
+			}
+			if _, _, err := dmrg.Sweep(tt.Train{}, dmrg.Options{Mode: mode}); err == nil || !strings.Contains(err.Error(), "no cores") {
+				t.Errorf("%s of nothing: %v", mode, err)
+			}
+		}
+	})
+}
+
 func TestWrongWords(t *testing.T) {
 	torchtest.Compute(t, func() {
+		for _, ranks := range [][]int64{{}, {0}, {1, 1}} {
+			if _, _, err := dmrg.Sweep(random(t, torch.Float32, []int64{3, 4}, []int64{2}), dmrg.Options{Mode: dmrg.Canonical, Ranks: ranks}); err == nil || !strings.Contains(err.Error(), "want one of 1 or more for each of 1 bonds") {
+				t.Errorf("ranks %v: %v", ranks, err)
+			}
+		}
 		x := random(t, torch.Float32, []int64{3, 4}, []int64{2})
 		if _, _, err := dmrg.Sweep(x, dmrg.Options{Mode: "two-sites", Truncation: tt.Truncation{}, Balance: dmrg.None}); err == nil || !strings.Contains(err.Error(), `"two-sites" is neither canonical nor paper`) {
 			t.Errorf("mode: %v", err)

@@ -35,9 +35,9 @@ type Moment struct {
 //
 //	v' = (X∘X)ᵀ max(v − m², 0) (Y∘Y)ᵀ + m'²
 //
-// Where nothing comes through, of components that are new or that carried nothing,
-// m is 0 and v the mean of the core's others: a zero there would make Adam's first
-// step as large as it can be. Moments that have gathered nothing stay nothing. It
+// Where nothing but rounding comes through, of components that are new or that
+// carried nothing, v is the mean of the core's others: next to nothing there would
+// make Adam's first step as large as it can be. Moments that have gathered nothing stay nothing. It
 // runs inside [torch.Do].
 func Transported(gauges []tt.Gauge, moments []Moment) ([]Moment, error) {
 	if len(moments) != len(gauges)+1 {
@@ -78,15 +78,15 @@ func Transported(gauges []tt.Gauge, moments []Moment) ([]Moment, error) {
 	return out, nil
 }
 
-// filled is t, whose elements are none of them negative, with the mean of the
-// others where it is zero.
+// filled is t, squares of gradients, with the mean of the others where it is zero
+// or what rounding of the largest gradients leaves in fp32.
 func filled(t *torch.Tensor) *torch.Tensor {
 	const smallest = 1e-38 // of fp32's normal numbers
-	known := t.GEScalar(smallest).ToDType(t.DType())
+	known := t.GEScalar(max(smallest, 1e-14*t.Max().Item())).ToDType(t.DType())
 	count := known.Sum().Item()
 	if count == 0 || count == float64(t.Numel()) {
 		return t
 	}
-	mean := t.Sum().Item() / count
-	return t.Add(known.Neg().AddScalar(1).MulScalar(mean))
+	t = t.Mul(known)
+	return t.Add(known.Neg().AddScalar(1).MulScalar(t.Sum().Item() / count))
 }

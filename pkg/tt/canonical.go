@@ -7,8 +7,9 @@ import (
 // Canonical is X in mixed canonical form with core center in the middle (0 for
 // the right canonical form, Len-1 for the left one): cores before it are
 // isometries from the left, Σ_{l,n} G[l,n,i] G[l,n,j] = δ_ij, cores behind it
-// from the right, and ‖X‖ is the norm of the middle core. A rank above its
-// bound falls to it. center is clipped to the train.
+// from the right, and ‖X‖ is the norm of the middle core. A rank that is more
+// than the rows of a core that becomes an isometry falls to their number. center
+// is clipped to the train.
 func (t Train) Canonical(center int) Train {
 	center = max(0, min(center, t.Len()-1))
 	out := t

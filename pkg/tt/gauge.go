@@ -20,7 +20,7 @@ type Gauge struct{ X, Y *torch.Tensor }
 // [Train.EqualNorms] do to it. It is for those who have other tensors to bring
 // along, as an optimizer has its moments.
 func (t Train) Tracked() Train {
-	gauges := make([]Gauge, len(t.cores)-1)
+	gauges := make([]Gauge, max(0, len(t.cores)-1))
 	for b, r := range t.Ranks() {
 		eye := torch.Eye(torch.Float64, torch.CPU, r, r)
 		gauges[b] = Gauge{eye, eye}

@@ -12,7 +12,7 @@ import (
 // keeps all.
 type Truncation struct {
 	MaxRank int64 // 0: no limit
-	MinRank int64 // kept even where Cutoff or Error would drop it; at least 1
+	MinRank int64 // kept even where Cutoff or Error would drop it, as far as the bond has it
 	// Cutoff is the largest share Σ discarded s² / Σ s² of one bond.
 	Cutoff float64
 	// Error is the largest ‖X − result‖ / ‖X‖ over all bonds together: each may
@@ -72,8 +72,8 @@ type Report struct {
 	Kept    []int64     // rank of each bond afterwards
 	// Discarded is Σ s² dropped at each bond.
 	Discarded []float64
-	// Error is ‖X − result‖ = √Σ Discarded, exact as the truncations are
-	// orthogonal to each other.
+	// Error is ‖X − result‖ = √Σ Discarded, as the truncations are orthogonal to
+	// each other; what the cores' dtype rounds is not in it.
 	Error float64
 }
 

@@ -19,7 +19,8 @@ import (
 //
 //	X[i_0 … i_{d-1}] = G_0[:, i_0, :] G_1[:, i_1, :] … G_{d-1}[:, i_{d-1}, :]
 //
-// Bond b is the one between cores b and b+1.
+// Bond b is the one between cores b and b+1. The zero Train, of no cores, stands
+// for the number 0.
 type Train struct {
 	cores  []*torch.Tensor
 	gauges []Gauge // of a tracked train, by bond
@@ -96,7 +97,7 @@ func (t Train) Parameters() int64 {
 }
 
 // Bound is the largest rank that bond b of a tensor of these dimensions can
-// have: the product of those on the smaller side.
+// have: the product of those on the smaller side. It is 1 outside of the train.
 func Bound(dims []int64, b int) int64 {
 	product := func(dims []int64) int64 {
 		n := int64(1)
@@ -111,7 +112,8 @@ func Bound(dims []int64, b int) int64 {
 		}
 		return n
 	}
-	return min(product(dims[:b+1]), product(dims[b+1:]))
+	left := max(0, min(b+1, len(dims)))
+	return min(product(dims[:left]), product(dims[left:]))
 }
 
 // To is the train in that dtype.
@@ -138,6 +140,9 @@ func (t Train) with(k int, cores ...*torch.Tensor) Train {
 
 // Scale is factor · X, the factor in the first core.
 func (t Train) Scale(factor float64) Train {
+	if t.Len() == 0 {
+		return t
+	}
 	var scaled Train
 	torch.NoGrad(func() { scaled = t.with(0, t.cores[0].MulScalar(factor)) })
 	return scaled
@@ -145,6 +150,9 @@ func (t Train) Scale(factor float64) Train {
 
 // Dense is X itself, (n_0 … n_{d-1}).
 func (t Train) Dense() *torch.Tensor {
+	if t.Len() == 0 {
+		return torch.Zeros(torch.Float64, torch.CPU)
+	}
 	var x *torch.Tensor // (n_0 ⋯ n_k, r)
 	torch.NoGrad(func() {
 		x = t.cores[0].Reshape(-1, t.cores[0].Size(2))
@@ -189,6 +197,9 @@ func Inner(a, b Train) (float64, error) {
 	if !slices.Equal(a.Dims(), b.Dims()) {
 		return 0, fmt.Errorf("tensor trains of dimensions %v and %v have no inner product", a.Dims(), b.Dims())
 	}
+	if a.Len() == 0 {
+		return 0, nil
+	}
 	var value float64
 	torch.NoGrad(func() {
 		e := innerStart(a)
@@ -214,6 +225,9 @@ func innerStep(e, x, y *torch.Tensor) *torch.Tensor {
 // Norm is ‖X‖, the Frobenius norm, through QR decompositions: unlike √⟨X, X⟩ it
 // keeps its relative accuracy when terms of X cancel.
 func (t Train) Norm() float64 {
+	if t.Len() == 0 {
+		return 0
+	}
 	center := min(t.left, t.Len()-1)
 	var norm float64
 	torch.NoGrad(func() {
@@ -227,17 +241,14 @@ func (t Train) Norm() float64 {
 	return norm
 }
 
-// Distance is ‖a − b‖.
+// Distance is ‖a − b‖, from inner products, or where those cancel, of trains that
+// are nearly equal, through QR decompositions of the difference.
 func Distance(a, b Train) (float64, error) {
-	_, distance, err := NormAndDistance(a, b)
-	return distance, err
-}
-
-// NormAndDistance is ‖a‖ and ‖a − b‖, from inner products, or where those cancel,
-// of trains that are nearly equal, through QR decompositions of the difference.
-func NormAndDistance(a, b Train) (norm, distance float64, err error) {
 	if !slices.Equal(a.Dims(), b.Dims()) {
-		return 0, 0, fmt.Errorf("tensor trains of dimensions %v and %v have no distance", a.Dims(), b.Dims())
+		return 0, fmt.Errorf("tensor trains of dimensions %v and %v have no distance", a.Dims(), b.Dims())
+	}
+	if a.Len() == 0 {
+		return 0, nil
 	}
 	var aa, ab, bb float64
 	torch.NoGrad(func() {
@@ -248,17 +259,16 @@ func NormAndDistance(a, b Train) (norm, distance float64, err error) {
 		}
 		aa, ab, bb = eaa.Item(), eab.Item(), ebb.Item()
 	})
-	norm = math.Sqrt(max(0, aa))
 	// Sums of fp64 are off by 1e-15 of the largest term or so: of a square of this
 	// size, and of its root, six digits are right.
 	if square := aa + bb - 2*ab; square > 1e-8*(aa+bb) {
-		return norm, math.Sqrt(square), nil
+		return math.Sqrt(square), nil
 	}
 	difference, err := Add(a, b.Scale(-1))
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
-	return norm, difference.Norm(), nil
+	return difference.Norm(), nil
 }
 
 // timesRight is core (l, n, r) times m (r, r'), at its right bond.
