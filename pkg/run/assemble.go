@@ -63,11 +63,13 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 	}
 	// The adapter first: its errors are the user's to mend, and cheap to find.
 	start, appending := c.Adapter.InitFrom, c.Adapter.Append.To != "" && checkpoint == nil
-	switch {
-	case checkpoint != nil:
+	if appending {
+		start = c.Adapter.Append.To
+	}
+	if checkpoint != nil {
 		start = checkpoint.Dir
-	case appending:
-		if start, err = adapterFolder(c.Adapter.Append.To); err != nil {
+	} else if start != "" {
+		if start, err = adapterFolder(start); err != nil {
 			return a, err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/dmrg"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train"
 )
@@ -30,7 +31,8 @@ type Plan struct {
 	TrainsBackbone                            bool     // the adapter's parameters are the backbone's own
 	TrainExamples, DevExamples                int
 	Steps, StepsPerEpoch, Epochs, BatchSize   int
-	MemoryBytes                               int64 // estimate for the largest batch
+	MemoryBytes                               int64      // estimate for the largest batch
+	Sweeps                                    *dmrg.Plan // nil: the ranks stay
 }
 
 // Describe reads and checks everything that training would, and says what it
@@ -57,6 +59,9 @@ func Describe(ctx context.Context, o Options) (*Plan, error) {
 		return nil, err
 	}
 	p.MemoryBytes = a.memory()
+	if a.ranks != nil {
+		p.Sweeps = &a.ranks.Plan
+	}
 	return p, torch.Do(func() error {
 		for i, core := range adapter.State(a.adapter) {
 			if i < len(saved.Modes) {

@@ -114,16 +114,19 @@ func chooseTask(saved *adapter.Saved, name string) (int, error) {
 	return index, nil
 }
 
-// adapterFolder is dir itself, or of a run directory that of its best adapter.
+// adapterFolder is dir itself, or of a run directory that of its best adapter, or
+// of its last one where none has been judged.
 func adapterFolder(dir string) (string, error) {
 	if !isRun(dir) {
 		return dir, nil
 	}
-	best := filepath.Join(dir, "adapter", "best")
-	if _, err := os.Stat(best); errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("%s: the run has no adapter yet: it was stopped before its first evaluation", dir)
+	for _, name := range []string{"best", "last"} {
+		folder := filepath.Join(dir, "adapter", name)
+		if _, err := os.Stat(folder); err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return folder, err
+		}
 	}
-	return best, nil
+	return "", fmt.Errorf("%s: the run has no adapter yet", dir)
 }
 
 // isRun tells a run directory from an adapter folder.

@@ -2,7 +2,10 @@ package run_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -169,14 +172,53 @@ func TestSweepsKeepTheirPromises(t *testing.T) {
 	}
 }
 
+// What was best before a sweep stays; what is said of a run that stops after it is
+// of the ranks that it has then.
+func TestBestBeforeASweep(t *testing.T) {
+	plan, err := run.Describe(t.Context(), tiny(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := plan.StepsPerEpoch + 1
+	o := tiny(t, "dmrg.mode=canonical", "dmrg.unit=step", fmt.Sprint("dmrg.at=", at), "dmrg.maxdim=1")
+	dir := o.Config.Run.Dir
+	ranks := func(want []int64, folder ...string) {
+		t.Helper()
+		i, err := run.Inspect(filepath.Join(append([]string{dir}, folder...)...), "")
+		if err != nil || !slices.Equal(i.Config.Ranks, want) {
+			t.Errorf("%v: ranks %v, want %v (%v)", folder, i.Config.Ranks, want, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	o.Observer = silent{step: func(s train.StepInfo) {
+		if s.Step == at {
+			cancel()
+		}
+	}}
+	s, err := run.Train(ctx, o)
+	if !errors.Is(err, train.ErrInterrupted) || s.Best != nil || s.Last != nil {
+		t.Fatalf("best %v, last %v of a run whose ranks have not been judged (%v)", s.Best, s.Last, err)
+	}
+	ranks([]int64{4, 4, 4}, "adapter", "best-before-sweep-1")
+	ranks([]int64{1, 1, 1}) // there is no best one of these ranks yet: the last
+	if plan, err = run.Describe(t.Context(), tiny(t, "adapter.init_from="+dir)); err != nil || !slices.Equal(plan.Ranks, []int64{1, 1, 1}) {
+		t.Errorf("goes on from a run's adapter: %+v (%v)", plan, err)
+	}
+	o.Observer = silent{}
+	if _, err := run.Resume(t.Context(), dir, o); err != nil {
+		t.Fatal(err)
+	}
+	ranks([]int64{1, 1, 1}, "adapter", "best")
+	ranks([]int64{4, 4, 4}, "adapter", "best-before-sweep-1")
+}
+
 func TestWrongPlansAreErrors(t *testing.T) {
 	for want, keys := range map[string][]string{
 		"lora has no tensor train whose ranks could be adapted":                  {"dmrg.mode=canonical", "adapter.method=lora", "dmrg.at=2"},
 		"trains of tt-lora share one rank, which modes canonical":                {"dmrg.mode=enrich", "adapter.method=tt-lora", "adapter.rank=2", "dmrg.at=2"},
 		"the sweep after step 6 would end after step 9; the run has 8":           {"dmrg.mode=two-site", "dmrg.at=6", "dmrg.pair_steps=1"},
 		"a sweep after step 3 cannot follow one after step 2 that takes 3 steps": {"dmrg.mode=two-site", "dmrg.at=2,3", "dmrg.pair_steps=1"},
-		"a sweep after step 2 cannot follow one after step 2":                    {"dmrg.mode=paper", "dmrg.at=2,2"},
-		"at least 3 but at most 2 singular values":                               {"dmrg.mode=paper", "dmrg.at=2", "dmrg.mindim=3", "dmrg.maxdim=2"},
+		"at: the only sweep is due before the first step":                        {"dmrg.mode=paper", "dmrg.at=0", "dmrg.maxdim=2"},
 		"a component without weight has no root to share":                        {"dmrg.mode=enrich", "dmrg.at=2,3", "dmrg.balance=sqrt"},
 		"the sweep after step 9 would end after step 9; the run has 8":           {"dmrg.mode=paper", "dmrg.at=9"},
 		"needs two sweeps or more":                                               {"dmrg.mode=enrich", "dmrg.at=2"},

@@ -127,6 +127,11 @@ func (t *trainer) save() (err error) {
 		return err
 	}
 	t.Observer.Checkpoint(final)
+	if t.state.Best == nil { // of ranks that a sweep has changed since
+		if err := os.RemoveAll(t.folder("best")); err != nil {
+			return err
+		}
+	}
 	return t.prune()
 }
 

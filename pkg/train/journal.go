@@ -39,15 +39,16 @@ type evalEvent struct {
 
 // sweepEvent is one sweep, or of a two-site sweep the split of one pair.
 type sweepEvent struct {
-	Event      string    `json:"event"`
-	Step       int       `json:"step"`
-	Epoch      int       `json:"epoch"`
-	Sweep      int       `json:"sweep"` // from 1
-	Mode       dmrg.Mode `json:"mode"`
-	Pair       *int      `json:"pair,omitempty"` // that was split, from 0
-	Open       *int      `json:"open,omitempty"` // that is trained as one from here on: its bond has no rank of its own
-	Ranks      []int64   `json:"ranks"`          // afterwards
-	Parameters int64     `json:"parameters"`     // of the adapter, afterwards
+	Event      string       `json:"event"`
+	Step       int          `json:"step"`
+	Epoch      int          `json:"epoch"`
+	Sweep      int          `json:"sweep"` // from 1
+	Mode       dmrg.Mode    `json:"mode"`
+	Moments    dmrg.Moments `json:"moments"`        // what became of the optimizer's
+	Pair       *int         `json:"pair,omitempty"` // that was split, from 0
+	Open       *int         `json:"open,omitempty"` // that is trained as one from here on: its bond has no rank of its own
+	Ranks      []int64      `json:"ranks"`          // afterwards
+	Parameters int64        `json:"parameters"`     // of the adapter, afterwards
 	*dmrg.Report
 }
 

@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 	"math"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -27,7 +28,7 @@ type sweeper struct {
 	stacks adapter.TensorTrains // nil: train is
 	events []dmrg.Event
 	places []int // of the cores among the parameters
-	probe  []int // examples of the probe loss
+	probe  []int // examples of the probe loss; none where it is not looked at
 }
 
 // Check says what is wrong with adapting an adapter so in a run of so many steps, if
@@ -40,6 +41,9 @@ func (r *Ranks) Check(a adapter.Adapter, steps int) error {
 	bonds, least := 1, int64(0)
 	switch a := a.(type) {
 	case adapter.TensorTrain:
+		if slices.Equal(r.At, []int{0}) && (r.Mode == dmrg.Canonical || r.Mode == dmrg.Paper) && slices.ContainsFunc(a.Cores(), isZero) {
+			return fmt.Errorf("at: the only sweep is due before the first step, when the update is still zero and there is nothing to truncate")
+		}
 		bonds = len(a.Cores()) - 1
 		for _, core := range a.Cores() {
 			least += core.Size(1)
@@ -59,6 +63,12 @@ func (r *Ranks) Check(a adapter.Adapter, steps int) error {
 		return fmt.Errorf("%d probe and %d gradient batches: what is looked at needs one or more", r.ProbeBatches, r.GradientBatches)
 	}
 	return r.Plan.Check(bonds, least, steps)
+}
+
+func isZero(t *torch.Tensor) bool {
+	var largest float64
+	torch.NoGrad(func() { largest = t.Abs().Max().Item() })
+	return largest == 0
 }
 
 // newSweeper is nil for a run without a plan.
@@ -81,9 +91,11 @@ func newSweeper(s Setup) (*sweeper, error) {
 		w.stacks = a
 	}
 	w.events = s.Ranks.Events(bonds)
-	// An order of no epoch: what is probed does not depend on when.
-	order := s.Train.Order(s.Options.Seed, math.MaxInt32, true)
-	w.probe = order[:min(s.Ranks.ProbeBatches*s.Options.BatchSize, len(order))]
+	if s.Ranks.Tol > 0 {
+		// An order of no epoch: what is probed does not depend on when.
+		order := s.Train.Order(s.Options.Seed, math.MaxInt32, true)
+		w.probe = order[:min(s.Ranks.ProbeBatches*s.Options.BatchSize, len(order))]
+	}
 	return w, nil
 }
 
@@ -115,7 +127,7 @@ func (t *trainer) adapt(e dmrg.Event) error {
 	began := time.Now()
 	w := t.sweeper
 	before := t.ranks()
-	event := sweepEvent{Event: "sweep", Step: t.state.Step, Epoch: t.epoch(t.state.Step), Sweep: e.Sweep + 1, Mode: w.Mode}
+	event := sweepEvent{Event: "sweep", Step: t.state.Step, Epoch: t.epoch(t.state.Step), Sweep: e.Sweep + 1, Mode: w.Mode, Moments: w.Moments}
 	if e.Open != dmrg.NoPair {
 		event.Open = &e.Open
 	}
@@ -128,7 +140,9 @@ func (t *trainer) adapt(e dmrg.Event) error {
 	}
 	event.Ranks, event.Parameters = t.ranks(), adapter.Count(t.Adapter.Parameters())
 	if !slices.Equal(before, event.Ranks) {
-		t.state.Best = nil // the best adapter is one of the ranks that the run ends with
+		if err := t.forgetBest(e); err != nil {
+			return err
+		}
 	}
 	t.state.Events++
 	t.activate()
@@ -139,6 +153,23 @@ func (t *trainer) adapt(e dmrg.Event) error {
 	t.Observer.Sweep(SweepInfo{Event: e, Step: t.state.Step, Epoch: event.Epoch, Mode: w.Mode, Report: event.Report,
 		Ranks: event.Ranks, Parameters: event.Parameters, Seconds: seconds})
 	return t.metrics.append(event)
+}
+
+// forgetBest makes way for a best adapter of the ranks that the run ends with.
+// The one before the sweep that the event is of stays beside it.
+func (t *trainer) forgetBest(e dmrg.Event) error {
+	known := t.state.Best != nil
+	t.last, t.state.Best = nil, nil // were judged with other ranks
+	if !known || e.Close != dmrg.NoPair {
+		return nil
+	}
+	// A copy: a resumed run that has this sweep before it still has its best. The
+	// next checkpoint takes that away.
+	kept := t.folder(fmt.Sprintf("best-before-sweep-%d", e.Sweep+1))
+	if err := os.RemoveAll(kept); err != nil {
+		return err
+	}
+	return os.CopyFS(kept, os.DirFS(t.folder("best")))
 }
 
 func (t *trainer) adaptTrain(e dmrg.Event, event *sweepEvent) error {
@@ -199,7 +230,8 @@ func (t *trainer) nextPair(x dmrg.Train, e dmrg.Event, event *sweepEvent) error 
 		if err != nil {
 			return err
 		}
-		split := dmrg.SplitOptions{Truncation: o.Truncation, Budget: o.Budget, Tol: o.Tol, Probe: t.probeLoss}
+		split := dmrg.SplitOptions{Truncation: o.Truncation, Tol: o.Tol, Probe: t.probeLoss,
+			Last: e.Open == dmrg.NoPair, Budget: o.Budget, Balance: o.Balance}
 		var report dmrg.Report
 		if x, report, err = dmrg.Close(x, e.Close, split, e.Side()); err != nil {
 			return err
@@ -212,15 +244,6 @@ func (t *trainer) nextPair(x dmrg.Train, e dmrg.Event, event *sweepEvent) error 
 			return err
 		}
 		return t.replaceCores(x, 0) // a pair has a schedule of its own
-	}
-	// One bond after the other cannot always meet the budget: all together can.
-	x, report, err := dmrg.Sweep(x, dmrg.Options{Mode: dmrg.Canonical, Budget: w.Budget, Balance: w.Balance})
-	if err != nil {
-		return err
-	}
-	for b, bond := range report.Bonds {
-		event.Report.Bonds[b].After = bond.After
-		event.Report.Bonds[b].Discarded += bond.Discarded
 	}
 	return t.replaceCores(x, w.Rewarm)
 }
@@ -288,14 +311,14 @@ func (t *trainer) scalePair(step int) {
 }
 
 // heldOut is indices without those of the probe while a pair is open: its rank is
-// chosen by examples that it was not trained on.
+// chosen by examples that it was not trained on, but for a batch of nothing else.
 func (t *trainer) heldOut(indices []int) []int {
 	if pair, _ := t.sweeper.open(t.state.Events); pair == dmrg.NoPair {
 		return indices
 	}
 	rest := slices.DeleteFunc(slices.Clone(indices), func(i int) bool { return slices.Contains(t.sweeper.probe, i) })
 	if len(rest) == 0 {
-		return indices // a batch of nothing else: better those than no step
+		return indices // better those than no step
 	}
 	return rest
 }
