@@ -47,6 +47,7 @@ var rejections = map[string][]string{
 	"device_unknown":           {`1: device: "gpu" is not auto, cpu, cuda or cuda:N`},
 	"dotted_key":               {"1: train.lr: in a file, write lr: under train:"},
 	"dmrg_other_mode":          {"5: dmrg.pair_steps: is for dmrg.mode two-site; the dmrg.mode is canonical", "4: dmrg.grow: is for dmrg.mode enrich; the dmrg.mode is canonical"},
+	"dmrg_not_rising":          {"3: dmrg.at: 3 stands behind 3; sweeps are listed as they follow one another", "4: dmrg.mindim: 5 is above the dmrg.maxdim of sweep 3, 4"},
 	"dmrg_without_mode":        {"2: dmrg.maxdim: is for dmrg.mode paper, canonical, two-site, enrich; the dmrg.mode is none"},
 	"dmrg_mode": {`2: dmrg.mode: "canonicl" is unknown; did you mean canonical?`, `3: dmrg.maxdim: "6.5" is not an integer`,
 		"4: dmrg.cutoff: 1 is out of range; must be >= 0 and < 1", "5: dmrg.epochs: unknown key; did you mean dmrg.at?"},

@@ -50,6 +50,7 @@ func Load(path string, overrides []string, env func(string) (string, bool)) (*Co
 	problems = append(problems, c.settleTrain()...)
 	problems = append(problems, c.checkAppend()...)
 	problems = append(problems, c.checkMethod()...)
+	problems = append(problems, c.checkDMRG()...)
 	problems = append(problems, c.checkTask(problems)...)
 	if len(problems) > 0 {
 		return nil, &Error{Problems: problems}
