@@ -82,6 +82,9 @@ func inspectionTable(i *run.Inspection) table {
 	if len(c.Ranks) > 0 {
 		shape = append(shape, row{"ranks", strings.Trim(fmt.Sprint(c.Ranks), "[]")})
 	}
+	if c.TTRank > 0 {
+		shape = append(shape, row{"rank of the trains", fmt.Sprint(c.TTRank)})
+	}
 	shape = append(shape, row{"alpha", figure(c.Alpha)}, row{"parameters", grouped(i.Count)})
 	t := table{title: fmt.Sprintf("%s · %s", c.Method, c.PEFTType), blocks: [][]row{about, shape}}
 

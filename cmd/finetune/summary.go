@@ -44,6 +44,19 @@ func summaryTable(s *run.Summary) table {
 	}
 }
 
+// list writes numbers in a row, the middle of a long one left out.
+func list[T any](numbers []T) string {
+	text := make([]string, len(numbers))
+	for i, n := range numbers {
+		text[i] = fmt.Sprint(n)
+	}
+	const shown = 8
+	if last := len(text) - 1; last > shown {
+		text = slices.Concat(text[:shown-1], []string{"…", text[last]})
+	}
+	return strings.Join(text, " ")
+}
+
 // share writes part of whole in percent, with two significant digits or none behind the point.
 func share(part, whole int64) string {
 	if whole == 0 {
@@ -77,6 +90,16 @@ func planTable(p *run.Plan) table {
 	if len(p.Ranks) > 0 {
 		model = append(model, row{"ranks", strings.Trim(fmt.Sprint(p.Ranks), "[]")})
 	}
+	var sweeps []row
+	if s := p.Sweeps; s != nil {
+		sweeps = append(sweeps, row{"sweeps", fmt.Sprintf("%s, moments %s", s.Mode, s.Moments)}, row{"after steps", list(s.At)})
+		if len(s.Schedule.MaxDim) > 0 {
+			sweeps = append(sweeps, row{"ranks at most", list(s.Schedule.MaxDim)})
+		}
+		if s.Budget > 0 {
+			sweeps = append(sweeps, row{"parameters at most", grouped(s.Budget)})
+		}
+	}
 	return table{
 		title: fmt.Sprintf("dry run: %s · %s · %s on %s", p.Task, p.Method, p.DType, p.Device),
 		blocks: [][]row{
@@ -87,6 +110,7 @@ func planTable(p *run.Plan) table {
 				{"epochs", fmt.Sprint(p.Epochs)},
 				{"memory", "about " + size(p.MemoryBytes)},
 			},
+			sweeps,
 		},
 	}
 }

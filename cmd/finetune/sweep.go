@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -9,8 +10,8 @@ import (
 	"github.com/metatt/metatt/pkg/train"
 )
 
-// sweepLines is a sweep as a table: what it came to, and a line for each bond that was looked at with its leading
-// singular values.
+// sweepLines is a sweep as a table: what it came to, and a line for each bond that was looked at with the norm of what
+// it lost and its leading singular values.
 func sweepLines(s train.SweepInfo) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "sweep %d  step %d  %s", s.Sweep+1, s.Step, s.Mode)
@@ -42,7 +43,7 @@ func sweepLines(s train.SweepInfo) string {
 		if bond.Added > 0 {
 			fmt.Fprintf(&text, ", %d new", bond.Added)
 		}
-		fmt.Fprintf(&text, "  dropped %.2g ", bond.Discarded)
+		fmt.Fprintf(&text, "  dropped %.2g of", math.Sqrt(bond.Discarded))
 		const shown = 4
 		for i, value := range bond.Spectrum {
 			if i == shown {

@@ -24,8 +24,8 @@ func TestSweepLines(t *testing.T) {
 				Report: &dmrg.Report{Norm: 4.1812, Error: 2, Bonds: bonds, Probe: &dmrg.Probe{Before: 0.5, After: 0.51, Undone: 3}}},
 			`sweep 2  step 36  enrich  ranks 6 4 1  parameters 6,656  in 23ms
   error 2 of norm 4.18  probe loss 0.5000 to 0.5100, 3 smaller ranks undone
-  bond 1  rank 128 to   6, 2 new  dropped 1.2e-10  3.7 1.2e-05 1.1e-05 1e-05 …
-  bond 3  rank   2 to   1  dropped 4  3 2`,
+  bond 1  rank 128 to   6, 2 new  dropped 1.1e-05 of 3.7 1.2e-05 1.1e-05 1e-05 …
+  bond 3  rank   2 to   1  dropped 2 of 3 2`,
 		},
 		"zero": {
 			train.SweepInfo{Event: dmrg.Event{Open: dmrg.NoPair}, Mode: dmrg.Paper, Ranks: []int64{4}, Parameters: 12, Report: &dmrg.Report{Skipped: true, Bonds: bonds}},
