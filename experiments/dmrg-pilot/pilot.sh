@@ -8,7 +8,7 @@ seeds=(1 2 3)
 [ $# -eq 0 ] || seeds=("$@")
 mkdir -p "$out"
 
-# name and what it differs in; every cut is over after 60 % of the 180 steps
+# name and what it differs in; but for the late ones every cut is over after 60 % of the 180 steps
 variants() {
 	cat <<-'LIST'
 		dmrg          adapter.rank=10 dmrg.mode=canonical dmrg.at=36,72,108 dmrg.maxdim=8,6,4 dmrg.moments=reset
@@ -16,6 +16,8 @@ variants() {
 		restart       adapter.rank=4 dmrg.mode=restart dmrg.at=36,72,108
 		high          adapter.rank=10
 		transport     adapter.rank=10 dmrg.mode=canonical dmrg.at=36,72,108 dmrg.maxdim=8,6,4 dmrg.moments=transport
+		late-steps    adapter.rank=10 dmrg.mode=canonical dmrg.at=126,144,162 dmrg.maxdim=8,6,4 dmrg.moments=transport
+		late          adapter.rank=10 dmrg.mode=canonical dmrg.at=162 dmrg.maxdim=4 dmrg.moments=transport
 		enrich        adapter.rank=2 dmrg.mode=enrich dmrg.at=36,72,108 dmrg.grow=2 dmrg.budget=3200 dmrg.moments=transport
 		two-site      adapter.rank=2 dmrg.mode=two-site dmrg.at=36 dmrg.pair_steps=24 dmrg.pair_length=0.1 dmrg.maxdim=4 dmrg.tol=0.002
 		two-site-4    adapter.rank=2 dmrg.mode=two-site dmrg.at=36 dmrg.pair_steps=24 dmrg.pair_length=0.1 dmrg.maxdim=4

@@ -12,6 +12,8 @@ NAMES = {
     "truncated": "rank 10, truncated to 4 at the end",
     "dmrg": "rank 10 to 8, 6, 4 (canonical), moments reset",
     "transport": "rank 10 to 8, 6, 4 (canonical), moments transported",
+    "late-steps": "the same after 70, 80 and 90 % of the steps",
+    "late": "rank 10 to 4 after 90 % of the steps, moments transported",
     "enrich": "rank 2, grown twice, cut to 3,200 parameters, moments transported",
     "two-site": "rank 2, one two-site sweep, the smallest rank within 0.002 of probe loss",
     "two-site-4": "rank 2, one two-site sweep, rank 4 of each pair",

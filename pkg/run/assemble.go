@@ -62,13 +62,11 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 		}
 	}
 	// The adapter first: its errors are the user's to mend, and cheap to find.
-	start, appending := c.Adapter.InitFrom, c.Adapter.Append.To != "" && checkpoint == nil
-	if appending {
-		start = c.Adapter.Append.To
-	}
-	if checkpoint != nil {
+	start, appending := cmp.Or(c.Adapter.Append.To, c.Adapter.InitFrom), c.Adapter.Append.To != "" && checkpoint == nil
+	switch {
+	case checkpoint != nil:
 		start = checkpoint.Dir
-	} else if start != "" {
+	case start != "":
 		if start, err = adapterFolder(start); err != nil {
 			return a, err
 		}
