@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/tt"
 )
 
@@ -175,6 +176,7 @@ func halfway(bonds []Bond) []int64 {
 }
 
 func truncate(x tt.Train, o Options) (tt.Train, Report, error) {
+	defer torch.OneThread()()
 	if err := o.Check(); err != nil {
 		return tt.Train{}, Report{}, err
 	}
@@ -361,6 +363,7 @@ func paperError(there []tt.Split, middle tt.Split, back []tt.Split) (norm, dista
 
 // Balanced is y with its norm shared among the cores in that way.
 func Balanced(y tt.Train, balance Balance) (tt.Train, error) {
+	defer torch.OneThread()()
 	switch balance {
 	case None, "":
 		return y, nil

@@ -63,6 +63,16 @@ func init() { C.load_cuda() }
 // Threads is the number of threads libtorch spreads an operation over.
 func Threads() int { return int(C.at_get_num_threads()) }
 
+// OneThread takes operations to one thread each until restore is called: small
+// matrices are decomposed faster by one than by several that wait for each other.
+//
+//	defer torch.OneThread()()
+func OneThread() (restore func()) {
+	n := C.at_get_num_threads()
+	C.at_set_num_threads(1)
+	return func() { C.at_set_num_threads(n) }
+}
+
 // SetThreads sets it, for the whole process; n must be at least 1.
 func SetThreads(n int) error {
 	if n < 1 {

@@ -311,6 +311,24 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
+func TestOneThread(t *testing.T) {
+	err := torch.Do(func() error {
+		before := torch.Threads()
+		restore := torch.OneThread()
+		if n := torch.Threads(); n != 1 {
+			t.Errorf("%d threads", n)
+		}
+		restore()
+		if n := torch.Threads(); n != before {
+			t.Errorf("%d threads afterwards, %d before", n, before)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Inside NoGrad, products of the same numbers are the same bits, trained or not.
 func TestMatMulBitsDoNotDependOnGrad(t *testing.T) {
 	err := torch.Do(func() error {
