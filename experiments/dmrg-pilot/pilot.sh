@@ -13,6 +13,9 @@ variants() {
 	cat <<-'LIST'
 		dmrg          adapter.rank=10 dmrg.mode=canonical dmrg.at=36,72,108 dmrg.maxdim=8,6,4 dmrg.moments=reset
 		fixed         adapter.rank=4
+		fixed-lr3     adapter.rank=4 train.lr=3e-3
+		fixed-lr5     adapter.rank=4 train.lr=5e-3
+		truncated-lr3 adapter.rank=10 train.lr=3e-3 dmrg.mode=canonical dmrg.at=180 dmrg.maxdim=4
 		restart       adapter.rank=4 dmrg.mode=restart dmrg.at=36,72,108
 		high          adapter.rank=10
 		transport     adapter.rank=10 dmrg.mode=canonical dmrg.at=36,72,108 dmrg.maxdim=8,6,4 dmrg.moments=transport

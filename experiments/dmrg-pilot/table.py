@@ -7,9 +7,12 @@ from pathlib import Path
 
 NAMES = {
     "fixed": "rank 4, Adam alone",
+    "fixed-lr3": "rank 4, lr 3e-3",
+    "fixed-lr5": "rank 4, lr 5e-3",
     "restart": "rank 4, Adam reset after steps 36, 72, 108",
     "high": "rank 10, untouched",
     "truncated": "rank 10, truncated to 4 at the end",
+    "truncated-lr3": "rank 10, lr 3e-3, truncated to 4 at the end",
     "dmrg": "rank 10 to 8, 6, 4 (canonical), moments reset",
     "transport": "rank 10 to 8, 6, 4 (canonical), moments transported",
     "late-steps": "the same after 70, 80 and 90 % of the steps",
