@@ -100,44 +100,52 @@ func TestTruncatingSweeps(t *testing.T) {
 
 func TestBalance(t *testing.T) {
 	each(t, func(t *testing.T, x tt.Train, mode dmrg.Mode, balance dmrg.Balance) {
-		y, _, err := dmrg.Sweep(x, dmrg.Options{Mode: mode, Truncation: tt.Truncation{MaxRank: 3}, Balance: balance})
-		if err != nil {
-			t.Fatal(err)
-		}
-		cores := y.Cores()
-		switch balance {
-		case dmrg.Scalar:
-			for k, core := range cores {
-				if n, want := core.Norm().Item(), cores[0].Norm().Item(); math.Abs(n-want) > 1e-9*want {
-					t.Errorf("core %d has norm %v, core 0 %v", k, n, want)
-				}
-			}
-		case dmrg.Sqrt:
-			// At the ends one side of the bond is one core: its Gram matrix is
-			// the bond's singular values.
-			spectra, err := y.Spectra()
+		for _, tr := range []tt.Truncation{{}, {MaxRank: 3}, {Cutoff: 0.05}} {
+			y, _, err := dmrg.Sweep(x, dmrg.Options{Mode: mode, Truncation: tr, Balance: balance})
 			if err != nil {
 				t.Fatal(err)
 			}
-			first, last := cores[0], cores[len(cores)-1]
-			first, last = first.Reshape(-1, first.Size(2)), last.Reshape(last.Size(0), -1).T()
-			for side, m := range map[int]*torch.Tensor{0: first, len(spectra) - 1: last} {
-				gram := torch.ToSlice[float64](m.T().MatMul(m).Contiguous())
-				s := spectra[side]
-				for i := range s {
-					for j := range s {
-						want := 0.0
-						if i == j {
-							want = s[i]
-						}
-						if math.Abs(gram[i*len(s)+j]-want) > 1e-9*s[0] {
-							t.Errorf("bond %d: Gram[%d,%d] is %v, want %v", side, i, j, gram[i*len(s)+j], want)
-						}
+			balanced(t, y, balance)
+		}
+	})
+}
+
+// balanced checks that y's norm is shared in that way.
+func balanced(t *testing.T, y tt.Train, balance dmrg.Balance) {
+	t.Helper()
+	cores := y.Cores()
+	switch balance {
+	case dmrg.Scalar:
+		for k, core := range cores {
+			if n, want := core.Norm().Item(), cores[0].Norm().Item(); math.Abs(n-want) > 1e-9*want {
+				t.Errorf("core %d has norm %v, core 0 %v", k, n, want)
+			}
+		}
+	case dmrg.Sqrt:
+		// At the ends one side of the bond is one core: its Gram matrix is
+		// the bond's singular values.
+		spectra, err := y.Spectra()
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, last := cores[0], cores[len(cores)-1]
+		first, last = first.Reshape(-1, first.Size(2)), last.Reshape(last.Size(0), -1).T()
+		for side, m := range map[int]*torch.Tensor{0: first, len(spectra) - 1: last} {
+			gram := torch.ToSlice[float64](m.T().MatMul(m).Contiguous())
+			s := spectra[side]
+			for i := range s {
+				for j := range s {
+					want := 0.0
+					if i == j {
+						want = s[i]
+					}
+					if math.Abs(gram[i*len(s)+j]-want) > 1e-9*s[0] {
+						t.Errorf("bond %d: Gram[%d,%d] is %v, want %v", side, i, j, gram[i*len(s)+j], want)
 					}
 				}
 			}
 		}
-	})
+	}
 }
 
 // On average the paper's sweep is no better than the canonical one, and with one

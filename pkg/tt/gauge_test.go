@@ -35,6 +35,19 @@ var operations = map[string]func(tt.Train) (tt.Train, error){
 		}
 		return x, err
 	},
+	"split pairs, then symmetric": func(x tt.Train) (tt.Train, error) { // the way back knows the singular values
+		var err error
+		for b := 0; b < x.Len()-1 && err == nil; b++ {
+			x, _, err = x.SplitPair(b, tt.Truncation{MaxRank: 3}, tt.Right)
+		}
+		for b := x.Len() - 2; b >= 0 && err == nil; b-- {
+			x, _, err = x.SplitPair(b, tt.Truncation{}, tt.Left)
+		}
+		if err != nil {
+			return x, err
+		}
+		return x.Symmetric()
+	},
 	"all of it": func(x tt.Train) (tt.Train, error) {
 		x, _, err := x.Canonical(1).EqualNorms().Round(tt.Truncation{MaxRank: 3})
 		if err != nil {

@@ -92,7 +92,15 @@ func (t Train) SplitPair(b int, tr Truncation, side Side) (Train, Split, error) 
 			return of.at(b, timesRight(g, l.MatMul(v)), timesLeft(v.T(), p), gauge).rightIsometry(b + 1) // q u s = g l v
 		}
 		out = part(t, 0, split.Kept)
-		if rest := int64(len(s)) - split.Kept; rest > 0 {
+		rest := int64(len(s)) - split.Kept
+		if b <= t.left && b+2 >= t.Len()-t.right { // all other cores are isometries: s is the tensor's
+			out.schmidt = make([][]float64, t.Len()-1)
+			if rest == 0 {
+				copy(out.schmidt, t.schmidt)
+			}
+			out.schmidt[b] = s[:split.Kept]
+		}
+		if rest > 0 {
 			untracked := t
 			untracked.gauges = nil
 			split.Dropped = part(untracked, split.Kept, rest)
@@ -116,29 +124,38 @@ func vector(s []float64, like *torch.Tensor) *torch.Tensor {
 // A singular value that is zero to the dtype's precision counts as the smallest
 // that is not, so that both sides stay finite and the tensor what it is.
 func (t Train) Symmetric() (Train, error) {
-	if t.left > t.right { // rounding begins with the isometries that are there
-		out, err := t.reversed().Symmetric()
-		return out.reversed(), err
+	out := t
+	if unknown := func(s []float64) bool { return s == nil }; t.schmidt == nil || slices.ContainsFunc(t.schmidt, unknown) {
+		if t.left > t.right { // rounding begins with the isometries that are there
+			out, err := t.reversed().Symmetric()
+			return out.reversed(), err
+		}
+		var err error
+		if out, _, err = t.Round(Truncation{}); err != nil {
+			return Train{}, err
+		}
 	}
-	out, report, err := t.Round(Truncation{}) // core k is S_{k-1} Γ_k
-	if err != nil {
-		return Train{}, err
-	}
-	if report.Norm == 0 {
+	spectra, center := out.schmidt, min(out.left, out.Len()-1)
+	if len(spectra) > 0 && spectra[0][0] == 0 { // X is zero
 		return t, nil
 	}
 	torch.NoGrad(func() {
 		floor := precision(t.cores[0].DType())
-		for b, s := range report.Spectra {
+		for b, s := range spectra {
 			roots := make([]float64, len(s))
 			for i, value := range s {
 				roots[i] = math.Sqrt(max(value, floor*s[0]))
 			}
-			left := out.cores[b].Mul(vector(roots, out.cores[b]))
-			right := out.cores[b+1].Mul(vector(inverses(roots, 0), out.cores[b]).Reshape(-1, 1, 1))
+			// Core k is S_{k-1} Γ_k up to the centre and Γ_k S_k from there.
+			first, second := roots, inverses(roots, 0)
+			if b >= center {
+				first, second = second, first
+			}
+			left := out.cores[b].Mul(vector(first, out.cores[b]))
+			right := out.cores[b+1].Mul(vector(second, out.cores[b]).Reshape(-1, 1, 1))
 			out = out.at(b, left, right, func() (x, y *torch.Tensor) {
 				eye := torch.Eye(torch.Float64, torch.CPU, int64(len(s)), int64(len(s)))
-				return scaleColumns(eye, roots), scaleColumns(eye, inverses(roots, 0))
+				return scaleColumns(eye, first), scaleColumns(eye, second)
 			})
 		}
 	})

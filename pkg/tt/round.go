@@ -123,6 +123,9 @@ func (t Train) RoundEach(limits []Truncation) (Train, Report, error) {
 			}).leftIsometry(b)
 		}
 	})
+	if slices.EqualFunc(report.Spectra, report.Kept, func(s []float64, kept int64) bool { return int64(len(s)) == kept }) {
+		out.schmidt = report.Spectra
+	}
 	report.Error = math.Sqrt(discarded)
 	return out, report, nil
 }

@@ -27,6 +27,10 @@ type Train struct {
 	// The first left cores are known to be isometries from the left, the last
 	// right ones from the right: work that need not be done again.
 	left, right int
+	// The singular values of X at each bond, where they are known and the bond is in
+	// the basis of their vectors; otherwise nil. They stand in the first core that
+	// is not known to be an isometry from the left.
+	schmidt [][]float64
 }
 
 // New makes a train of cores, which stay their owner's. They must fit together,
@@ -135,7 +139,7 @@ func (t Train) mapped(f func(*torch.Tensor) *torch.Tensor) Train {
 func (t Train) with(k int, cores ...*torch.Tensor) Train {
 	changed := slices.Clone(t.cores)
 	copy(changed[k:], cores)
-	return Train{changed, t.gauges, min(t.left, k), min(t.right, len(changed)-k-len(cores))}
+	return Train{cores: changed, gauges: t.gauges, left: min(t.left, k), right: min(t.right, len(changed)-k-len(cores))}
 }
 
 // Scale is factor · X, the factor in the first core.
