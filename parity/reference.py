@@ -79,17 +79,17 @@ def build(model_dir, adapter_dir, labels):
     return model.train(), trainable  # dropout is 0: train mode changes nothing
 
 
-def rows(glue_dir, task, limit):
-    """The first rows of a training file: text, pair, label."""
+def rows(glue_dir, task, limit=None, split="train"):
+    """The first rows of a split's file: text, pair, label."""
     columns = {
         "mrpc": ("MRPC", "#1 String", "#2 String", "Quality"),
         "stsb": ("STS-B", "sentence1", "sentence2", "score"),
     }
     folder, text, pair, label = columns[task]
-    lines = (Path(glue_dir) / folder / "train.tsv").read_bytes().decode("utf-8-sig", "replace").split("\n")
+    lines = (Path(glue_dir) / folder / f"{split}.tsv").read_bytes().decode("utf-8-sig", "replace").split("\n")
     header = lines[0].rstrip("\r").split("\t")
     at = [header.index(c) for c in (text, pair, label)]
-    fields = [line.rstrip("\r").split("\t") for line in lines[1:limit + 1] if line]
+    fields = [line.rstrip("\r").split("\t") for line in lines[1:][:limit] if line]
     return [[f[i] for i in at] for f in fields]
 
 

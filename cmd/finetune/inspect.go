@@ -80,7 +80,7 @@ func inspectionTable(i *run.Inspection) table {
 		shape = append(shape, row{"modes", strings.Join(modes, " × ")})
 	}
 	if len(c.Ranks) > 0 {
-		shape = append(shape, row{"ranks", strings.Trim(fmt.Sprint(c.Ranks), "[]")})
+		shape = append(shape, row{"ranks", list(c.Ranks)})
 	}
 	if c.TTRank > 0 {
 		shape = append(shape, row{"rank of the trains", fmt.Sprint(c.TTRank)})

@@ -25,7 +25,7 @@ func summaryTable(s *run.Summary) table {
 	method := s.Method
 	switch {
 	case len(s.Ranks) > 0:
-		method += " ranks " + strings.Trim(fmt.Sprint(s.Ranks), "[]")
+		method += " ranks " + list(s.Ranks)
 	case s.Rank > 0:
 		method += fmt.Sprintf(" rank %d", s.Rank)
 	}
@@ -88,7 +88,7 @@ func planTable(p *run.Plan) table {
 		model = append(model, row{"tensor train", strings.Join(modes, " × ")})
 	}
 	if len(p.Ranks) > 0 {
-		model = append(model, row{"ranks", strings.Trim(fmt.Sprint(p.Ranks), "[]")})
+		model = append(model, row{"ranks", list(p.Ranks)})
 	}
 	var sweeps []row
 	if s := p.Sweeps; s != nil {

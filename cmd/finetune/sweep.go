@@ -18,7 +18,7 @@ func sweepLines(s train.SweepInfo) string {
 	if s.Open != dmrg.NoPair {
 		fmt.Fprintf(&text, "  cores %d and %d are trained as one", s.Open+1, s.Open+2)
 	} else {
-		fmt.Fprintf(&text, "  ranks %s  parameters %s", strings.Trim(fmt.Sprint(s.Ranks), "[]"), grouped(s.Parameters))
+		fmt.Fprintf(&text, "  ranks %s  parameters %s", list(s.Ranks), grouped(s.Parameters))
 	}
 	fmt.Fprintf(&text, "  in %s", seconds(s.Seconds).Round(time.Millisecond))
 	r := s.Report

@@ -24,11 +24,8 @@ DAMPING = 0.1  # of a covariance's mean diagonal; 0.001 and 0.01 give the same t
 RANKS = (4, 3, 2, 1)
 
 
-def batches(path, tokenizer, size=32, limit=None):
-    lines = path.read_bytes().decode("utf-8-sig", "replace").split("\n")
-    header = lines[0].rstrip("\r").split("\t")
-    at = [header.index(c) for c in ("#1 String", "#2 String", "Quality")]
-    rows = [[line.rstrip("\r").split("\t")[i] for i in at] for line in lines[1:] if line]
+def batches(glue, split, tokenizer, size=32, limit=None):
+    rows = reference.rows(glue, "mrpc", split=split)
     if limit:
         chosen = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:limit]
         rows = [rows[i] for i in chosen]
@@ -103,7 +100,7 @@ def main():
     args = parser.parse_args()
     folder = subprocess.run([args.finetune, "fetch", "minilm", "--print-path"], check=True, capture_output=True, text=True).stdout.strip()
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    train, dev = (list(batches(args.glue / "MRPC" / f, tokenizer, limit=n)) for f, n in (("train.tsv", 384), ("dev.tsv", None)))
+    train, dev = (list(batches(args.glue, split, tokenizer, limit=n)) for split, n in (("train", 384), ("dev", None)))
     print("| run | rank | " + " | ".join(f"{m}: training, dev loss" for m in ("Frobenius", "inputs and gradients", "and layers")) + " |")
     print("| --- | --- | --- | --- | --- |")
     for run in args.runs:

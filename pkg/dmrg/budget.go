@@ -40,7 +40,8 @@ func withinBudget(dims, ranks []int64, spectra [][]float64, budget int64) ([]int
 	}
 }
 
-// Entries is the number of entries of a train of those dimensions and ranks.
+// Entries is the number of entries of a train of those dimensions and ranks, of
+// which those that are left out are 1.
 func Entries(dims, ranks []int64) int64 {
 	var n int64
 	left := int64(1)

@@ -58,10 +58,7 @@ func Close(x tt.Train, b int, o SplitOptions, side tt.Side) (tt.Train, Report, e
 		full.MaxRank = bound
 	}
 	if o.Budget > 0 {
-		for i := range ranks {
-			ranks[i] = 1
-		}
-		least := Entries(dims, ranks)
+		least := Entries(dims, nil) // all ranks 1
 		each := dims[b] + dims[b+1] // entries of one more
 		full.MaxRank = max(1, min(full.MaxRank, 1+(o.Budget-least)/each))
 	}
@@ -101,9 +98,7 @@ func Close(x tt.Train, b int, o SplitOptions, side tt.Side) (tt.Train, Report, e
 				probe.Undone++
 			}
 		}
-		for _, value := range split.Spectrum[high:split.Kept] {
-			split.Discarded += value * value
-		}
+		split.Discarded += tt.Weight(split.Spectrum[high:split.Kept])
 		split.Kept = high
 		report.Probe = probe
 	}

@@ -3,6 +3,7 @@ package dmrg
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/tt"
@@ -217,14 +218,11 @@ func (o Options) sharedRank(stacks []Stack) (rank, most int64, err error) {
 // StackEntries is the number of entries of stacks whose bonds have all that rank.
 func StackEntries(stacks []Stack, rank int64) (n int64) {
 	for _, stack := range stacks {
-		dims, ranks := make([]int64, len(stack)), make([]int64, len(stack)-1)
+		dims := make([]int64, len(stack))
 		for k, core := range stack {
 			dims[k] = core.Size(2)
 		}
-		for b := range ranks {
-			ranks[b] = rank
-		}
-		n += stack.trains() * Entries(dims, ranks)
+		n += stack.trains() * Entries(dims, slices.Repeat([]int64{rank}, max(0, len(stack)-1)))
 	}
 	return n
 }

@@ -330,11 +330,7 @@ func paper(x tt.Train, o Options) (tt.Train, Report, error) {
 // Then a pair's singular values are the tensor's, and all parts are orthogonal
 // but one of the way there to one dropped further left on the way back.
 func paperError(there []tt.Split, middle tt.Split, back []tt.Split) (norm, distance float64, err error) {
-	var left float64 // Σ s² when the sweep turns
-	for _, s := range middle.Spectrum {
-		left += s * s
-	}
-	var lost float64 // ‖x‖² − left
+	var lost float64 // of ‖x‖², until the sweep turns
 	square := middle.Discarded
 	for b, split := range there {
 		square += back[b].Discarded
@@ -354,7 +350,7 @@ func paperError(there []tt.Split, middle tt.Split, back []tt.Split) (norm, dista
 			square += 2 * inner
 		}
 	}
-	norm = math.Sqrt(left + lost)
+	norm = math.Sqrt(tt.Weight(middle.Spectrum) + lost)
 	if math.IsNaN(norm) || math.IsInf(norm, 0) {
 		return 0, 0, fmt.Errorf("dmrg: the train's norm is %v", norm)
 	}

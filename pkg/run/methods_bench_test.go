@@ -64,11 +64,7 @@ type contestant struct {
 // adapter, gradients, moments and what backward needs. What cannot be compared
 // stands below the table. Run it with -benchtime 1x on a quiet machine.
 func BenchmarkMethods(b *testing.B) {
-	model, set, err := stepSetup()
-	if err != nil {
-		b.Skip("finetune fetch minilm brings the model: ", err)
-	}
-	defer model.Free()
+	model, set := benchmarked(b)
 	all, left, err := contestants(model.Architecture())
 	if err != nil {
 		b.Fatal(err)
@@ -79,13 +75,7 @@ func BenchmarkMethods(b *testing.B) {
 		}
 	}
 	for b.Loop() {
-		for range 6 {
-			for _, c := range all {
-				if c.count, err = c.train(b.Context(), model, set, 4, &c.timer); err != nil {
-					b.Fatal(c.name, ": ", err)
-				}
-			}
-		}
+		takeTurns(b, all, 6, model, set)
 	}
 	reference := all[0].timer.fastest
 	var table strings.Builder
@@ -103,28 +93,42 @@ func BenchmarkMethods(b *testing.B) {
 // BenchmarkAgainstLoRA is BenchmarkMethods of three alone, so often that the machine's
 // moods do not decide: LoRA of rank 8, MetaTT-4D at its rank and at its parameters.
 func BenchmarkAgainstLoRA(b *testing.B) {
-	model, set, err := stepSetup()
-	if err != nil {
-		b.Skip("finetune fetch minilm brings the model: ", err)
-	}
-	defer model.Free()
+	model, set := benchmarked(b)
 	all, _, err := contestants(model.Architecture())
 	if err != nil {
 		b.Fatal(err)
 	}
 	all = slices.DeleteFunc(all, func(c *contestant) bool { return c.name != "lora r8" && c.method.Name != "metatt4d" })
 	for b.Loop() {
-		for range 14 {
-			for _, c := range all {
-				if c.count, err = c.train(b.Context(), model, set, 4, &c.timer); err != nil {
-					b.Fatal(c.name, ": ", err)
-				}
-			}
-		}
+		takeTurns(b, all, 14, model, set)
 	}
 	for _, c := range all {
 		fmt.Printf("%-12s %6d parameters  %7.1f ms a step  %.3f x\n", c.name, c.count, 1e3*c.timer.fastest, c.timer.fastest/all[0].timer.fastest)
 	}
+}
+
+// takeTurns trains each for a few steps, so many times.
+func takeTurns(b *testing.B, all []*contestant, times int, model *encoder.Model, set *data.Set) {
+	b.Helper()
+	for range times {
+		for _, c := range all {
+			var err error
+			if c.count, err = c.train(b.Context(), model, set, 4, &c.timer); err != nil {
+				b.Fatal(c.name, ": ", err)
+			}
+		}
+	}
+}
+
+// benchmarked is stepSetup for a benchmark, which is skipped where there is no model.
+func benchmarked(b *testing.B) (*encoder.Model, *data.Set) {
+	b.Helper()
+	model, set, err := stepSetup()
+	if err != nil {
+		b.Skip("finetune fetch minilm brings the model: ", err)
+	}
+	b.Cleanup(model.Free)
+	return model, set
 }
 
 // stepSetup is the model and the examples of a step.

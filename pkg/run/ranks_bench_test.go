@@ -19,11 +19,7 @@ import (
 // on all six matrices of MiniLM from rank 64 to 48, an epoch being the 115 steps
 // of MRPC at batch 32. Run it with -benchtime 1x on a quiet machine.
 func BenchmarkSweepShare(b *testing.B) {
-	model, set, err := stepSetup()
-	if err != nil {
-		b.Skip("finetune fetch minilm brings the model: ", err)
-	}
-	defer model.Free()
+	model, set := benchmarked(b)
 	few := *set
 	few.Examples = few.Examples[:1]
 	method, err := adapter.Lookup("metatt4d")

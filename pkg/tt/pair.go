@@ -67,14 +67,8 @@ func (t Train) SplitPair(b int, tr Truncation, side Side) (Train, Split, error) 
 			return
 		}
 		u, s, v := SVD(m)
-		var total float64
-		for _, value := range s {
-			total += value * value
-		}
-		split.Spectrum, split.Kept = s, int64(tr.keep(s, tr.Error*tr.Error*total))
-		for _, value := range s[split.Kept:] {
-			split.Discarded += value * value
-		}
+		split.Spectrum, split.Kept = s, int64(tr.keep(s, tr.Error*tr.Error*Weight(s)))
+		split.Discarded = Weight(s[split.Kept:])
 		// part is of with n of the pair's singular values.
 		part := func(of Train, from, n int64) Train {
 			u, v := u.Narrow(1, from, n), v.Narrow(1, from, n)

@@ -42,11 +42,7 @@ func (tr Truncation) Keep(s []float64) int64 { return int64(tr.keep(s, 0)) }
 // keep is how many of a bond's falling singular values stay. discard is the
 // weight Σ s² that Error lets this bond drop.
 func (tr Truncation) keep(s []float64, discard float64) int {
-	var total float64
-	for _, value := range s {
-		total += value * value
-	}
-	allowed := max(tr.Cutoff*total, discard)
+	allowed := max(tr.Cutoff*Weight(s), discard)
 	kept, dropped := len(s), 0.0
 	for kept > 1 {
 		dropped += s[kept-1] * s[kept-1]
@@ -63,6 +59,14 @@ func (tr Truncation) keep(s []float64, discard float64) int {
 		kept = min(kept, int(tr.MaxRank))
 	}
 	return kept
+}
+
+// Weight is Σ s², the square of the norm that singular values stand for.
+func Weight(s []float64) (sum float64) {
+	for _, value := range s {
+		sum += value * value
+	}
+	return sum
 }
 
 // Report is what a truncation did.
@@ -111,9 +115,7 @@ func (t Train) RoundEach(limits []Truncation) (Train, Report, error) {
 			perBond := limits[b].Error * report.Norm / math.Sqrt(float64(bonds))
 			kept := limits[b].keep(s, perBond*perBond)
 			report.Spectra[b], report.Kept[b] = s, int64(kept)
-			for _, value := range s[kept:] {
-				report.Discarded[b] += value * value
-			}
+			report.Discarded[b] = Weight(s[kept:])
 			discarded += report.Discarded[b]
 			s = s[:kept]
 			u, v = u.Narrow(1, 0, int64(kept)), v.Narrow(1, 0, int64(kept))
