@@ -178,6 +178,9 @@ func TestWrongStacks(t *testing.T) {
 		if _, _, err := dmrg.SweepStacks([]dmrg.Stack{{}}, dmrg.Options{Mode: dmrg.Canonical}, nil); err == nil || !strings.Contains(err.Error(), "no trains") {
 			t.Errorf("no trains: %v", err)
 		}
+		if n := dmrg.StackEntries([]dmrg.Stack{{}, s}, 1); n != 14 {
+			t.Errorf("%d entries at rank 1", n)
+		}
 		if _, _, err := dmrg.SweepStacks([]dmrg.Stack{s}, dmrg.Options{Mode: dmrg.Enrich}, nil); err == nil {
 			t.Error("a mode that is no truncation")
 		}

@@ -212,6 +212,37 @@ func TestBestBeforeASweep(t *testing.T) {
 	ranks([]int64{4, 4, 4}, "adapter", "best-before-sweep-1")
 }
 
+// A run that goes on from before a sweep, when its best is already of after it,
+// leaves what was best before.
+func TestBestBeforeASweepOutlivesACrash(t *testing.T) {
+	plan, err := run.Describe(t.Context(), tiny(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := tiny(t, "dmrg.mode=canonical", "dmrg.unit=step", fmt.Sprint("dmrg.at=", plan.StepsPerEpoch+2), "dmrg.maxdim=1")
+	dir := o.Config.Run.Dir
+	interrupted(t, o, plan.StepsPerEpoch+1) // the best of the first epoch is known
+	checkpoints, aside := filepath.Join(dir, "checkpoints"), filepath.Join(t.TempDir(), "checkpoints")
+	if err := os.CopyFS(aside, os.DirFS(checkpoints)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := run.Resume(t.Context(), dir, o); err != nil {
+			t.Fatal(err)
+		}
+		i, err := run.Inspect(filepath.Join(dir, "adapter", "best-before-sweep-1"), "")
+		if err != nil || !slices.Equal(i.Config.Ranks, []int64{4, 4, 4}) {
+			t.Errorf("ranks %v, want those before the sweep (%v)", i.Config.Ranks, err)
+		}
+		if err := os.RemoveAll(checkpoints); err != nil { // and all is as it was when it crashed
+			t.Fatal(err)
+		}
+		if err := os.CopyFS(checkpoints, os.DirFS(aside)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestWrongPlansAreErrors(t *testing.T) {
 	for want, keys := range map[string][]string{
 		"lora has no tensor train whose ranks could be adapted":                  {"dmrg.mode=canonical", "adapter.method=lora", "dmrg.at=2"},

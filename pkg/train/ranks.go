@@ -1,7 +1,9 @@
 package train
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"slices"
@@ -164,12 +166,20 @@ func (t *trainer) forgetBest(e dmrg.Event) error {
 		return nil
 	}
 	// A copy: a resumed run that has this sweep before it still has its best. The
-	// next checkpoint takes that away.
-	kept := t.folder(fmt.Sprintf("best-before-sweep-%d", e.Sweep+1))
-	if err := os.RemoveAll(kept); err != nil {
+	// next checkpoint takes that away. One that is there already is of before the
+	// run was resumed, and best may be of after the sweep by then.
+	name := fmt.Sprintf("best-before-sweep-%d", e.Sweep+1)
+	if _, err := os.Stat(t.folder(name)); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return os.CopyFS(kept, os.DirFS(t.folder("best")))
+	partial := t.folder(".partial-" + name)
+	if err := os.RemoveAll(partial); err != nil {
+		return err
+	}
+	if err := os.CopyFS(partial, os.DirFS(t.folder("best"))); err != nil {
+		return err
+	}
+	return os.Rename(partial, t.folder(name))
 }
 
 func (t *trainer) adaptTrain(e dmrg.Event, event *sweepEvent) error {
