@@ -21,7 +21,7 @@ var mayImport = map[string][]string{
 	"pkg/torch/gotchts":  {"pkg/torch"},
 	"pkg/tt":             {"pkg/torch"},
 	"pkg/safetensors":    {},
-	"pkg/adapter":        {"pkg/torch", "pkg/safetensors"},
+	"pkg/adapter":        {"pkg/torch", "pkg/internal", "pkg/safetensors", "pkg/hf/pickle"},
 	"pkg/metatt":         {"pkg/torch", "pkg/tt", "pkg/adapter"},
 	"pkg/head":           {"pkg/torch", "pkg/tt", "pkg/adapter"},
 	"pkg/cp":             {"pkg/torch", "pkg/tt", "pkg/adapter"},

@@ -40,7 +40,7 @@ func (p *program) evalCommand() *cobra.Command {
 			}
 			o.Dir = args[0]
 			o.GLUEDir, _ = p.env("GLUE_DIR")
-			o.Note = func(text string) { fmt.Fprintln(p.stderr, text) }
+			o.Note = p.note
 			e, err := p.backend.evaluate(cmd.Context(), o)
 			if err != nil {
 				return err
@@ -66,8 +66,11 @@ func (p *program) evalCommand() *cobra.Command {
 	return cmd
 }
 
+// note tells the user of something beside the results.
+func (p *program) note(text string) { fmt.Fprintln(p.stderr, text) }
+
 // taskUsage is --task's of every command that reads an adapter.
-const taskUsage = "`TASK` of an adapter for several; default: the only one"
+const taskUsage = "`TASK` of an adapter for several, or of one that PEFT wrote; default: the only one"
 
 // predictorFlags are those of every command that computes with a saved adapter.
 func predictorFlags(flags *pflag.FlagSet, o *run.PredictorOptions) {

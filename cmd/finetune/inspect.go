@@ -14,7 +14,8 @@ import (
 
 func (p *program) inspectCommand() *cobra.Command {
 	var asJSON bool
-	var picture, task string
+	var picture string
+	var o run.InspectOptions
 	cmd := &cobra.Command{
 		Use:     "inspect ADAPTER",
 		GroupID: "use",
@@ -27,9 +28,13 @@ ADAPTER is an adapter folder, or a run directory, whose best adapter is taken.`,
   finetune inspect runs/mrpc-metatt4d-r8-s42/adapter/last --plot adapter.png`,
 		Args: p.exactly(1, "adapter"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			i, err := p.backend.inspect(args[0], task)
+			o.Dir = args[0]
+			i, err := p.backend.inspect(o)
 			if err != nil {
 				return err
+			}
+			for _, text := range i.Notes {
+				p.note(text)
 			}
 			if picture != "" {
 				var png bytes.Buffer
@@ -53,7 +58,8 @@ ADAPTER is an adapter folder, or a run directory, whose best adapter is taken.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON in the place of a table")
-	cmd.Flags().StringVar(&task, "task", "", taskUsage)
+	cmd.Flags().StringVar(&o.Task, "task", "", taskUsage)
+	cmd.Flags().StringVar(&o.Model, "model", "", "`MODEL` folder or name, for an adapter that PEFT wrote; default: the recorded one")
 	cmd.Flags().StringVar(&picture, "plot", "", "PNG `FILE` to draw the spectra and the sizes of the updates into")
 	return cmd
 }
@@ -66,8 +72,10 @@ func inspectionTable(i *run.Inspection) table {
 	}
 	about = append(about,
 		row{"model", fmt.Sprintf("%s (%s)", c.BaseModel, c.Architecture())},
-		row{"tasks", strings.Join(c.Tasks, ", ")},
 	)
+	if len(c.Tasks) > 0 { // what PEFT wrote names none
+		about = append(about, row{"tasks", strings.Join(c.Tasks, ", ")})
+	}
 	if len(c.FrozenTasks) > 0 {
 		about = append(about, row{"frozen", strings.Join(c.FrozenTasks, ", ")})
 	}

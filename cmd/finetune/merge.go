@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/metatt/metatt/pkg/run"
 )
 
 const mergeHelp = `Add an adapter's updates to the weights of its model and write the model.
@@ -15,7 +17,7 @@ merged in fp32 from the checkpoint's own. Of an adapter for several tasks, the
 one that --task names is merged.`
 
 func (p *program) mergeCommand() *cobra.Command {
-	var model, task string
+	var o run.MergeOptions
 	cmd := &cobra.Command{
 		Use:     "merge ADAPTER OUT",
 		GroupID: "use",
@@ -24,14 +26,15 @@ func (p *program) mergeCommand() *cobra.Command {
 		Example: "  finetune merge runs/mrpc-metatt4d-r8-s42 mrpc-merged",
 		Args:    p.exactly(2, "adapter and a new folder"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if err := p.backend.merge(args[0], args[1], model, task); err != nil {
+			o.Dir, o.Out, o.Note = args[0], args[1], p.note
+			if err := p.backend.merge(o); err != nil {
 				return err
 			}
 			_, err := fmt.Fprintf(p.stdout, "the merged model is in %s\n", args[1])
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&task, "task", "", taskUsage)
-	cmd.Flags().StringVar(&model, "model", "", "`MODEL` folder or name; default: the recorded one")
+	cmd.Flags().StringVar(&o.Task, "task", "", taskUsage)
+	cmd.Flags().StringVar(&o.Model, "model", "", "`MODEL` folder or name; default: the recorded one")
 	return cmd
 }

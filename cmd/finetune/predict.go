@@ -55,6 +55,7 @@ func (p *program) predictCommand() *cobra.Command {
 			if err := line.settle(args); err != nil {
 				return &usageError{cmd, err.Error()}
 			}
+			line.predictor.Note = p.note
 			predictor, err := p.backend.predictor(line.adapter, line.predictor)
 			if err != nil {
 				return err

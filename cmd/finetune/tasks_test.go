@@ -23,8 +23,8 @@ func TestTaskFlag(t *testing.T) {
 			got = append(got, o.Task)
 			return nil, asked
 		},
-		merge:   func(_, _, _, task string) error { got = append(got, task); return asked },
-		inspect: func(_, task string) (*run.Inspection, error) { got = append(got, task); return nil, asked },
+		merge:   func(o run.MergeOptions) error { got = append(got, o.Task); return asked },
+		inspect: func(o run.InspectOptions) (*run.Inspection, error) { got = append(got, o.Task); return nil, asked },
 	}
 	for _, words := range []string{"eval a", "predict a text", "merge a b", "inspect a"} {
 		for _, args := range [][]string{strings.Fields(words), append(strings.Fields(words), "--task", "rte")} {

@@ -20,9 +20,9 @@ type backend struct {
 	describe    func(context.Context, run.Options) (*run.Plan, error)
 	evaluate    func(context.Context, run.EvalOptions) (*run.Evaluation, error)
 	predictor   func(dir string, o run.PredictorOptions) (predictor, error)
-	merge       func(dir, out, model, task string) error
+	merge       func(run.MergeOptions) error
 	export      func(run.ExportOptions) (*run.Exported, error)
-	inspect     func(dir, task string) (*run.Inspection, error)
+	inspect     func(run.InspectOptions) (*run.Inspection, error)
 	plot        func(io.Writer, *run.Inspection) error
 	methods     func() []adapter.Method
 	importLoRA  func(run.ImportOptions) (*run.Imported, error)

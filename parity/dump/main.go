@@ -54,7 +54,16 @@ func (o options) dump() error {
 	if err != nil {
 		return err
 	}
-	m, err := models.Load(o.model, encoder.Options{DType: torch.Float32, Device: torch.CPU})
+	saved, err := o.readAdapter()
+	if err != nil {
+		return err
+	}
+	options := encoder.Options{DType: torch.Float32, Device: torch.CPU}
+	if saved != nil {
+		defer saved.Close()
+		options.TrainPooler = saved.BringsPooler()
+	}
+	m, err := models.Load(o.model, options)
 	if err != nil {
 		return err
 	}
@@ -67,7 +76,7 @@ func (o options) dump() error {
 	if err := m.Check(in); err != nil {
 		return err
 	}
-	a, err := o.openAdapter(m)
+	a, err := o.openAdapter(m, saved)
 	if err != nil {
 		return err
 	}
@@ -76,8 +85,13 @@ func (o options) dump() error {
 		defer a.Free()
 		weights = slices.Concat(a.Parameters(), adapter.StoredHead(a.Config(), m.Head()))
 		if o.saveAdapter != "" {
-			stored := slices.Concat(adapter.State(a), adapter.StoredHead(a.Config(), m.Head()))
-			if err := adapter.Save(o.saveAdapter, a.Config(), stored); err != nil {
+			config := a.Config().WithModel(m.Head(), m.Replaced())
+			replaced, err := adapter.StoredReplaced(config, m.Replaced())
+			if err != nil {
+				return err
+			}
+			stored := slices.Concat(adapter.State(a), adapter.StoredHead(config, m.Head()), replaced)
+			if err := adapter.Save(o.saveAdapter, config, stored); err != nil {
 				return err
 			}
 		}
@@ -112,18 +126,21 @@ func (o options) dump() error {
 	return safetensors.Write(o.out, tensors, nil)
 }
 
+// readAdapter opens the adapter folder that was asked for; nil for none.
+func (o options) readAdapter() (*adapter.Saved, error) {
+	if o.adapter == "" {
+		return nil, nil
+	}
+	return adapter.Read(o.adapter)
+}
+
 // openAdapter is the adapter that was asked for, on the model; nil for none.
-func (o options) openAdapter(m *encoder.Model) (adapter.Adapter, error) {
+func (o options) openAdapter(m *encoder.Model, saved *adapter.Saved) (adapter.Adapter, error) {
 	switch {
-	case o.adapter != "":
-		saved, err := adapter.Read(o.adapter)
-		if err != nil {
-			return nil, err
-		}
-		defer saved.Close()
-		a, err := saved.Open(m.Architecture(), torch.CPU)
-		if err == nil {
-			err = errors.Join(adapter.Bind(a, m), saved.LoadHead(m.Head()), saved.CheckAllTaken())
+	case saved != nil:
+		a, missing, err := saved.PutOn(m, "", torch.CPU)
+		for _, note := range append(saved.Notes(), missing...) {
+			fmt.Fprintln(os.Stderr, "dump:", note)
 		}
 		return a, err
 	case o.method != "":

@@ -7,11 +7,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/google/renameio/v2"
 
+	"github.com/metatt/metatt/pkg/hf/pickle"
 	"github.com/metatt/metatt/pkg/safetensors"
 	"github.com/metatt/metatt/pkg/torch"
 )
@@ -21,6 +23,9 @@ const (
 	ConfigFile  = "adapter_config.json"
 	WeightsFile = "adapter_model.safetensors"
 )
+
+// olderWeightsFile is read where there is no WeightsFile.
+const olderWeightsFile = "adapter_model.bin"
 
 // TaskMode names, among a config's modes, the one that a method does not have by
 // itself: its place is the adapter's choice.
@@ -59,6 +64,14 @@ type Config struct {
 	MaxLengths map[string]int `json:"max_lengths,omitempty"`
 	// FrozenTasks are kept bit for bit: all but the last, where that was appended.
 	FrozenTasks []string `json:"frozen_tasks,omitempty"`
+	// Modules is which modules are adapted, where that is not every target in
+	// every layer, by their names as in [Architecture.Module]; none: all.
+	Modules []string `json:"modules,omitempty"`
+	// Pooler: BERT's pooler is stored with the head, as the head's own.
+	Pooler bool `json:"pooler,omitempty"`
+	// Replaced names the tensors of the backbone that stand beside the adapter and
+	// take the place of the model's own: biases that were trained along, say.
+	Replaced []string `json:"replaced,omitempty"`
 	// TaskRanks is how many leading components of the bonds before and behind the
 	// task core each task couples to; none: all of them.
 	TaskRanks [][2]int64 `json:"task_ranks,omitempty"`
@@ -66,6 +79,8 @@ type Config struct {
 	// PEFT is what PEFT needs to load the adapter, by its own keys; nil where
 	// it cannot. Numbers that were read are float64.
 	PEFT map[string]any `json:"-"`
+
+	unknown []string // keys of the file that are nobody's
 }
 
 // Columns name what an example of own data is made of: columns of a header, or
@@ -86,15 +101,51 @@ func (c *Config) SetArchitecture(a Architecture) {
 	c.ModelType, c.Hidden, c.Layers, c.Heads, c.Intermediate = a.ModelType, a.Hidden, a.Layers, a.Heads, a.Intermediate
 }
 
+// AdaptedSites lists what is adapted: by layer, and then in the order of the
+// targets.
+func (c Config) AdaptedSites() ([]Site, error) {
+	kinds, err := ParseKinds(c.Targets)
+	if err != nil {
+		return nil, err
+	}
+	model := c.Architecture()
+	listed := map[string]bool{}
+	for _, module := range c.Modules {
+		listed[module] = true
+	}
+	var sites []Site
+	for layer := range model.Layers {
+		for _, kind := range kinds {
+			if site := model.Site(layer, kind); len(c.Modules) == 0 || listed[model.Module(site)] {
+				delete(listed, model.Module(site))
+				sites = append(sites, site)
+			}
+		}
+	}
+	for module := range listed {
+		return nil, fmt.Errorf("modules: %s is none of the targets %v in %d layers of %s", module, c.Targets, model.Layers, model.ModelType)
+	}
+	return sites, nil
+}
+
 // Saved is an adapter folder that has been read and checked, not yet made into
 // tensors.
 type Saved struct {
 	Dir    string
 	Config Config
 
-	weights *safetensors.File
-	foreign bool            // PEFT wrote it: nothing is known of the model
-	taken   map[string]bool // tensors that were read
+	weights *safetensors.Tensors
+	foreign bool              // PEFT wrote it: nothing is known of the model
+	text    []byte            // of adapter_config.json: the order of its keys can count
+	names   []string          // of all tensors, in the file's order
+	stored  map[string]string // a tensor's name to that in the file
+	modules []string          // that have tensors of the adapter, as PEFT calls them
+	others  []string          // of those, what is no site
+	bare    bool              // PEFT's names lack the family's prefix
+	// headless: the head in the folder is none for whole examples.
+	headless bool
+	taken    map[string]bool // tensors that were read
+	notes    []string
 }
 
 // Save writes an adapter folder: the configuration, and the adapter's and the
@@ -140,7 +191,7 @@ func Read(dir string) (*Saved, error) {
 		}
 		return nil, err
 	}
-	s := &Saved{Dir: dir, taken: map[string]bool{}}
+	s := &Saved{Dir: dir, text: text, taken: map[string]bool{}}
 	if err := json.Unmarshal(text, &s.Config); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -148,17 +199,52 @@ func Read(dir string) (*Saved, error) {
 	if v := s.Config.FormatVersion; v != FormatVersion && !s.foreign {
 		return nil, fmt.Errorf("%s: format_version is %d, this build reads %d", path, v, FormatVersion)
 	}
-	if s.weights, err = safetensors.Open(filepath.Join(dir, WeightsFile)); err != nil {
+	for _, key := range s.Config.unknown {
+		s.Note("%s: the key %q is unknown to this build and changes nothing", path, key)
+	}
+	if s.weights, err = openWeights(dir); err != nil {
 		return nil, err
 	}
-	if s.foreign {
-		if err := s.adoptForeign(); err != nil {
-			s.Close()
-			return nil, fmt.Errorf("%s: %w", path, err)
+	err = s.nameTensors("")
+	if err == nil && s.foreign {
+		if err = s.adoptForeign(); err != nil {
+			err = fmt.Errorf("%s: %w", path, err)
 		}
+	}
+	if err != nil {
+		s.Close()
+		return nil, err
 	}
 	return s, nil
 }
+
+// openWeights opens the tensors of an adapter folder: safetensors, or what older
+// versions of PEFT wrote.
+func openWeights(dir string) (*safetensors.Tensors, error) {
+	file, err := safetensors.Open(filepath.Join(dir, WeightsFile))
+	if err == nil {
+		return file.Tensors, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	weights, older := pickle.Open(filepath.Join(dir, olderWeightsFile))
+	if errors.Is(older, fs.ErrNotExist) {
+		return nil, err
+	}
+	return weights, older
+}
+
+// Note remembers something that the user should know, once.
+func (s *Saved) Note(format string, args ...any) {
+	if note := fmt.Sprintf(format, args...); !slices.Contains(s.notes, note) {
+		s.notes = append(s.notes, note)
+	}
+}
+
+// Notes lists what the user should know of the folder: what is in it and not
+// used, or not as it was meant.
+func (s *Saved) Notes() []string { return s.notes }
 
 // Close closes the weights.
 func (s *Saved) Close() error { return s.weights.Close() }
@@ -176,9 +262,6 @@ func (s *Saved) Open(model Architecture, device torch.Device) (Adapter, error) {
 func (s *Saved) check(model Architecture) (Method, error) {
 	path := filepath.Join(s.Dir, ConfigFile)
 	if s.foreign {
-		if s.Config.Layers != model.Layers {
-			return Method{}, fmt.Errorf("%s: adapts %d layers, the model is %s", path, s.Config.Layers, model)
-		}
 		s.Config.SetArchitecture(model)
 	}
 	if have := s.Config.Architecture(); have != model {
@@ -199,60 +282,82 @@ func (s *Saved) check(model Architecture) (Method, error) {
 		return Method{}, fmt.Errorf("%s: method %s is peft_type %s with modes [%s], the file says %s with [%s]", path, method.Name,
 			method.PEFTType, strings.Join(method.Modes, " "), s.Config.PEFTType, strings.Join(s.Config.Modes, " "))
 	}
+	if s.foreign {
+		if err := s.selectModules(model); err != nil {
+			return Method{}, fmt.Errorf("%s: %w", path, err)
+		}
+	}
 	return method, nil
 }
 
 // Names lists the tensors of the folder, the head's among them.
-func (s *Saved) Names() []string { return s.weights.Names() }
+func (s *Saved) Names() []string { return s.names }
 
 // Shape is a tensor's shape; nil where there is no such tensor.
 func (s *Saved) Shape(name string) []int64 {
-	info, _ := s.weights.Info(name)
+	info, _ := s.weights.Info(s.stored[name])
 	return info.Shape
 }
 
 // Left lists the tensors of the folder that nothing has asked for: once the
 // adapter is opened, the head's.
 func (s *Saved) Left() []string {
-	return slices.DeleteFunc(slices.Clone(s.weights.Names()), func(name string) bool { return s.taken[name] })
+	return slices.DeleteFunc(slices.Clone(s.names), func(name string) bool { return s.taken[name] })
 }
+
+// adapterTensor finds the tensors of PEFT's methods behind a module's name.
+var adapterTensor = regexp.MustCompile(`\.(lora_\w+|vera_\w+|token_adapter)(\.|$)`)
 
 // CheckAllTaken fails where the folder has a tensor that neither the adapter nor
-// the head asked for: it would be lost without a word.
+// the head asked for: it would be lost without a word. Of what PEFT wrote, which
+// may hold the head of another task, it is noted.
 func (s *Saved) CheckAllTaken() error {
-	if left := slices.DeleteFunc(s.Left(), s.ofListedTask); len(left) > 0 {
-		return fmt.Errorf("%s: tensor %s is neither %s's nor the head's", filepath.Join(s.Dir, WeightsFile), left[0], s.Config.Method)
+	left := slices.DeleteFunc(s.Left(), s.ofListedTask)
+	switch {
+	case len(left) == 0:
+		return nil
+	case s.foreign:
+		// A part of an update of the model's own layers cannot be left out.
+		for _, name := range left {
+			module, _ := strings.CutPrefix(name, PEFTPrefix)
+			if part := adapterTensor.MatchString(module); part && (strings.HasPrefix(module, s.Config.ModelType+".") || strings.HasPrefix(module, "classifier.")) {
+				return fmt.Errorf("%s: tensor %s changes the model in a way that %s of this build does not have", s.weights.Path(), name, s.Config.Method)
+			}
+		}
+		s.Note("in the adapter, not used: %s", Few(left))
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%s: tensor %s is neither %s's nor the head's", s.weights.Path(), left[0], s.Config.Method)
 }
 
-// Tensor reads an F32 tensor of that shape into a new kept tensor on device.
+// elementTypes are those of an adapter's tensors: of others than the first,
+// values are rounded to it or widened.
+var elementTypes = map[safetensors.DType]torch.DType{"F32": torch.Float32, "F16": torch.Float16, "BF16": torch.BFloat16, "F64": torch.Float64}
+
+// Tensor reads a tensor of that shape into a new kept fp32 tensor on device.
 func (s *Saved) Tensor(name string, device torch.Device, shape ...int64) (*torch.Tensor, error) {
-	path := filepath.Join(s.Dir, WeightsFile)
-	info, ok := s.weights.Info(name)
+	info, ok := s.weights.Info(s.stored[name])
+	dtype, number := elementTypes[info.DType]
 	switch {
 	case !ok:
-		return nil, fmt.Errorf("%s: tensor %s is missing", path, name)
-	case info.DType != "F32":
-		return nil, fmt.Errorf("%s: tensor %s is %s, adapters are F32", path, name, info.DType)
+		return nil, fmt.Errorf("%s: tensor %s is missing", s.weights.Path(), name)
+	case !number:
+		return nil, fmt.Errorf("%s: tensor %s is %s; adapters are F32, F16, BF16 or F64", s.weights.Path(), name, info.DType)
 	case !slices.Equal(info.Shape, shape):
-		return nil, fmt.Errorf("%s: tensor %s has shape %v, %v is needed", path, name, info.Shape, shape)
+		return nil, fmt.Errorf("%s: tensor %s has shape %v, %v is needed", s.weights.Path(), name, info.Shape, shape)
 	}
 	var t *torch.Tensor
 	err := torch.Do(func() error {
-		cpu := torch.Empty(torch.Float32, torch.CPU, shape...)
-		if err := s.weights.ReadInto(name, cpu.Bytes()); err != nil {
+		cpu := torch.Empty(dtype, torch.CPU, shape...)
+		if err := s.weights.ReadInto(s.stored[name], cpu.Bytes()); err != nil {
 			return err
 		}
 		s.taken[name] = true
-		t = cpu.To(device).Keep()
+		t = cpu.ToDType(torch.Float32).To(device).Keep()
 		return nil
 	})
 	return t, err
 }
-
-// LoadHead fills the head's tensors from the folder, by their names.
-func (s *Saved) LoadHead(head []Parameter) error { return s.fill(StoredHead(s.Config, head)) }
 
 // fill overwrites tensors by those of the folder, by their names on disk.
 func (s *Saved) fill(stored []Parameter) error {

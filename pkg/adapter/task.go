@@ -166,9 +166,26 @@ func TaskHead(c Config, task string, head []Parameter) []Parameter {
 	return stored
 }
 
-// LoadTaskHead fills the tensors of a task's head from the folder.
-func (s *Saved) LoadTaskHead(task string, head []Parameter) error {
-	return s.fill(TaskHead(s.Config, task, head))
+// LoadTaskHead fills the tensors of a task's head from the folder. Of an adapter
+// that PEFT wrote, which may have another task's head or none, it returns those
+// that the folder does not have in their shape, and leaves them as they are.
+func (s *Saved) LoadTaskHead(task string, head []Parameter) (missing []string, err error) {
+	stored := TaskHead(s.Config, task, head)
+	if !s.foreign {
+		return nil, s.fill(stored)
+	}
+	var have []Parameter
+	for i, p := range stored {
+		if shape := s.Shape(p.Name); s.headless || !slices.Equal(shape, p.Tensor.Shape()) {
+			if shape != nil && !s.headless {
+				s.Note("%s has shape %v in the adapter, the model and the task ask for %v: it is not used", head[i].Name, shape, p.Tensor.Shape())
+			}
+			missing = append(missing, head[i].Name)
+			continue
+		}
+		have = append(have, p)
+	}
+	return missing, s.fill(have)
 }
 
 // OtherHeads reads the heads of all tasks but one, under their names on disk, on

@@ -49,7 +49,7 @@ type trainer struct {
 func (m method) open(s *adapter.Saved, device torch.Device) (adapter.Adapter, error) {
 	t := &trainer{method: m, model: s.Config.Architecture()}
 	for _, name := range s.Names() {
-		if !strings.HasPrefix(name, t.model.ModelType+".") || !m.trains(name) {
+		if !strings.HasPrefix(name, t.model.ModelType+".") || !m.trains(name) || s.Config.Pooler && strings.HasPrefix(name, t.model.ModelType+".pooler.") {
 			continue // the head's
 		}
 		tensor, err := s.Tensor(name, device, s.Shape(name)...)

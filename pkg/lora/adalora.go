@@ -3,6 +3,8 @@ package lora
 import (
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/torch"
@@ -17,8 +19,8 @@ const (
 
 const (
 	adaDeviation     = 0.02 // of the start of P and Q
-	orthogonality    = 0.5  // weight of the penalty, PEFT's orth_reg_weight
-	importanceDecay  = 0.85 // of the smoothed sensitivity and uncertainty, the paper's β₁ and β₂
+	orthogonality    = 0.5  // weight of the penalty, PEFT's orth_reg_weight, unless a file has another
+	importanceDecay  = 0.85 // of the smoothed sensitivity and uncertainty, the paper's β₁ and β₂, likewise
 	initialRankShare = 1.5  // of the rank, the paper's initial budget
 )
 
@@ -33,7 +35,10 @@ func init() {
 		New:          freshAdaLoRA,
 		Open:         openAdaLoRA,
 		Adopt: func(s *adapter.Saved) (bool, error) {
-			return true, adoptKeys(s, "target_r", "lora_alpha", "lora_dropout", "lora_A")
+			if err := checkKeys(s, adaLoRAKeys); err != nil {
+				return false, err
+			}
+			return true, adoptKeys(s, "target_r", "lora_alpha", "lora_dropout", strings.TrimPrefix(adaDown, "."))
 		},
 	})
 }
@@ -50,14 +55,18 @@ type adaLoRA struct {
 	alpha    float64
 	dropout  float64
 	schedule adapter.RankSchedule
+	penalty  float64    // weight of the penalty
+	decay    [2]float64 // of the smoothed sensitivity and uncertainty
 	triplets []*triplet // by layer, then in the order of the targets
 	bySite   map[adapter.Site]*triplet
-	pruned   bool // ranks have fallen for good
+	others   []*triplet // of what is no site, until they are folded
+	pruned   bool       // ranks have fallen for good
 }
 
 // triplet is the tensors of one site.
 type triplet struct {
 	site   adapter.Site
+	module string // its name in the model
 	name   string
 	down   *torch.Tensor // Q (r, In), lora_A
 	up     *torch.Tensor // P (Out, r), lora_B
@@ -94,8 +103,21 @@ func freshAdaLoRA(spec adapter.Spec) (adapter.Adapter, error) {
 	a := &adaLoRA{
 		model: spec.Architecture, targets: spec.Targets, rank: int64(spec.Rank), initial: initialRank(spec),
 		alpha: spec.Alpha, dropout: spec.Dropout, schedule: spec.Schedule,
+		penalty: orthogonality, decay: [2]float64{importanceDecay, importanceDecay},
 	}
-	return a.build(func() error {
+	limit := a.initial
+	for _, kind := range a.targets {
+		site := a.model.Site(0, kind)
+		limit = min(limit, site.In, site.Out)
+	}
+	if a.initial > limit {
+		largest := limit
+		if a.schedule.InitialRank == 0 {
+			largest = int64(float64(limit) / initialRankShare)
+		}
+		return nil, fmt.Errorf("adalora: rank %d, from %d at the start: the rank is between 1 and %d, and the start from there to %d, the smallest side of a matrix", a.rank, a.initial, largest, limit)
+	}
+	return a.build(modulesOf(a.model, a.targets), func(*triplet) error { return nil }, func() error {
 		torch.Seed(spec.Seed)
 		draw := func(shape ...int64) *torch.Tensor {
 			return torch.Randn(torch.Float32, torch.CPU, shape...).MulScalar(adaDeviation).To(spec.Device).Keep()
@@ -108,32 +130,29 @@ func freshAdaLoRA(spec adapter.Spec) (adapter.Adapter, error) {
 	})
 }
 
-// build checks, then lets fill make the tensors of each triplet. On an error
-// nothing is left.
-func (a *adaLoRA) build(fill func() error) (adapter.Adapter, error) {
+// build checks, has prepare look at each triplet, and lets fill make their tensors.
+// On an error nothing is left.
+func (a *adaLoRA) build(modules []module, prepare func(*triplet) error, fill func() error) (adapter.Adapter, error) {
 	if len(a.targets) == 0 {
 		return nil, fmt.Errorf("adalora: no targets")
 	}
 	if s := a.schedule; !(s.Hold >= 0 && s.Settle >= 0 && s.Hold+s.Settle < 1) {
 		return nil, fmt.Errorf("adalora: hold %g and settle %g leave no steps for ranks to fall: their sum must be below 1", s.Hold, s.Settle)
 	}
-	limit := a.model.Site(0, a.targets[0]).In
-	a.bySite = map[adapter.Site]*triplet{}
-	for layer := range a.model.Layers {
-		for _, kind := range a.targets {
-			site := a.model.Site(layer, kind)
-			limit = min(limit, site.In, site.Out)
-			t := &triplet{site: site, name: adapter.PEFTPrefix + a.model.Module(site)}
-			a.triplets = append(a.triplets, t)
-			a.bySite[site] = t
-		}
+	if a.rank < 1 || a.initial < a.rank || a.initial > largestRank {
+		return nil, fmt.Errorf("adalora: rank %d, from %d at the start: the rank is at least 1, and the start from there to %d", a.rank, a.initial, largestRank)
 	}
-	if a.rank < 1 || a.initial < a.rank || a.initial > limit {
-		largest := limit
-		if a.schedule.InitialRank == 0 {
-			largest = int64(float64(limit) / initialRankShare)
+	a.bySite = map[adapter.Site]*triplet{}
+	for _, m := range modules {
+		t := &triplet{site: m.Site, module: m.name, name: adapter.PEFTPrefix + m.name}
+		if err := prepare(t); err != nil {
+			return nil, fmt.Errorf("adalora: %w", err)
 		}
-		return nil, fmt.Errorf("adalora: rank %d, from %d at the start: the rank is between 1 and %d, and the start from there to %d, the smallest side of a matrix", a.rank, a.initial, largest, limit)
+		if m.Kind == noKind {
+			a.others = append(a.others, t)
+			continue
+		}
+		a.triplets, a.bySite[m.Site] = append(a.triplets, t), t
 	}
 	err := torch.Do(func() error {
 		if err := fill(); err != nil {
@@ -156,6 +175,23 @@ func (a *adaLoRA) build(fill func() error) (adapter.Adapter, error) {
 	return a, nil
 }
 
+// Fold implements [adapter.Folding].
+func (a *adaLoRA) Fold(_ func(string) (*torch.Tensor, error), add func(string, *torch.Tensor) error) (err error) {
+	torch.NoGrad(func() {
+		for _, t := range a.others {
+			torch.Scoped(func() { err = add(t.module+".weight", a.scaledUp(t).MatMul(t.down)) })
+			if err != nil {
+				return
+			}
+		}
+	})
+	for _, t := range a.others {
+		t.free()
+	}
+	a.others = nil
+	return err
+}
+
 // Parameters implements [adapter.Adapter].
 func (a *adaLoRA) Parameters() []adapter.Parameter {
 	var list []adapter.Parameter
@@ -168,12 +204,16 @@ func (a *adaLoRA) Parameters() []adapter.Parameter {
 
 // Free implements [adapter.Adapter].
 func (a *adaLoRA) Free() {
-	for _, t := range a.triplets {
-		for _, tensor := range t.tensors() {
-			tensor.Free()
-		}
-		t.forget()
+	for _, t := range slices.Concat(a.triplets, a.others) {
+		t.free()
 	}
+}
+
+func (t *triplet) free() {
+	for _, tensor := range t.tensors() {
+		tensor.Free()
+	}
+	t.forget()
 }
 
 // forget frees the importance.
@@ -236,7 +276,7 @@ func (a *adaLoRA) Delta(site adapter.Site) *torch.Tensor {
 	return in.MatMul(out)
 }
 
-// Penalty implements [adapter.Regularized]: half the mean over all P and Q of
+// Penalty implements [adapter.Regularized]: half, or what a file has, of the mean over all P and Q of
 // ‖PᵀP - I‖ and ‖QQᵀ - I‖, as PEFT adds it.
 func (a *adaLoRA) Penalty() *torch.Tensor {
 	var terms []*torch.Tensor
@@ -251,5 +291,5 @@ func (a *adaLoRA) Penalty() *torch.Tensor {
 	if terms == nil { // a budget so small that nothing is left
 		return torch.Zeros(torch.Float32, a.triplets[0].down.Device())
 	}
-	return torch.Stack(0, terms...).Sum().MulScalar(orthogonality / float64(2*len(a.triplets)))
+	return torch.Stack(0, terms...).Sum().MulScalar(a.penalty / float64(2*len(a.triplets)))
 }

@@ -2,6 +2,7 @@ package lora
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/torch"
@@ -14,18 +15,24 @@ const scheduleSteps = 1_000_000
 // Config implements [adapter.Adapter]. Before the schedule is through there is
 // no rank_pattern.
 func (a *adaLoRA) Config() adapter.Config {
-	c := describe("adalora", "ADALORA", a.model, a.targets, a.rank, a.alpha, a.dropout)
+	sites := make([]adapter.Site, len(a.triplets))
+	for i, t := range a.triplets {
+		sites[i] = t.site
+	}
+	c := describe("adalora", "ADALORA", a.model, a.targets, sites, a.rank, a.alpha, a.dropout)
 	delete(c.PEFT, "r") // which PEFT warns that it ignores
 	var pattern map[string][]bool
 	if a.pruned {
 		pattern = map[string][]bool{}
 		for _, t := range a.triplets {
-			pattern[a.model.Module(t.site)+adaValues] = t.live
+			if t.live != nil {
+				pattern[t.module+adaValues] = t.live
+			}
 		}
 	}
 	for key, value := range map[string]any{
-		"lora_alpha": a.alpha, "lora_dropout": a.dropout, "init_lora_weights": true, "orth_reg_weight": orthogonality,
-		"init_r": a.initial, "target_r": a.rank, "rank_pattern": pattern, "beta1": importanceDecay, "beta2": importanceDecay,
+		"lora_alpha": a.alpha, "lora_dropout": a.dropout, "init_lora_weights": true, "orth_reg_weight": a.penalty,
+		"init_r": a.initial, "target_r": a.rank, "rank_pattern": pattern, "beta1": a.decay[0], "beta2": a.decay[1],
 		"total_step": scheduleSteps, "tinit": int(a.schedule.Hold * scheduleSteps), "tfinal": int(a.schedule.Settle * scheduleSteps),
 		"deltaT": max(1, a.schedule.Every),
 	} {
@@ -40,33 +47,75 @@ func openAdaLoRA(s *adapter.Saved, device torch.Device) (adapter.Adapter, error)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Dir, err)
 	}
-	a := &adaLoRA{model: c.Architecture(), targets: targets, alpha: c.Alpha, dropout: c.Dropout}
-	if a.rank, err = readRank(c.PEFT, "target_r"); err == nil {
-		a.initial, err = readRank(c.PEFT, "init_r")
+	if err := checkKeys(s, adaLoRAKeys); err != nil {
+		return nil, fmt.Errorf("%s: %w", s.Dir, err)
 	}
+	a := &adaLoRA{model: c.Architecture(), targets: targets, alpha: c.Alpha, dropout: c.Dropout}
+	if err := a.readSchedule(c.PEFT); err != nil {
+		return nil, fmt.Errorf("%s: %w", s.Dir, err)
+	}
+	opened, err := a.read(s, device)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Dir, err)
 	}
-	number := func(name string) float64 { n, _ := c.PEFT[name].(float64); return n }
-	if total := number("total_step"); total > 0 {
-		a.schedule.Hold, a.schedule.Settle = number("tinit")/total, number("tfinal")/total
+	return opened, nil
+}
+
+// readSchedule reads ranks and what training goes on with.
+func (a *adaLoRA) readSchedule(keys map[string]any) (err error) {
+	if a.rank, err = readRank(keys, "target_r"); err != nil {
+		return err
 	}
-	a.schedule.InitialRank, a.schedule.Every = int(a.initial), int(number("deltaT"))
-	pattern, pruned := c.PEFT["rank_pattern"].(map[string]any)
-	a.pruned = pruned
-	opened, err := a.build(func() (err error) {
-		for _, t := range a.triplets {
+	if a.initial, err = readRank(keys, "init_r"); err != nil {
+		return err
+	}
+	number := func(name string, otherwise float64) float64 {
+		if n, ok := keys[name].(float64); ok {
+			return n
+		}
+		return otherwise
+	}
+	if total := number("total_step", 0); total > 0 {
+		a.schedule.Hold, a.schedule.Settle = number("tinit", 0)/total, number("tfinal", 0)/total
+	}
+	a.schedule.InitialRank, a.schedule.Every = int(a.initial), int(number("deltaT", 1))
+	a.penalty = number("orth_reg_weight", orthogonality)
+	a.decay = [2]float64{number("beta1", importanceDecay), number("beta2", importanceDecay)}
+	if a.penalty < 0 || min(a.decay[0], a.decay[1]) <= 0 || max(a.decay[0], a.decay[1]) >= 1 {
+		return fmt.Errorf("orth_reg_weight %g, beta1 %g, beta2 %g: want 0 or more, and between 0 and 1", a.penalty, a.decay[0], a.decay[1])
+	}
+	return nil
+}
+
+// read makes the triplets of a file.
+func (a *adaLoRA) read(s *adapter.Saved, device torch.Device) (adapter.Adapter, error) {
+	modules, err := savedModules(s, adaDown, adaUp)
+	if err != nil {
+		return nil, err
+	}
+	// An empty pattern says nothing, as in PEFT.
+	pattern, _ := s.Config.PEFT["rank_pattern"].(map[string]any)
+	a.pruned = len(pattern) > 0
+	used := 0
+	prepare := func(t *triplet) error {
+		key := s.PEFTModule(t.module) + adaValues
+		value, ok := pattern[key]
+		if !ok { // all of the initial ones
+			return nil
+		}
+		used++
+		var err error
+		if t.live, err = liveComponents(value, a.initial); err != nil {
+			return fmt.Errorf("rank_pattern: %s: %w", key, err)
+		}
+		return nil
+	}
+	opened, err := a.build(modules, prepare, func() (err error) {
+		for _, t := range slices.Concat(a.triplets, a.others) {
 			rank := a.initial
-			if pruned {
-				key := a.model.Module(t.site) + adaValues
-				if t.live, err = liveComponents(pattern[key], a.initial); err != nil {
-					return fmt.Errorf("rank_pattern: %s: %w", key, err)
-				}
-				rank = 0
-				for _, alive := range t.live {
-					if alive {
-						rank++
-					}
+			for _, alive := range t.live {
+				if !alive {
+					rank--
 				}
 			}
 			if t.down, err = s.Tensor(t.name+adaDown, device, rank, t.site.In); err != nil {
@@ -81,10 +130,10 @@ func openAdaLoRA(s *adapter.Saved, device torch.Device) (adapter.Adapter, error)
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.Dir, err)
+	if err == nil && used < len(pattern) {
+		s.Note("rank_pattern: %d of its %d entries are of no adapted module", len(pattern)-used, len(pattern))
 	}
-	return opened, nil
+	return opened, err
 }
 
 // liveComponents reads which of a site's initial components are left.

@@ -56,8 +56,8 @@ func (a *adaLoRA) weigh(gradients []*torch.Tensor) {
 		for j, tensor := range t.tensors() {
 			torch.Scoped(func() {
 				now := tensor.Detach().Mul(gradients[3*i+j]).Abs()
-				t.sensitivity[j].LerpInPlace(now, 1-importanceDecay)
-				t.uncertainty[j].LerpInPlace(now.Sub(t.sensitivity[j]).Abs(), 1-importanceDecay)
+				t.sensitivity[j].LerpInPlace(now, 1-a.decay[0])
+				t.uncertainty[j].LerpInPlace(now.Sub(t.sensitivity[j]).Abs(), 1-a.decay[1])
 			})
 		}
 	}

@@ -1,6 +1,7 @@
 package lora
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/metatt/metatt/pkg/adapter"
@@ -11,7 +12,7 @@ import (
 // is what [adapter.Factored] has of a site, (In, r) and (r, Out). B A is the
 // update exactly, scale included: each module's α is its rank.
 //
-// A module has the rank of its factors, or the smaller side of the matrix where
+// A site without factors is not adapted. A module has the rank of its factors, or the smaller side of the matrix where
 // that is below it. Where nothing is left of an update, as AdaLoRA may decide, it
 // is a zero of rank 1: PEFT has no LoRA of rank 0.
 func Convert(model adapter.Architecture, targets []adapter.Kind, factors func(adapter.Site) (in, out *torch.Tensor)) (adapter.Adapter, error) {
@@ -19,23 +20,27 @@ func Convert(model adapter.Architecture, targets []adapter.Kind, factors func(ad
 		return nil, fmt.Errorf("lora: no targets")
 	}
 	l := &lowRank{variant: variant{name: "lora"}, model: model, targets: targets, bySite: map[adapter.Site]*pair{}}
-	err := torch.Do(func() (err error) {
+	err := torch.Do(func() error {
 		torch.NoGrad(func() {
 			for layer := range model.Layers {
 				for _, kind := range targets {
-					p := &pair{site: model.Site(layer, kind)}
-					p.name = adapter.PEFTPrefix + model.Module(p.site)
-					l.pairs, l.bySite[p.site] = append(l.pairs, p), p
-					torch.Scoped(func() { err = p.take(factors(p.site)) })
-					if err != nil {
-						return
-					}
-					l.rank = max(l.rank, p.rank())
+					site := model.Site(layer, kind)
+					torch.Scoped(func() {
+						in, out := factors(site)
+						if in == nil {
+							return
+						}
+						p := &pair{site: site, module: model.Module(site)}
+						p.name = adapter.PEFTPrefix + p.module
+						l.pairs, l.bySite[site] = append(l.pairs, p), p
+						p.take(in, out)
+						l.rank = max(l.rank, p.rank())
+					})
 				}
 			}
 		})
-		if err != nil {
-			return err
+		if l.pairs == nil {
+			return errors.New("no site has an update")
 		}
 		l.alpha = float64(l.rank)
 		for _, p := range l.pairs {
@@ -53,10 +58,7 @@ func Convert(model adapter.Architecture, targets []adapter.Kind, factors func(ad
 }
 
 // take makes A and B of the factors of ΔW = in · out.
-func (p *pair) take(in, out *torch.Tensor) error {
-	if in == nil || out == nil {
-		return fmt.Errorf("%s has no update", p.site)
-	}
+func (p *pair) take(in, out *torch.Tensor) {
 	switch rank := in.Size(1); {
 	case rank == 0:
 		zero := func(rows, columns int64) *torch.Tensor { return torch.Zeros(in.DType(), in.Device(), rows, columns) }
@@ -68,5 +70,4 @@ func (p *pair) take(in, out *torch.Tensor) error {
 	}
 	// Copies: factors may be parts of one tensor, and need not be in order.
 	p.down, p.up = in.T().Clone().Contiguous().Keep(), out.T().Clone().Contiguous().Keep()
-	return nil
 }

@@ -42,7 +42,7 @@ func TestConvert(t *testing.T) {
 		})
 	}
 	nothing := func(adapter.Site) (in, out *torch.Tensor) { return nil, nil }
-	if _, err := lora.Convert(model, targets, nothing); err == nil || !strings.Contains(err.Error(), "layer 0 ffn_up has no update") {
+	if _, err := lora.Convert(model, targets, nothing); err == nil || !strings.Contains(err.Error(), "no site has an update") {
 		t.Error(err)
 	}
 	if _, err := lora.Convert(model, nil, nothing); err == nil || !strings.Contains(err.Error(), "no targets") {

@@ -6,6 +6,7 @@ package lora
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/torch"
@@ -41,11 +42,13 @@ func init() {
 // pair is the trained tensors of one site.
 type pair struct {
 	site       adapter.Site
+	module     string        // its name in the model
 	name       string        // the module's, as PEFT stores it
 	alpha      float64       // α
 	scale      float64       // α/r or α/√r
 	down       *torch.Tensor // A (r, In)
 	up         *torch.Tensor // B (Out, r)
+	upBias     *torch.Tensor // PEFT's lora_bias (Out), until it is folded; else nil
 	*magnitude               // DoRA's; else nil
 }
 
@@ -59,6 +62,7 @@ type lowRank struct {
 	dropout float64
 	pairs   []*pair // by layer, then in the order of the targets
 	bySite  map[adapter.Site]*pair
+	others  []*pair // of what is no site, until they are folded
 }
 
 // count is r (In + Out), and Out where lengths are trained, for each site.
@@ -79,8 +83,15 @@ func (v variant) fresh(spec adapter.Spec) (adapter.Adapter, error) {
 	if spec.Init != "" {
 		return nil, fmt.Errorf("%s: init %q: there is one start only, leave it out", v.name, spec.Init)
 	}
-	ranks := func(adapter.Site) int64 { return l.rank }
-	return l.build(ranks, func(p *pair, rank int64) error {
+	for layer := range l.model.Layers {
+		for _, kind := range l.targets {
+			if site := l.model.Site(layer, kind); l.rank > min(site.In, site.Out) {
+				return nil, fmt.Errorf("%s: rank %d is not between 1 and %d, the smaller side of %s (%d × %d)", v.name, l.rank, min(site.In, site.Out), site, site.Out, site.In)
+			}
+		}
+	}
+	ranks := func(module) (int64, error) { return l.rank, nil }
+	return l.build(modulesOf(l.model, l.targets), ranks, func(p *pair, rank int64) error {
 		f32, cpu, bound := torch.Float32, torch.CPU, 1/math.Sqrt(float64(p.site.In))
 		p.down = torch.Uniform(f32, cpu, -bound, bound, rank, p.site.In).To(spec.Device).Keep()
 		p.up = torch.Zeros(f32, spec.Device, p.site.Out, rank).Keep()
@@ -100,66 +111,101 @@ func (v variant) open(s *adapter.Saved, device torch.Device) (adapter.Adapter, e
 	if len(c.Ranks) != 1 {
 		return nil, fmt.Errorf("%s: %d ranks, %s has one", s.Dir, len(c.Ranks), v.name)
 	}
-	l := &lowRank{variant: v, model: c.Architecture(), targets: targets, rank: c.Ranks[0], alpha: c.Alpha, dropout: c.Dropout}
-	alphas, err := readAlphas(c.PEFT)
-	if err != nil {
+	if err := checkKeys(s, loraKeys); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Dir, err)
 	}
-	ranks := func(site adapter.Site) int64 {
-		// PEFT's rank_pattern says the same; the tensors cannot be wrong.
-		if shape := s.Shape(adapter.PEFTPrefix + l.model.Module(site) + downSuffix); len(shape) == 2 {
-			return shape[0]
-		}
-		return l.rank
+	if v.magnitudes { // a DoRA may have either scale
+		v.rootScale, _ = c.PEFT["use_rslora"].(bool)
 	}
-	a, err := l.build(ranks, func(p *pair, rank int64) (err error) {
-		alpha, err := alphas.of(l.model.Module(p.site), l.alpha)
-		if err != nil {
-			return err
-		}
-		p.setAlpha(v, alpha, rank)
-		if p.down, err = s.Tensor(p.name+downSuffix, device, rank, p.site.In); err != nil {
-			return err
-		}
-		if p.up, err = s.Tensor(p.name+upSuffix, device, p.site.Out, rank); err != nil {
-			return err
-		}
-		if v.magnitudes {
-			p.magnitude = &magnitude{}
-			p.length, err = s.Tensor(p.name+lengthSuffix, device, p.site.Out)
-		}
-		return err
-	}, 0)
+	l := &lowRank{variant: v, model: c.Architecture(), targets: targets, rank: c.Ranks[0], alpha: c.Alpha, dropout: c.Dropout}
+	a, err := l.read(s, device)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Dir, err)
 	}
 	return a, nil
 }
 
+// read makes the pairs of a file.
+func (l *lowRank) read(s *adapter.Saved, device torch.Device) (adapter.Adapter, error) {
+	modules, err := savedModules(s, downSuffix, upSuffix)
+	if err != nil {
+		return nil, err
+	}
+	rankPattern, err := readPattern(s, "rank_pattern")
+	if err != nil {
+		return nil, err
+	}
+	alphas, err := readPattern(s, "alpha_pattern")
+	if err != nil {
+		return nil, err
+	}
+	biased, _ := s.Config.PEFT["lora_bias"].(bool)
+	ranks := func(m module) (int64, error) {
+		rank := int64(rankPattern.of(s.PEFTModule(m.name), float64(l.rank)))
+		if shape := s.Shape(adapter.PEFTPrefix + m.name + downSuffix); len(shape) == 2 && shape[0] != rank {
+			return 0, fmt.Errorf("%s has rank %d, the configuration gives it %d", m.name, shape[0], rank)
+		}
+		return rank, nil
+	}
+	a, err := l.build(modules, ranks, func(p *pair, rank int64) (err error) {
+		p.setAlpha(l.variant, alphas.of(s.PEFTModule(p.module), l.alpha), rank)
+		if p.down, err = s.Tensor(p.name+downSuffix, device, rank, p.site.In); err != nil {
+			return err
+		}
+		if p.up, err = s.Tensor(p.name+upSuffix, device, p.site.Out, rank); err != nil {
+			return err
+		}
+		if biased && s.Shape(p.name+biasSuffix) != nil { // what this build wrote has folded it
+			if p.upBias, err = s.Tensor(p.name+biasSuffix, device, p.site.Out); err != nil {
+				return err
+			}
+		}
+		if l.magnitudes {
+			p.magnitude = &magnitude{}
+			p.length, err = s.Tensor(p.name+lengthSuffix, device, p.site.Out)
+		}
+		return err
+	}, 0)
+	if err == nil {
+		rankPattern.noteUnused(s)
+		alphas.noteUnused(s)
+	}
+	return a, err
+}
+
+// largestRank bounds what a file may ask for. A rank above the smaller side of a
+// matrix is no mistake, only waste.
+const largestRank = 1 << 16
+
 // build checks all ranks, then lets fill make the tensors of each pair. On an
 // error nothing is left.
-func (l *lowRank) build(rankOf func(adapter.Site) int64, fill func(*pair, int64) error, seed uint64) (adapter.Adapter, error) {
+func (l *lowRank) build(modules []module, rankOf func(module) (int64, error), fill func(*pair, int64) error, seed uint64) (adapter.Adapter, error) {
 	if len(l.targets) == 0 {
 		return nil, fmt.Errorf("%s: no targets", l.name)
 	}
 	l.bySite = map[adapter.Site]*pair{}
-	for layer := range l.model.Layers {
-		for _, kind := range l.targets {
-			site := l.model.Site(layer, kind)
-			rank, limit := rankOf(site), min(site.In, site.Out)
-			if rank < 1 || rank > limit {
-				return nil, fmt.Errorf("%s: rank %d is not between 1 and %d, the largest legal rank of %s (%d × %d)", l.name, rank, limit, site, site.Out, site.In)
-			}
-			p := &pair{site: site, name: adapter.PEFTPrefix + l.model.Module(site)}
-			p.setAlpha(l.variant, l.alpha, rank)
-			l.pairs = append(l.pairs, p)
-			l.bySite[site] = p
+	ranks := make([]int64, len(modules))
+	var all []*pair
+	for i, m := range modules {
+		var err error
+		if ranks[i], err = rankOf(m); err != nil {
+			return nil, fmt.Errorf("%s: %w", l.name, err)
 		}
+		if ranks[i] < 1 || ranks[i] > largestRank {
+			return nil, fmt.Errorf("%s: rank %d of %s is not between 1 and %d", l.name, ranks[i], m.name, largestRank)
+		}
+		p := &pair{site: m.Site, module: m.name, name: adapter.PEFTPrefix + m.name}
+		p.setAlpha(l.variant, l.alpha, ranks[i])
+		if all = append(all, p); m.Kind == noKind {
+			l.others = append(l.others, p)
+			continue
+		}
+		l.pairs, l.bySite[m.Site] = append(l.pairs, p), p
 	}
 	err := torch.Do(func() error {
 		torch.Seed(seed)
-		for _, p := range l.pairs {
-			if err := fill(p, rankOf(p.site)); err != nil {
+		for i, p := range all {
+			if err := fill(p, ranks[i]); err != nil {
 				return err
 			}
 		}
@@ -176,6 +222,48 @@ func (l *lowRank) build(rankOf func(adapter.Site) int64, fill func(*pair, int64)
 		return dora{l}, nil
 	}
 	return linear{l}, nil
+}
+
+// Fold implements [adapter.Folding]: PEFT's lora_bias is s b on top of the bias.
+func (l *lowRank) Fold(weight func(string) (*torch.Tensor, error), add func(string, *torch.Tensor) error) (err error) {
+	torch.NoGrad(func() {
+		for _, p := range slices.Concat(l.pairs, l.others) {
+			torch.Scoped(func() {
+				if p.upBias != nil {
+					err = add(p.module+".bias", p.upBias.MulScalar(p.scale))
+				}
+				if err == nil && p.site.Kind == noKind {
+					err = l.foldOther(p, weight, add)
+				}
+			})
+			if err != nil {
+				return
+			}
+		}
+	})
+	for _, p := range l.pairs {
+		p.upBias.Free()
+		p.upBias = nil
+	}
+	for _, p := range l.others {
+		p.free()
+	}
+	l.others = nil
+	return err
+}
+
+// foldOther hands out the update of a layer that is no site.
+func (l *lowRank) foldOther(p *pair, weight func(string) (*torch.Tensor, error), add func(string, *torch.Tensor) error) error {
+	name := p.module + ".weight"
+	if p.magnitude == nil {
+		return add(name, p.product().T())
+	}
+	var err error
+	if p.weight, err = weight(name); err != nil {
+		return err
+	}
+	p.squares = p.weight.Square().SumDim(1).Keep()
+	return add(name, p.rescaledDelta().T())
 }
 
 // linear is LoRA or rsLoRA.
@@ -213,12 +301,17 @@ func (l *lowRank) Parameters() []adapter.Parameter {
 
 // Free implements [adapter.Adapter].
 func (l *lowRank) Free() {
-	for _, p := range l.pairs {
-		p.down.Free()
-		p.up.Free()
-		if p.magnitude != nil {
-			p.magnitude.free()
-		}
+	for _, p := range slices.Concat(l.pairs, l.others) {
+		p.free()
+	}
+}
+
+func (p *pair) free() {
+	p.down.Free()
+	p.up.Free()
+	p.upBias.Free()
+	if p.magnitude != nil {
+		p.magnitude.free()
 	}
 }
 

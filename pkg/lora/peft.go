@@ -1,6 +1,7 @@
 package lora
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -15,11 +16,16 @@ const (
 	downSuffix   = ".lora_A.weight"
 	upSuffix     = ".lora_B.weight"
 	lengthSuffix = ".lora_magnitude_vector"
+	biasSuffix   = ".lora_B.bias"
 )
 
 // Config implements [adapter.Adapter].
 func (l *lowRank) Config() adapter.Config {
-	c := describe(l.name, "LORA", l.model, l.targets, l.rank, l.alpha, l.dropout)
+	sites := make([]adapter.Site, len(l.pairs))
+	for i, p := range l.pairs {
+		sites[i] = p.site
+	}
+	c := describe(l.name, "LORA", l.model, l.targets, sites, l.rank, l.alpha, l.dropout)
 	ranks, alphas := map[string]any{}, map[string]any{}
 	for _, p := range l.pairs {
 		// PEFT looks a pattern's key up as it is, or since 0.15 as a regular
@@ -42,26 +48,75 @@ func (l *lowRank) Config() adapter.Config {
 	return c
 }
 
-// describe is the part of the config that the family shares.
-func describe(method, peftType string, model adapter.Architecture, targets []adapter.Kind, rank int64, alpha, dropout float64) adapter.Config {
+// describe is the part of the config that the family shares. sites is what is
+// adapted: all targets of every layer, or some.
+func describe(method, peftType string, model adapter.Architecture, targets []adapter.Kind, sites []adapter.Site, rank int64, alpha, dropout float64) adapter.Config {
 	c := adapter.Config{
 		FormatVersion: adapter.FormatVersion, PEFTType: peftType, Method: method,
 		Ranks: []int64{rank}, Alpha: alpha, Dropout: dropout,
 		PEFT: map[string]any{
-			"r": rank, "target_modules": TargetModules(targets), "bias": "none", "fan_in_fan_out": false,
-			"inference_mode": true, "modules_to_save": Head,
+			"r": rank, "target_modules": TargetModules(targets), "fan_in_fan_out": false, "inference_mode": true,
 		},
 	}
 	c.SetArchitecture(model)
 	for _, kind := range targets {
 		c.Targets = append(c.Targets, kind.String())
 	}
-	return c
+	if len(sites) < model.Layers*len(targets) {
+		for _, site := range sites {
+			c.Modules = append(c.Modules, model.Module(site))
+		}
+		c.PEFT["target_modules"] = c.Modules
+	}
+	return c.WithModel(nil, nil)
 }
 
-// Head is what PEFT trains beside an adapter for sequence classification, and
-// stores with it.
-var Head = []string{"classifier", "score"}
+// module is what a LoRA is of: a site, or where that has no kind another layer of
+// the model.
+type module struct {
+	adapter.Site
+	name string // in the model
+}
+
+const noKind adapter.Kind = -1
+
+// modulesOf lists the sites of a new adapter.
+func modulesOf(model adapter.Architecture, targets []adapter.Kind) []module {
+	var all []module
+	for layer := range model.Layers {
+		for _, kind := range targets {
+			site := model.Site(layer, kind)
+			all = append(all, module{site, model.Module(site)})
+		}
+	}
+	return all
+}
+
+// savedModules lists what is adapted in a file. The sizes of what is no site are
+// those of its tensors: of in (r, In) and out (Out, r) or (Out).
+func savedModules(s *adapter.Saved, in, out string) ([]module, error) {
+	sites, err := s.Config.AdaptedSites()
+	if err != nil {
+		return nil, err
+	}
+	var all []module
+	for _, site := range sites {
+		all = append(all, module{site, s.Config.Architecture().Module(site)})
+	}
+	for _, name := range s.OtherModules() {
+		m := module{adapter.Site{Kind: noKind}, name}
+		if shape := s.Shape(adapter.PEFTPrefix + name + out); len(shape) > 0 {
+			m.Out = shape[0]
+		}
+		if shape := s.Shape(adapter.PEFTPrefix + name + in); len(shape) == 2 {
+			m.In = shape[1]
+		} else {
+			m.In = s.Config.Hidden // of every layer of a head
+		}
+		all = append(all, m)
+	}
+	return all, nil
+}
 
 // TargetModules says in PEFT's way which modules are adapted: the ends of their
 // names, in a list. FFNDown's "output.dense" is the end of Output's name too:
@@ -88,19 +143,28 @@ func TargetModules(targets []adapter.Kind) any {
 
 // adopt takes a LoRA, rsLoRA or DoRA that PEFT wrote.
 func (v variant) adopt(s *adapter.Saved) (bool, error) {
+	if err := checkKeys(s, loraKeys); err != nil {
+		return false, err
+	}
 	keys := s.Config.PEFT
 	root, _ := keys["use_rslora"].(bool)
 	dora, _ := keys["use_dora"].(bool)
-	if root && dora {
-		return false, errors.New("use_dora with use_rslora is none of this build's methods")
-	}
-	if root != v.rootScale || dora != v.magnitudes {
+	if dora != v.magnitudes || !dora && root != v.rootScale {
 		return false, nil
+	}
+	if bias, _ := keys["lora_bias"].(bool); bias && dora {
+		return false, errors.New("lora_bias is set, which PEFT does not have with use_dora")
 	}
 	// PiSSA, OLoRA and the like change the backbone's weights too, which the
 	// file does not hold.
-	if start, ok := keys["init_lora_weights"].(string); ok && start != "gaussian" && start != "orthogonal" && start != "eva" {
-		return false, fmt.Errorf("init_lora_weights %q changes the backbone: have PEFT convert the adapter to a plain LoRA first", start)
+	switch start := keys["init_lora_weights"].(type) {
+	case nil, bool:
+	case string:
+		if start != "gaussian" && start != "orthogonal" && start != "eva" {
+			return false, fmt.Errorf("init_lora_weights %q changes the backbone: have PEFT convert the adapter to a plain LoRA first", start)
+		}
+	default:
+		return false, fmt.Errorf("init_lora_weights is %s, neither true or false nor a name", brief(start))
 	}
 	return true, adoptKeys(s, "r", "lora_alpha", "lora_dropout", strings.TrimPrefix(downSuffix, "."))
 }
@@ -124,8 +188,10 @@ func adoptKeys(s *adapter.Saved, rankKey, alphaKey, dropoutKey, tensor string) e
 	if c.Dropout < 0 || c.Dropout >= 1 {
 		return fmt.Errorf("%s is %v, not in [0, 1)", dropoutKey, c.Dropout)
 	}
-	c.Targets, c.Layers, err = s.AdaptedModules(tensor)
-	return err
+	if revision, _ := c.PEFT["revision"].(string); revision != "" && c.BaseModel != "" && !strings.Contains(c.BaseModel, "@") {
+		c.BaseModel += "@" + revision
+	}
+	return s.FindModules(tensor)
 }
 
 func readRank(keys map[string]any, name string) (int64, error) {
@@ -136,46 +202,57 @@ func readRank(keys map[string]any, name string) (int64, error) {
 	return int64(rank), nil
 }
 
-// pattern is PEFT's alpha_pattern: a value for the modules whose
-// name, or its end behind a dot, matches an expression.
-type pattern []struct {
-	module *regexp.Regexp
-	value  float64
+// pattern is PEFT's rank_pattern or alpha_pattern: values for the modules whose
+// name, or its end behind a dot, matches an expression. The first in the file's
+// order counts.
+type pattern struct {
+	key     string
+	entries []patternEntry
 }
 
-func readAlphas(keys map[string]any) (pattern, error) {
-	const name = "alpha_pattern"
-	table, _ := keys[name].(map[string]any)
-	var p pattern
-	for expression, value := range table {
-		number, ok := value.(float64)
-		if !ok || number <= 0 {
-			return nil, fmt.Errorf("%s: %s is %v, not a number above 0", name, expression, value)
+type patternEntry struct {
+	expression string
+	module     *regexp.Regexp
+	value      float64
+	used       bool
+}
+
+// readPattern reads the pattern under a key.
+func readPattern(s *adapter.Saved, key string) (*pattern, error) {
+	members, err := s.Members(key)
+	if err != nil {
+		return nil, err
+	}
+	p := &pattern{key: key}
+	for _, m := range members {
+		entry := patternEntry{expression: m.Name}
+		if err := json.Unmarshal(m.Value, &entry.value); err != nil || !(entry.value > 0) {
+			return nil, fmt.Errorf("%s: %.200q is %.40s, not a number above 0", key, m.Name, m.Value)
 		}
-		module, err := regexp.Compile(`^(.*\.)?(` + expression + `)$`)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+		if entry.module, err = regexp.Compile(`^(.*\.)?(` + m.Name + `)$`); err != nil {
+			return nil, fmt.Errorf("%s: %w", key, err)
 		}
-		p = append(p, struct {
-			module *regexp.Regexp
-			value  float64
-		}{module, number})
+		p.entries = append(p.entries, entry)
 	}
 	return p, nil
 }
 
-// of is the module's value, or otherwise where none matches. PEFT takes the
-// first match in the file's order, which is lost here, so matches must agree.
-func (p pattern) of(module string, otherwise float64) (float64, error) {
-	value, found := otherwise, false
-	for _, entry := range p {
-		if !entry.module.MatchString(module) {
-			continue
+// of is the module's value, or otherwise where nothing matches.
+func (p *pattern) of(module string, otherwise float64) float64 {
+	for i := range p.entries {
+		if p.entries[i].module.MatchString(module) {
+			p.entries[i].used = true
+			return p.entries[i].value
 		}
-		if found && entry.value != value {
-			return 0, fmt.Errorf("alpha_pattern gives %s both %v and %v", module, value, entry.value)
-		}
-		value, found = entry.value, true
 	}
-	return value, nil
+	return otherwise
+}
+
+// noteUnused tells of the expressions that gave no module its value.
+func (p *pattern) noteUnused(s *adapter.Saved) {
+	for _, entry := range p.entries {
+		if !entry.used {
+			s.Note("%s: %.200q gives no adapted module its value", p.key, entry.expression)
+		}
+	}
 }

@@ -3,6 +3,7 @@ package lora
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/torch"
@@ -30,6 +31,9 @@ func init() {
 		New:      freshVeRA,
 		Open:     openVeRA,
 		Adopt: func(s *adapter.Saved) (bool, error) {
+			if err := checkKeys(s, veraKeys); err != nil {
+				return false, err
+			}
 			return true, adoptKeys(s, "r", "", "vera_dropout", veraDName)
 		},
 	})
@@ -47,14 +51,16 @@ type vera struct {
 	up      *torch.Tensor // B (largest Out, r), frozen
 	sites   []*scales     // by layer, then in the order of the targets
 	bySite  map[adapter.Site]*scales
+	others  []*scales // of what is no site, until they are folded
 }
 
 // scales is the trained vectors of a site.
 type scales struct {
-	site adapter.Site
-	name string
-	d    *torch.Tensor // λ_d (r)
-	b    *torch.Tensor // λ_b (Out)
+	site   adapter.Site
+	module string // its name in the model
+	name   string
+	d      *torch.Tensor // λ_d (r)
+	b      *torch.Tensor // λ_b (Out)
 }
 
 // countVeRA is Out + r for each site.
@@ -73,20 +79,25 @@ func freshVeRA(spec adapter.Spec) (adapter.Adapter, error) {
 	case spec.Alpha != 1:
 		return nil, fmt.Errorf("vera: alpha %g: VeRA has no scale but its vectors, leave it out", spec.Alpha)
 	}
-	return v.build(func(in, out int64) error {
-		// Kaiming-uniform for ReLU by the number of columns, PEFT's choice.
-		draw := func(rows, columns int64) *torch.Tensor {
-			bound := math.Sqrt(6 / float64(columns))
-			return torch.Uniform(torch.Float32, torch.CPU, -bound, bound, rows, columns).To(spec.Device).Keep()
-		}
-		torch.Seed(spec.Seed)
-		v.down, v.up = draw(v.rank, in), draw(out, v.rank)
+	return v.build(modulesOf(v.model, v.targets), func(in, out int64) error {
+		v.draw(spec.Device, in, out)
 		for _, s := range v.sites {
 			s.d = torch.Ones(torch.Float32, spec.Device, v.rank).MulScalar(veraDStart).Keep()
 			s.b = torch.Zeros(torch.Float32, spec.Device, s.site.Out).Keep()
 		}
 		return nil
 	})
+}
+
+// draw makes A and B of the seed: Kaiming-uniform for ReLU by the number of
+// columns, as PEFT draws them of its projection_prng_key, number by number.
+func (v *vera) draw(device torch.Device, in, out int64) {
+	uniform := func(rows, columns int64) *torch.Tensor {
+		bound := math.Sqrt(6 / float64(columns))
+		return torch.Uniform(torch.Float32, torch.CPU, -bound, bound, rows, columns).To(device).Keep()
+	}
+	torch.Seed(v.seed)
+	v.down, v.up = uniform(v.rank, in), uniform(out, v.rank)
 }
 
 func openVeRA(s *adapter.Saved, device torch.Device) (adapter.Adapter, error) {
@@ -98,19 +109,45 @@ func openVeRA(s *adapter.Saved, device torch.Device) (adapter.Adapter, error) {
 	if len(c.Ranks) != 1 {
 		return nil, fmt.Errorf("%s: %d ranks, vera has one", s.Dir, len(c.Ranks))
 	}
-	seed, _ := c.PEFT["projection_prng_key"].(float64)
-	v := &vera{model: c.Architecture(), targets: targets, rank: c.Ranks[0], dropout: c.Dropout, seed: uint64(seed)}
-	a, err := v.build(func(in, out int64) (err error) {
-		if s.Shape(veraDown) == nil {
-			return fmt.Errorf("tensor %s is missing: the adapter was stored with save_projection false, and only PEFT can draw it again", veraDown)
+	if err := checkKeys(s, veraKeys); err != nil {
+		return nil, fmt.Errorf("%s: %w", s.Dir, err)
+	}
+	v := &vera{model: c.Architecture(), targets: targets, rank: c.Ranks[0], dropout: c.Dropout}
+	a, err := v.read(s, device)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.Dir, err)
+	}
+	return a, nil
+}
+
+// read makes the vectors of a file, with the matrices that stand there too, or
+// that were not stored because their key says what they are.
+func (v *vera) read(s *adapter.Saved, device torch.Device) (adapter.Adapter, error) {
+	modules, err := savedModules(s, "", veraB)
+	if err != nil {
+		return nil, err
+	}
+	key, _ := s.Config.PEFT["projection_prng_key"].(float64)
+	if key != math.Trunc(key) || math.Abs(key) > 1<<53 {
+		return nil, fmt.Errorf("projection_prng_key is %g, not the seed of a generator", key)
+	}
+	v.seed = uint64(int64(key))
+	stored := true
+	if save, ok := s.Config.PEFT["save_projection"].(bool); ok {
+		stored = save
+	}
+	return v.build(modules, func(in, out int64) (err error) {
+		if stored || s.Shape(veraDown) != nil {
+			if v.down, err = s.Tensor(veraDown, device, v.rank, in); err != nil {
+				return err
+			}
+			if v.up, err = s.Tensor(veraUp, device, out, v.rank); err != nil {
+				return err
+			}
+		} else {
+			v.draw(device, in, out)
 		}
-		if v.down, err = s.Tensor(veraDown, device, v.rank, in); err != nil {
-			return err
-		}
-		if v.up, err = s.Tensor(veraUp, device, out, v.rank); err != nil {
-			return err
-		}
-		for _, site := range v.sites {
+		for _, site := range slices.Concat(v.sites, v.others) {
 			if site.d, err = s.Tensor(site.name+veraD, device, v.rank); err != nil {
 				return err
 			}
@@ -120,10 +157,6 @@ func openVeRA(s *adapter.Saved, device torch.Device) (adapter.Adapter, error) {
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.Dir, err)
-	}
-	return a, nil
 }
 
 // largestVeRARank bounds a rank that is only limited by memory.
@@ -131,7 +164,7 @@ const largestVeRARank = 1 << 16
 
 // build checks, then lets fill make the tensors, given the largest In and Out.
 // On an error nothing is left.
-func (v *vera) build(fill func(in, out int64) error) (adapter.Adapter, error) {
+func (v *vera) build(modules []module, fill func(in, out int64) error) (adapter.Adapter, error) {
 	if len(v.targets) == 0 {
 		return nil, fmt.Errorf("vera: no targets")
 	}
@@ -140,14 +173,14 @@ func (v *vera) build(fill func(in, out int64) error) (adapter.Adapter, error) {
 	}
 	v.bySite = map[adapter.Site]*scales{}
 	var in, out int64
-	for layer := range v.model.Layers {
-		for _, kind := range v.targets {
-			site := v.model.Site(layer, kind)
-			in, out = max(in, site.In), max(out, site.Out)
-			s := &scales{site: site, name: adapter.PEFTPrefix + v.model.Module(site)}
-			v.sites = append(v.sites, s)
-			v.bySite[site] = s
+	for _, m := range modules {
+		in, out = max(in, m.In), max(out, m.Out)
+		s := &scales{site: m.Site, module: m.name, name: adapter.PEFTPrefix + m.name}
+		if m.Kind == noKind {
+			v.others = append(v.others, s)
+			continue
 		}
+		v.sites, v.bySite[m.Site] = append(v.sites, s), s
 	}
 	err := torch.Do(func() error {
 		if err := fill(in, out); err != nil {
@@ -167,7 +200,11 @@ func (v *vera) build(fill func(in, out int64) error) (adapter.Adapter, error) {
 
 // Config implements [adapter.Adapter].
 func (v *vera) Config() adapter.Config {
-	c := describe("vera", "VERA", v.model, v.targets, v.rank, 1, v.dropout)
+	sites := make([]adapter.Site, len(v.sites))
+	for i, s := range v.sites {
+		sites[i] = s.site
+	}
+	c := describe("vera", "VERA", v.model, v.targets, sites, v.rank, 1, v.dropout)
 	for key, value := range map[string]any{
 		"vera_dropout": v.dropout, "d_initial": veraDStart, "init_weights": true,
 		"projection_prng_key": v.seed, "save_projection": true,
@@ -195,10 +232,30 @@ func (v *vera) Buffers() []adapter.Parameter {
 func (v *vera) Free() {
 	v.down.Free()
 	v.up.Free()
-	for _, s := range v.sites {
+	for _, s := range slices.Concat(v.sites, v.others) {
 		s.d.Free()
 		s.b.Free()
 	}
+}
+
+// Fold implements [adapter.Folding].
+func (v *vera) Fold(_ func(string) (*torch.Tensor, error), add func(string, *torch.Tensor) error) (err error) {
+	torch.NoGrad(func() {
+		for _, s := range v.others {
+			torch.Scoped(func() {
+				err = add(s.module+".weight", v.scaledUp(s).MatMul(v.down.Narrow(1, 0, s.site.In)))
+			})
+			if err != nil {
+				return
+			}
+		}
+	})
+	for _, s := range v.others {
+		s.d.Free()
+		s.b.Free()
+	}
+	v.others = nil
+	return err
 }
 
 // Begin implements [adapter.Adapter].

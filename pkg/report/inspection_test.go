@@ -10,7 +10,7 @@ import (
 )
 
 func TestPlotInspection(t *testing.T) {
-	i, err := run.Inspect("../run/testdata/start-all", "")
+	i, err := run.Inspect(run.InspectOptions{Dir: "../run/testdata/start-all"})
 	if err != nil {
 		t.Fatal(err)
 	}

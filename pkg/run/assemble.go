@@ -101,10 +101,12 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 	if err = a.orderClasses(a.modelDir, trained, a.observer.Note); err != nil {
 		return a, err
 	}
-	if err = a.loadModel(trained != nil); err != nil {
+	if err = a.loadModel(trained); err != nil {
 		return a, err
 	}
-	if err = a.loadAdapter(saved, appending); err != nil {
+	err = a.loadAdapter(saved, appending)
+	noteAll(saved, a.observer.Note)
+	if err != nil {
 		return a, err
 	}
 	if err = a.loadData(ctx); err != nil {
@@ -180,45 +182,41 @@ func adopt(c *config.Config, saved adapter.Config) error {
 	return nil
 }
 
-// loadModel loads the backbone. With withHead, the head comes from elsewhere.
-func (a *assembly) loadModel(withHead bool) (err error) {
+// noteAll passes on what reading a folder has found; saved may be nil.
+func noteAll(saved *adapter.Saved, note func(string)) {
+	if saved == nil || note == nil {
+		return
+	}
+	for _, text := range saved.Notes() {
+		note(saved.Dir + ": " + text)
+	}
+}
+
+// loadModel loads the backbone, for a head that comes from trained, or that of
+// the checkpoint where that is nil.
+func (a *assembly) loadModel(trained *adapter.Saved) (err error) {
 	c := a.config
 	a.model, err = models.Load(a.modelDir, encoder.Options{
 		Labels: max(1, len(a.task.Labels)), DType: a.dtype, Device: a.device,
-		Dropout: c.Model.Dropout, Seed: uint64(c.Train.Seed),
+		Dropout: c.Model.Dropout, Seed: uint64(c.Train.Seed), TrainPooler: trained != nil && trained.BringsPooler(),
 	})
 	if err != nil {
 		return err
 	}
 	report := a.model.Report()
-	made := report.New
-	if withHead {
-		made = slices.DeleteFunc(made, func(name string) bool {
-			return slices.ContainsFunc(a.model.Head(), func(p adapter.Parameter) bool { return p.Name == name })
-		})
-	}
-	if len(made) > 0 {
-		a.observer.Note(fmt.Sprintf("newly initialised, not in the checkpoint: %s", list(made)))
+	if trained == nil && len(report.New) > 0 { // else openAdapter says what is left of it
+		a.observer.Note(fmt.Sprintf("newly initialised, not in the checkpoint: %s; trained and stored with the adapter", adapter.Few(report.New)))
 	}
 	if len(report.Tied) > 0 {
-		a.observer.Note(fmt.Sprintf("shared tensors of the checkpoint: %s", list(report.Tied)))
+		a.observer.Note(fmt.Sprintf("shared tensors of the checkpoint: %s", adapter.Few(report.Tied)))
 	}
 	if p := a.model.Config().ProblemType; p == "multi_label_classification" {
 		a.observer.Note(fmt.Sprintf("the checkpoint's problem_type is %s; %s has one label for each example, and is trained so", p, a.task.Name))
 	}
 	if len(report.Unexpected) > 0 {
-		a.observer.Note(fmt.Sprintf("in the checkpoint, not used: %s", list(report.Unexpected)))
+		a.observer.Note(fmt.Sprintf("in the checkpoint, not used: %s", adapter.Few(report.Unexpected)))
 	}
 	return nil
-}
-
-// list names the first few of many.
-func list(names []string) string {
-	const shown = 4
-	if len(names) <= shown {
-		return fmt.Sprintf("%v", names)
-	}
-	return fmt.Sprintf("%v and %d more", names[:shown], len(names)-shown)
 }
 
 // loadAdapter opens the saved adapter and its head, appends a task to it, or
@@ -233,7 +231,7 @@ func (a *assembly) loadAdapter(saved *adapter.Saved, appending bool) (err error)
 			a.adapter, err = a.appendTask(saved)
 			return err
 		}
-		a.adapter, err = openAdapter(saved, a.task.Name, a.model, a.device)
+		a.adapter, err = openAdapter(saved, a.task.Name, a.model, a.device, a.observer.Note)
 		return err
 	}
 	method, err := adapter.Lookup(c.Adapter.Method)
@@ -295,27 +293,26 @@ func (a *assembly) fitBudget(method adapter.Method, spec adapter.Spec) (adapter.
 }
 
 // openAdapter puts a saved adapter and the head of one of its tasks on a model;
-// of an adapter with one task, its own, whatever the name. On an error there is
-// no adapter, and the head is what it was or undefined.
-func openAdapter(saved *adapter.Saved, task string, model *encoder.Model, device torch.Device) (adapter.Adapter, error) {
-	opened, err := saved.Open(model.Architecture(), device)
-	if err != nil {
-		return nil, err
+// of an adapter with one task, its own, whatever the name. What of the head is not
+// in the folder is said.
+func openAdapter(saved *adapter.Saved, task string, model *encoder.Model, device torch.Device, note func(string)) (adapter.Adapter, error) {
+	opened, missing, err := saved.PutOn(model, task, device)
+	if err != nil || note == nil {
+		return opened, err
 	}
-	if err := adapter.Bind(opened, model); err != nil {
-		opened.Free()
-		return nil, err
+	var made, kept []string
+	for _, name := range missing {
+		if slices.Contains(model.Report().New, name) {
+			made = append(made, name)
+		} else {
+			kept = append(kept, name)
+		}
 	}
-	if tasks := saved.Config.Tasks; len(tasks) == 1 {
-		task = tasks[0]
+	if len(made) > 0 {
+		note(fmt.Sprintf("newly initialised, neither in the adapter nor in the checkpoint: %s: nothing has trained it", adapter.Few(made)))
 	}
-	err = saved.LoadTaskHead(task, model.Head())
-	if err == nil {
-		err = saved.CheckAllTaken()
-	}
-	if err != nil {
-		opened.Free()
-		return nil, err
+	if len(kept) > 0 {
+		note(fmt.Sprintf("not in the adapter, taken from the checkpoint: %s", adapter.Few(kept)))
 	}
 	return opened, nil
 }
@@ -409,9 +406,13 @@ func (a *assembly) saveAdapter(dir string) error {
 		own := adapter.Columns(a.columns)
 		columns = &own
 	}
-	config = config.WithTask(a.task.Name, a.task.Labels, columns, a.config.Data.MaxLength)
+	config = config.WithTask(a.task.Name, a.task.Labels, columns, a.config.Data.MaxLength).WithModel(a.model.Head(), a.model.Replaced())
+	replaced, err := adapter.StoredReplaced(config, a.model.Replaced())
+	if err != nil {
+		return err
+	}
 	return adapter.Save(dir, config, slices.Concat(
-		adapter.State(a.adapter), adapter.TaskHead(config, a.task.Name, a.model.Head()), a.others.heads))
+		adapter.State(a.adapter), adapter.TaskHead(config, a.task.Name, a.model.Head()), a.others.heads, replaced))
 }
 
 func (a *assembly) free() {

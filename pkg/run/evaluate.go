@@ -54,6 +54,9 @@ func Evaluate(ctx context.Context, o EvalOptions) (*Evaluation, error) {
 	if err := o.takeFromRun(); err != nil {
 		return nil, err
 	}
+	if o.Predictor.Note == nil {
+		o.Predictor.Note = o.Note
+	}
 	p, err := OpenPredictor(o.Dir, o.Predictor)
 	if err != nil {
 		return nil, err

@@ -52,7 +52,7 @@ func newSource(c *config.Config, glueDir string, saved *adapter.Saved, note func
 			if labels, err = own.Labels(c.Data.Train, s.columns); err != nil {
 				return s, fmt.Errorf("data.train: %w", err)
 			}
-			note(fmt.Sprintf("%d labels: %s", len(labels), list(labels)))
+			note(fmt.Sprintf("%d labels: %s", len(labels), adapter.Few(labels)))
 		}
 	}
 	if s.task, err = own.Task(s.columns.Pair != "", labels); err != nil { // of labels that were saved
@@ -93,12 +93,12 @@ func (s *source) orderClasses(modelDir string, saved *adapter.Saved, note func(s
 	labels, same := s.task.LikeNames(names)
 	switch {
 	case !same && len(names) == len(s.task.Labels) && !strings.HasPrefix(names[0], "LABEL_"):
-		note(fmt.Sprintf("the checkpoint calls its classes %s; they are taken for %s in this order", list(names), list(s.task.Labels)))
+		note(fmt.Sprintf("the checkpoint calls its classes %s; they are taken for %s in this order", adapter.Few(names), adapter.Few(s.task.Labels)))
 		return nil
 	case !same || slices.Equal(labels, s.task.Labels):
 		return nil
 	}
-	note(fmt.Sprintf("classes in the checkpoint's order: %s", list(labels)))
+	note(fmt.Sprintf("classes in the checkpoint's order: %s", adapter.Few(labels)))
 	s.task, err = s.task.WithLabels(labels)
 	return err
 }

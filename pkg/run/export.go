@@ -10,15 +10,18 @@ import (
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/hf"
 	"github.com/metatt/metatt/pkg/lora"
+	"github.com/metatt/metatt/pkg/models"
+	"github.com/metatt/metatt/pkg/models/encoder"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
 // ExportOptions say what is exported. Empty fields are the defaults.
 type ExportOptions struct {
-	Dir   string // adapter folder, or a run directory, of which the best adapter is taken
-	Out   string // folder to make; it must not exist yet
-	Task  string // whose updates and head; by default the only one
-	Model string // folder or name; by default what the adapter recorded. Only PEFT's own adapters need it
+	Dir   string       // adapter folder, or a run directory, of which the best adapter is taken
+	Out   string       // folder to make; it must not exist yet
+	Task  string       // whose updates and head; by default the only one
+	Model string       // folder or name; by default what the adapter recorded. Only PEFT's own adapters need it
+	Note  func(string) // is told what the user should know; nil: nobody is
 }
 
 // Exported is what an export came to.
@@ -34,7 +37,8 @@ type Exported struct {
 
 // Export writes a saved adapter as a LoRA with its head, as PEFT stores it: the
 // same updates exactly, α folded in, each matrix at the rank that they have. An
-// adapter that is no LoRA is an error that says why. The model is not loaded.
+// adapter that is no LoRA is an error that says why. The model is loaded for what
+// PEFT wrote alone.
 func Export(o ExportOptions) (*Exported, error) {
 	if err := checkNew(o.Out); err != nil {
 		return nil, err
@@ -52,41 +56,33 @@ func Export(o ExportOptions) (*Exported, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, adapter.ConfigFile), err)
 	}
-	model, err := o.architecture(saved.Config)
-	if err != nil {
-		return nil, err
-	}
-	a, err := saved.Open(model, torch.CPU)
-	if err != nil {
-		return nil, err
-	}
-	defer a.Free()
-	converted, err := convert(a, task)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", dir, err)
-	}
-	defer converted.Free()
 	name := "" // of the task
 	if len(saved.Config.Tasks) > 0 {
 		name = saved.Config.Tasks[task]
 	}
-	head, err := exportedHead(saved, name)
-	defer func() {
-		for _, p := range head {
-			p.Tensor.Free()
-		}
-	}()
+	source, err := o.open(saved, name)
 	if err != nil {
 		return nil, err
 	}
+	defer source.free()
+	converted, err := convert(source.adapter, task)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	defer converted.Free()
 	config := converted.Config()
 	exported := &Exported{
-		Method: saved.Config.Method, Task: name, Targets: config.Targets, Layers: model.Layers, Parameters: adapter.Count(converted.Parameters()),
+		Method: saved.Config.Method, Task: name, Targets: config.Targets, Layers: config.Layers, Parameters: adapter.Count(converted.Parameters()),
 	}
 	exported.Lowest, exported.Highest = rankRange(converted)
 	describeExport(&config, saved.Config, name, o.Model)
+	config = config.WithModel(source.head, source.replaced)
+	replaced, err := adapter.StoredReplaced(config, source.replaced)
+	if err != nil {
+		return nil, err
+	}
 	return exported, makeFolder(o.Out, func(partial string) error {
-		if err := adapter.Save(partial, config, slices.Concat(converted.Parameters(), head)); err != nil {
+		if err := adapter.Save(partial, config, slices.Concat(converted.Parameters(), adapter.StoredHead(config, source.head), replaced)); err != nil {
 			return err
 		}
 		again, err := adapter.Read(partial) // what was written can be read
@@ -108,12 +104,13 @@ func exportedTask(c adapter.Config, name string) (int, error) {
 	return c.Task(name)
 }
 
-// architecture is that of the model: what PEFT writes does not say it.
-func (o ExportOptions) architecture(c adapter.Config) (adapter.Architecture, error) {
-	if recorded := c.Architecture(); o.Model == "" && recorded.Hidden > 0 {
+// modelArchitecture is that of a saved adapter's model: what PEFT writes does not
+// say it, the model's config.json does.
+func modelArchitecture(model string, saved *adapter.Saved) (adapter.Architecture, error) {
+	if recorded := saved.Config.Architecture(); model == "" && recorded.Hidden > 0 {
 		return recorded, nil
 	}
-	dir, err := hf.Resolve(cmp.Or(o.Model, c.BaseModel))
+	dir, err := findModel(model, saved)
 	if err != nil {
 		return adapter.Architecture{}, err
 	}
@@ -125,6 +122,60 @@ func (o ExportOptions) architecture(c adapter.Config) (adapter.Architecture, err
 		ModelType: m.ModelType, Hidden: int64(m.HiddenSize), Layers: m.NumHiddenLayers,
 		Heads: m.NumAttentionHeads, Intermediate: int64(m.IntermediateSize),
 	}, nil
+}
+
+// exportSource is what is exported, with what stands beside it.
+type exportSource struct {
+	adapter        adapter.Adapter
+	head, replaced []adapter.Parameter // under the names of the model
+	model          *encoder.Model      // that they are of; nil: they are the source's own
+}
+
+func (e exportSource) free() {
+	if e.adapter != nil {
+		e.adapter.Free()
+	}
+	if e.model != nil {
+		e.model.Free()
+		return
+	}
+	for _, p := range slices.Concat(e.head, e.replaced) {
+		p.Tensor.Free()
+	}
+}
+
+// open makes the adapter and the task's head. What PEFT wrote may change the
+// model's own tensors, which takes the model.
+func (o ExportOptions) open(saved *adapter.Saved, task string) (e exportSource, err error) {
+	defer func() {
+		noteAll(saved, o.Note)
+		if err != nil {
+			e.free()
+		}
+	}()
+	if saved.Config.Hidden > 0 { // this build's own
+		architecture, err := modelArchitecture(o.Model, saved)
+		if err != nil {
+			return e, err
+		}
+		if e.adapter, err = saved.Open(architecture, torch.CPU); err != nil {
+			return e, err
+		}
+		e.head, e.replaced, err = beside(saved, task)
+		return e, err
+	}
+	dir, err := findModel(o.Model, saved)
+	if err != nil {
+		return e, err
+	}
+	if e.model, err = models.Load(dir, encoder.Options{Labels: saved.Outputs(), DType: torch.Float32, Device: torch.CPU, TrainPooler: saved.BringsPooler()}); err != nil {
+		return e, err
+	}
+	if e.adapter, err = openAdapter(saved, task, e.model, torch.CPU, o.Note); err != nil {
+		return e, err
+	}
+	e.head, e.replaced = e.model.Head(), e.model.Replaced()
+	return e, nil
 }
 
 // convert is one task's updates as a LoRA.
@@ -140,33 +191,36 @@ func convert(a adapter.Adapter, task int) (adapter.Adapter, error) {
 	return lora.Convert(config.Architecture(), targets, adapter.ForTask(a, task).(adapter.Factored).Factors)
 }
 
-// exportedHead is what the folder has beside the adapter: the task's head, as
-// PEFT names it. The caller frees it, also on an error.
-func exportedHead(saved *adapter.Saved, task string) (head []adapter.Parameter, err error) {
+// beside reads what stands beside one of this build's own adapters: the task's
+// head, and tensors of the backbone. The caller frees them, also on an error.
+func beside(saved *adapter.Saved, task string) (head, replaced []adapter.Parameter, err error) {
 	ours := adapter.HeadPrefix(task)
 	for _, name := range saved.Left() {
 		if strings.HasPrefix(name, adapter.HeadsPrefix) && !strings.HasPrefix(name, ours) {
 			continue // another task's
 		}
 		bare := strings.TrimPrefix(strings.TrimPrefix(name, adapter.PEFTPrefix), ours)
-		if module, _, _ := strings.Cut(bare, "."); !slices.Contains(lora.Head, module) {
-			return head, fmt.Errorf("%s: tensor %s is neither %s's nor a head's", saved.Dir, name, saved.Config.Method)
+		among := &head
+		if slices.Contains(saved.Config.Replaced, bare) {
+			among = &replaced
+		} else if module, _, _ := strings.Cut(bare, "."); module != "classifier" && !(saved.Config.Pooler && strings.HasPrefix(bare, saved.Config.ModelType+".pooler.")) {
+			return head, replaced, fmt.Errorf("%s: tensor %s is neither %s's nor a head's", saved.Dir, name, saved.Config.Method)
 		}
 		t, err := saved.Tensor(name, torch.CPU, saved.Shape(name)...)
 		if err != nil {
-			return head, err
+			return head, replaced, err
 		}
-		head = append(head, adapter.Parameter{Name: adapter.PEFTPrefix + bare, Tensor: t})
+		*among = append(*among, adapter.Parameter{Name: bare, Tensor: t})
 	}
 	if head == nil {
-		return nil, fmt.Errorf("%s: no tensor of a classifier is in it", saved.Dir)
+		return nil, replaced, fmt.Errorf("%s: no tensor of a classifier is in it", saved.Dir)
 	}
-	return head, nil
+	return head, replaced, nil
 }
 
 // describeExport fills in what the LoRA's config keeps of the adapter's.
 func describeExport(c *adapter.Config, from adapter.Config, task, model string) {
-	c.BaseModel, c.TaskType, c.MaxLength = cmp.Or(model, from.BaseModel), cmp.Or(from.TaskType, "SEQ_CLS"), from.LongestOf(task)
+	c.BaseModel, c.TaskType, c.MaxLength = cmp.Or(model, from.BaseModel), "SEQ_CLS", from.LongestOf(task)
 	if task == "" {
 		return
 	}

@@ -76,17 +76,11 @@ func checkExported(t *testing.T, dir, modelDir string, want []float64) adapter.C
 	}
 	defer saved.Close()
 	model := tinyModel(t, modelDir)
-	a, err := saved.Open(model.Architecture(), torch.CPU)
+	a, _, err := saved.PutOn(model, "", torch.CPU)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer a.Free()
-	if err := saved.LoadHead(model.Head()); err != nil {
-		t.Fatal(err)
-	}
-	if err := saved.CheckAllTaken(); err != nil {
-		t.Error(err)
-	}
 	torchtest.Compute(t, func() {
 		torchtest.Close(t, "logits", logitsUnder(model, a, 0), want, torchtest.Default)
 	})

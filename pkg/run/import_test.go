@@ -54,7 +54,7 @@ func TestImport(t *testing.T) {
 			}
 		}
 		bias := torch.Zeros(torch.Float32, torch.CPU, 3)
-		if err := saved.LoadHead([]adapter.Parameter{{Name: "classifier.out_proj.bias", Tensor: bias}}); err != nil {
+		if _, err := saved.LoadTaskHead("", []adapter.Parameter{{Name: "classifier.out_proj.bias", Tensor: bias}}); err != nil {
 			return err
 		}
 		if got := torch.ToSlice[float32](bias)[1]; math.Abs(float64(got)-math.Sin(15+1)) > 1e-6 {

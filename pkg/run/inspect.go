@@ -12,7 +12,8 @@ import (
 	"github.com/metatt/metatt/pkg/tt"
 )
 
-// Inspection is what a saved adapter holds. Nothing of its model is read.
+// Inspection is what a saved adapter holds. Of its model nothing but the
+// configuration is read, and that only for an adapter that PEFT wrote.
 type Inspection struct {
 	Dir        string         `json:"dir"`
 	Task       string         `json:"task"`          // that Deltas are of
@@ -25,9 +26,10 @@ type Inspection struct {
 	// Spectra is the singular values of each bond of a tensor train, falling, α
 	// included: at every bond Σ s² is Σ ‖ΔW‖² over all sites and tasks.
 	Spectra [][]float64 `json:"spectra,omitempty"`
-	// Deltas is ‖ΔW‖ of each layer's targets, in Config's order; nil where the
-	// adapter is no update of weights that stands for itself.
+	// Deltas is ‖ΔW‖ of each layer's targets, in Config's order, 0 of one that is
+	// not adapted; nil where the adapter is no update of weights that stands for itself.
 	Deltas [][]float64 `json:"deltas,omitempty"`
+	Notes  []string    `json:"notes,omitempty"` // on what is in the folder and not as it may seem
 }
 
 // Tensor is one parameter's name, shape and Frobenius norm.
@@ -37,10 +39,16 @@ type Tensor struct {
 	Norm  float64 `json:"norm"`
 }
 
-// Inspect reads an adapter folder, or the best adapter of a run directory. Task is
-// one of its tasks; empty: the last.
-func Inspect(dir, task string) (*Inspection, error) {
-	dir, err := adapterFolder(dir)
+// InspectOptions say what is looked at. Empty fields are the defaults.
+type InspectOptions struct {
+	Dir   string // adapter folder, or a run directory, of which the best adapter is taken
+	Task  string // that ‖ΔW‖ is of; by default the last
+	Model string // folder or name, for an adapter that PEFT wrote; by default what it recorded
+}
+
+// Inspect reads a saved adapter.
+func Inspect(o InspectOptions) (*Inspection, error) {
+	dir, err := adapterFolder(o.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -50,17 +58,21 @@ func Inspect(dir, task string) (*Inspection, error) {
 	}
 	defer saved.Close()
 	index := max(0, len(saved.Config.Tasks)-1) // the last, which alone can be trained further
-	if task != "" {
-		if index, err = chooseTask(saved, task); err != nil {
+	if o.Task != "" && len(saved.Config.Tasks) > 0 {
+		if index, err = chooseTask(saved, o.Task); err != nil {
 			return nil, err
 		}
 	}
-	a, err := saved.Open(saved.Config.Architecture(), torch.CPU)
+	architecture, err := modelArchitecture(o.Model, saved)
+	if err != nil {
+		return nil, err
+	}
+	a, err := saved.Open(architecture, torch.CPU)
 	if err != nil {
 		return nil, err
 	}
 	defer a.Free()
-	i := &Inspection{Dir: dir, Config: saved.Config}
+	i := &Inspection{Dir: dir, Config: saved.Config, Notes: saved.Notes()}
 	if len(saved.Config.Tasks) > 0 {
 		i.Task = saved.Config.Tasks[index]
 	}
@@ -131,7 +143,11 @@ func (i *Inspection) measure(a, ofTask adapter.Adapter) error {
 	for layer := range model.Layers {
 		norms := make([]float64, len(targets))
 		for k, kind := range targets {
-			torch.Scoped(func() { norms[k] = ofTask.Delta(model.Site(layer, kind)).Norm().Item() })
+			torch.Scoped(func() {
+				if delta := ofTask.Delta(model.Site(layer, kind)); delta != nil {
+					norms[k] = delta.Norm().Item()
+				}
+			})
 		}
 		i.Deltas = append(i.Deltas, norms)
 	}

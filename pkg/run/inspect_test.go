@@ -12,7 +12,7 @@ import (
 
 // The spectra and the sizes of the updates are two views of one norm.
 func TestInspect(t *testing.T) {
-	i, err := run.Inspect("testdata/start-all", "")
+	i, err := run.Inspect(run.InspectOptions{Dir: "testdata/start-all"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func TestInspectFindsTheRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{summary.RunDir, filepath.Join(summary.RunDir, "adapter", "last")} {
-		i, err := run.Inspect(dir, "")
+		i, err := run.Inspect(run.InspectOptions{Dir: dir})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -62,7 +62,7 @@ func TestInspectWithoutUpdates(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		i, err := run.Inspect(summary.RunDir, "")
+		i, err := run.Inspect(run.InspectOptions{Dir: summary.RunDir})
 		if want != "" {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: %v", method, err)

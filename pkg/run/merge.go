@@ -8,16 +8,24 @@ import (
 	"github.com/metatt/metatt/pkg/torch"
 )
 
+// MergeOptions say what is merged. Empty fields are the defaults.
+type MergeOptions struct {
+	Dir   string       // adapter folder, or a run directory, of which the best adapter is taken
+	Out   string       // folder to make; it must not exist yet
+	Task  string       // of an adapter for several; by default the only one, or none
+	Model string       // folder or name; by default what the adapter recorded
+	Note  func(string) // is told what the user should know; nil: nobody is
+}
+
 // Merge adds a saved adapter's updates to the weights of its model, in fp32 from
 // the checkpoint's own, and writes the model with the adapter's head and its
-// tokenizer into the new folder out, as transformers stores them. dir is an
-// adapter folder or a run directory; model and task are what [PredictorOptions]
-// says.
-func Merge(dir, out, model, task string) error {
-	if err := checkNew(out); err != nil {
+// tokenizer, as transformers stores them. The classes of an adapter that names no
+// task keep the names that they have in the model, or numbers.
+func Merge(o MergeOptions) error {
+	if err := checkNew(o.Out); err != nil {
 		return err
 	}
-	p, err := OpenPredictor(dir, PredictorOptions{Model: model, Task: task})
+	p, err := openPredictor(o.Dir, PredictorOptions{Model: o.Model, Task: o.Task, Note: o.Note})
 	if err != nil {
 		return err
 	}
@@ -25,7 +33,7 @@ func Merge(dir, out, model, task string) error {
 	if err := p.merge(); err != nil {
 		return fmt.Errorf("%s: %w", p.dir, err)
 	}
-	return makeFolder(out, func(dir string) error {
+	return makeFolder(o.Out, func(dir string) error {
 		if err := p.model.Save(dir); err != nil {
 			return err
 		}
@@ -36,10 +44,12 @@ func Merge(dir, out, model, task string) error {
 // merge changes the model's weights; the predictor is not to be used after it.
 func (p *Predictor) merge() error {
 	config := p.model.Config()
-	if config.ProblemType = "single_label_classification"; p.task.Regression {
+	switch {
+	case p.task.Name == "":
+	case p.task.Regression:
 		config.ProblemType = "regression"
-	} else {
-		config.ID2Label = p.task.Labels
+	default:
+		config.ProblemType, config.ID2Label = "single_label_classification", p.task.Labels
 	}
 	return torch.Do(func() error {
 		merged, err := adapter.Merge(p.adapter, p.model.Architecture(), p.model)

@@ -24,11 +24,12 @@ import (
 
 // PredictorOptions say what an adapter is put on. Empty fields are the defaults.
 type PredictorOptions struct {
-	Task      string // of an adapter for several; by default the only one
-	Model     string // folder or name; by default what the adapter recorded
-	Device    string // "cpu" by default; "auto", "cuda:1"
-	DType     string // of the frozen model: "fp32" by default, or "bf16"
-	BatchSize int    // examples computed at once; 64 by default
+	Task      string       // of an adapter for several; by default the only one
+	Model     string       // folder or name; by default what the adapter recorded
+	Device    string       // "cpu" by default; "auto", "cuda:1"
+	DType     string       // of the frozen model: "fp32" by default, or "bf16"
+	BatchSize int          // examples computed at once; 64 by default
+	Note      func(string) // is told what the user should know; nil: nobody is
 }
 
 // Predictor is a saved adapter and head on their frozen model. Its methods may
@@ -49,8 +50,21 @@ type Predictor struct {
 }
 
 // OpenPredictor reads an adapter and the model it was trained on. The folder is
-// an adapter's, or a run directory, of which the best adapter is taken.
-func OpenPredictor(dir string, o PredictorOptions) (p *Predictor, err error) {
+// an adapter's, or a run directory, of which the best adapter is taken. One that
+// PEFT wrote names no task: o.Task does.
+func OpenPredictor(dir string, o PredictorOptions) (*Predictor, error) {
+	p, err := openPredictor(dir, o)
+	if err == nil && p.task.Name == "" {
+		err = fmt.Errorf("%s names no task: --task NAME says what its classifier is for", filepath.Join(p.dir, adapter.ConfigFile))
+		p.Close()
+		p = nil
+	}
+	return p, err
+}
+
+// openPredictor is OpenPredictor for those who need no task: that of an adapter
+// without one is empty, if the options name none.
+func openPredictor(dir string, o PredictorOptions) (p *Predictor, err error) {
 	dir, err = adapterFolder(dir)
 	if err != nil {
 		return nil, err
@@ -67,12 +81,15 @@ func OpenPredictor(dir string, o PredictorOptions) (p *Predictor, err error) {
 			p = nil
 		}
 	}()
-	index, err := chooseTask(saved, o.Task)
-	if err != nil {
-		return p, err
-	}
-	if p.task, p.columns, err = savedTask(saved.Config, index); err != nil {
-		return p, fmt.Errorf("%s: %w", filepath.Join(dir, adapter.ConfigFile), err)
+	defer func() { noteAll(saved, o.Note) }()
+	index := 0
+	if len(saved.Config.Tasks) > 0 {
+		if index, err = chooseTask(saved, o.Task); err != nil {
+			return p, err
+		}
+		if p.task, p.columns, err = savedTask(saved.Config, index); err != nil {
+			return p, fmt.Errorf("%s: %w", filepath.Join(dir, adapter.ConfigFile), err)
+		}
 	}
 	var known bool
 	if p.dtype, known = dtypes[p.dtypeName]; !known {
@@ -81,25 +98,73 @@ func OpenPredictor(dir string, o PredictorOptions) (p *Predictor, err error) {
 	if p.device, err = torch.ParseDevice(cmp.Or(o.Device, "cpu")); err != nil {
 		return p, invalid("device", err)
 	}
-	if p.modelDir, err = hf.Resolve(cmp.Or(o.Model, saved.Config.BaseModel)); err != nil {
+	if p.modelDir, err = findModel(o.Model, saved); err != nil {
 		return p, err
+	}
+	labels := max(1, len(p.task.Labels))
+	if len(saved.Config.Tasks) == 0 {
+		if labels, err = p.nameTask(saved, o); err != nil {
+			return p, err
+		}
 	}
 	if p.tokens, err = tokenizer.Load(p.modelDir); err != nil {
 		return p, err
 	}
-	if p.model, err = models.Load(p.modelDir, encoder.Options{Labels: max(1, len(p.task.Labels)), DType: p.dtype, Device: p.device}); err != nil {
+	if p.model, err = models.Load(p.modelDir, encoder.Options{Labels: labels, DType: p.dtype, Device: p.device, TrainPooler: saved.BringsPooler()}); err != nil {
 		return p, err
 	}
 	p.maxLength = p.model.MaxLength()
-	if trained := saved.Config.LongestOf(saved.Config.Tasks[index]); trained > 0 {
+	name := ""
+	if len(saved.Config.Tasks) > 0 {
+		name = saved.Config.Tasks[index]
+	}
+	if trained := saved.Config.LongestOf(name); trained > 0 {
 		p.maxLength = min(p.maxLength, trained)
 	}
-	opened, err := openAdapter(saved, saved.Config.Tasks[index], p.model, p.device)
+	opened, err := openAdapter(saved, name, p.model, p.device, o.Note)
 	if err != nil {
 		return p, err
 	}
 	p.adapter = adapter.ForTask(opened, index)
 	return p, nil
+}
+
+// findModel is the folder of a saved adapter's model: one that the options name,
+// or that the adapter recorded.
+func findModel(named string, saved *adapter.Saved) (string, error) {
+	ref := cmp.Or(named, saved.Config.BaseModel)
+	if ref == "" {
+		return "", fmt.Errorf("%s names no model: --model FOLDER says what it is for", filepath.Join(saved.Dir, adapter.ConfigFile))
+	}
+	return hf.Resolve(ref)
+}
+
+// nameTask settles the task of an adapter that names none: the one of the options,
+// with the classes in the order of the checkpoint's names, or none. labels is the
+// number of the head's outputs.
+func (p *Predictor) nameTask(saved *adapter.Saved, o PredictorOptions) (labels int, err error) {
+	if o.Task == "" {
+		return saved.Outputs(), nil
+	}
+	if o.Task == own.TaskName {
+		return 0, fmt.Errorf("%s does not say what the labels and columns of own data are: it cannot be used for task %s", filepath.Join(saved.Dir, adapter.ConfigFile), o.Task)
+	}
+	s := source{}
+	if s.task, err = glue.Lookup(o.Task); err != nil {
+		return 0, err
+	}
+	note := o.Note
+	if note == nil {
+		note = func(string) {}
+	}
+	if err = s.orderClasses(p.modelDir, nil, note); err != nil {
+		return 0, err
+	}
+	p.task = s.task
+	if have, want := saved.Outputs(), max(1, len(p.task.Labels)); have != 0 && have != want {
+		return 0, fmt.Errorf("%s: the adapter's classifier has %d outputs, %s has %d", saved.Dir, have, p.task.Name, want)
+	}
+	return max(1, len(p.task.Labels)), nil
 }
 
 // chooseTask is the index of the task that --task names, or of the only one.

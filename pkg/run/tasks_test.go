@@ -150,14 +150,14 @@ func checkKept(t *testing.T, first, second string) {
 // checkCounts: both numbers of parameters are stated.
 func checkCounts(t *testing.T, s *run.Summary, dir string) {
 	t.Helper()
-	i, err := run.Inspect(dir, "custom")
+	i, err := run.Inspect(run.InspectOptions{Dir: dir, Task: "custom"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if s.WholeParams != i.Count || s.AdapterParams >= s.WholeParams || s.AdapterParams == 0 || !slices.Equal(s.FrozenTasks, []string{"MRPC"}) {
 		t.Errorf("the task's own %d, whole %d, inspected %d, frozen %v", s.AdapterParams, s.WholeParams, i.Count, s.FrozenTasks)
 	}
-	other, err := run.Inspect(dir, "mrpc")
+	other, err := run.Inspect(run.InspectOptions{Dir: dir, Task: "mrpc"})
 	if err != nil || other.Count != i.Count || other.Deltas[1][1] == i.Deltas[1][1] || other.Task != "MRPC" {
 		t.Errorf("of the first task: %+v (%v)", other, err)
 	}
@@ -227,7 +227,7 @@ func TestTasksAfterTheSecond(t *testing.T) {
 	if _, err := run.OpenPredictor(last, run.PredictorOptions{}); err == nil || !strings.Contains(err.Error(), "has the tasks MRPC, custom, sample: one is needed: choose it by --task") {
 		t.Error(err)
 	}
-	if _, err := run.Inspect(last, "rte"); err == nil || !strings.Contains(err.Error(), `no task "rte"; it has MRPC, custom, sample`) {
+	if _, err := run.Inspect(run.InspectOptions{Dir: last, Task: "rte"}); err == nil || !strings.Contains(err.Error(), `no task "rte"; it has MRPC, custom, sample`) {
 		t.Error(err)
 	}
 	e, err := run.Evaluate(t.Context(), run.EvalOptions{Dir: summary.RunDir, GLUE: "testdata/glue", Predictor: run.PredictorOptions{Task: "mrpc"}})
@@ -270,12 +270,12 @@ func TestMergedTask(t *testing.T) {
 		t.Fatal(err)
 	}
 	both := filepath.Join(summary.RunDir, "adapter", "last")
-	if err := run.Merge(both, filepath.Join(t.TempDir(), "merged"), "", ""); err == nil || !strings.Contains(err.Error(), "the tasks MRPC, custom: one is needed") {
+	if err := run.Merge(run.MergeOptions{Dir: both, Out: filepath.Join(t.TempDir(), "merged")}); err == nil || !strings.Contains(err.Error(), "the tasks MRPC, custom: one is needed") {
 		t.Error(err)
 	}
 	for _, task := range []string{"MRPC", "custom"} {
 		merged := filepath.Join(t.TempDir(), "merged")
-		if err := run.Merge(both, merged, "", task); err != nil {
+		if err := run.Merge(run.MergeOptions{Dir: both, Out: merged, Task: task}); err != nil {
 			t.Fatal(err)
 		}
 		want := taskLogits(t, both, run.PredictorOptions{Task: task})

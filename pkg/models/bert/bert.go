@@ -36,28 +36,38 @@ func positions(_ *hf.Config, _, positions []int32) {
 	}
 }
 
-// head is classifier(dropout(tanh(pooler(first token)))). The pooler is frozen.
+// head is classifier(dropout(tanh(pooler(first token)))). The pooler is frozen
+// as the checkpoint has it, or trained where it is the head's own.
 type head struct {
 	pooler, classifier encoder.Linear
+	trainsPooler       bool
 	dropout            float64
 }
 
+const poolerName = "pooler.dense"
+
 func loadHead(l *encoder.Loader, c *hf.Config, labels int64) (encoder.Head, error) {
 	hidden := int64(c.HiddenSize)
-	pooler, err := l.Frozen("pooler.dense", hidden, hidden)
+	pooler, trained, err := l.Pooler(poolerName, hidden, hidden)
 	if err != nil {
 		return nil, err
 	}
 	classifier, err := l.Trainable("classifier", labels, hidden)
-	return &head{pooler, classifier, encoder.ClassifierDropout(c)}, err
+	return &head{pooler, classifier, trained, encoder.ClassifierDropout(c)}, err
 }
 
 func (h *head) Logits(first *torch.Tensor, training bool) *torch.Tensor {
-	pooled := h.pooler.Apply(first).Tanh().ToDType(torch.Float32) // (examples, hidden)
+	pooled := h.pooler.Apply(first.ToDType(h.pooler.Weight.DType())).Tanh().ToDType(torch.Float32) // (examples, hidden)
 	if training {
 		pooled = pooled.Dropout(h.dropout)
 	}
 	return h.classifier.Apply(pooled)
 }
 
-func (h *head) Parameters() []adapter.Parameter { return h.classifier.Parameters("classifier") }
+func (h *head) Parameters() []adapter.Parameter {
+	classifier := h.classifier.Parameters("classifier")
+	if !h.trainsPooler {
+		return classifier
+	}
+	return append(h.pooler.Parameters(Family.Prefix+poolerName), classifier...)
+}

@@ -23,6 +23,8 @@ type Loader struct {
 	dtype      torch.DType
 	device     torch.Device
 	seed       uint64
+	// trainPooler: the pooler is the head's, even where the checkpoint has one.
+	trainPooler bool
 
 	weights []adapter.Parameter
 	taken   map[string]bool // by their names in the file
@@ -46,7 +48,7 @@ func newLoader(checkpoint *hf.Checkpoint, c *hf.Config, family Family, o Options
 	l := &Loader{
 		checkpoint: checkpoint, stored: family.Prefix, prefix: family.Prefix, tiedWord: family.TiedWord,
 		deviation: c.InitializerRange, padding: int64(c.PadTokenID),
-		dtype: o.DType, device: o.Device, seed: o.Seed, taken: map[string]bool{},
+		dtype: o.DType, device: o.Device, seed: o.Seed, trainPooler: o.TrainPooler, taken: map[string]bool{},
 	}
 	if checkpoint == nil {
 		return l, nil
@@ -205,13 +207,22 @@ func (l *Loader) linear(name string, out, in int64) (Linear, error) {
 	return Linear{weight, bias}, err
 }
 
-// Frozen takes a frozen layer of the head, which stands behind the prefix, and
-// makes it anew where the file is a bare encoder's.
-func (l *Loader) Frozen(name string, out, in int64) (Linear, error) {
-	if l.has(l.stored + name + ".weight") {
-		return l.linear(name, out, in)
+// Pooler takes the layer of the head that stands behind the prefix. A file that
+// has it says what it is: it is frozen, in the backbone's dtype, unless the
+// options ask for one that is trained. What is made anew, of a checkpoint that
+// was saved without (from a masked language model, say), is nobody's but the
+// run's: it is trained and stored as the rest of the head, in fp32.
+func (l *Loader) Pooler(name string, out, in int64) (pooler Linear, trained bool, err error) {
+	switch has := l.has(l.stored + name + ".weight"); {
+	case has && !l.trainPooler, l.checkpoint == nil:
+		pooler, err = l.linear(name, out, in)
+		return pooler, false, err
+	case has:
+		pooler, err = l.takeLinear(l.prefix+name, l.stored+name, out, in)
+	default:
+		pooler, err = l.makeLinear(l.prefix+name, out, in)
 	}
-	return l.makeLinear(l.prefix+name, l.dtype, out, in)
+	return pooler, true, err
 }
 
 // Trainable takes a trainable fp32 layer of the head, which stands without
@@ -219,22 +230,27 @@ func (l *Loader) Frozen(name string, out, in int64) (Linear, error) {
 // checkpoint of the bare encoder, or one trained on another number of labels.
 func (l *Loader) Trainable(name string, out, in int64) (Linear, error) {
 	if !l.has(name+".weight", out, in) {
-		return l.makeLinear(name, headDType, out, in)
+		return l.makeLinear(name, out, in)
 	}
-	weight, err := l.take(name+".weight", name+".weight", headDType, normal, out, in)
+	return l.takeLinear(name, name, out, in)
+}
+
+// takeLinear takes a layer that is trained, makeLinear makes it.
+func (l *Loader) takeLinear(name, stored string, out, in int64) (Linear, error) {
+	weight, err := l.take(name+".weight", stored+".weight", headDType, normal, out, in)
 	if err != nil {
 		return Linear{}, err
 	}
-	bias, err := l.take(name+".bias", name+".bias", headDType, zeros, out)
+	bias, err := l.take(name+".bias", stored+".bias", headDType, zeros, out)
 	return Linear{weight, bias}, err
 }
 
-func (l *Loader) makeLinear(name string, dtype torch.DType, out, in int64) (Linear, error) {
-	weight, err := l.make(name+".weight", dtype, normal, []int64{out, in})
+func (l *Loader) makeLinear(name string, out, in int64) (Linear, error) {
+	weight, err := l.make(name+".weight", headDType, normal, []int64{out, in})
 	if err != nil {
 		return Linear{}, err
 	}
-	bias, err := l.make(name+".bias", dtype, zeros, []int64{out})
+	bias, err := l.make(name+".bias", headDType, zeros, []int64{out})
 	return Linear{weight, bias}, err
 }
 

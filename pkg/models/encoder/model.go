@@ -47,6 +47,9 @@ type Options struct {
 	Device  torch.Device
 	Dropout *float64 // replaces all of config.json's dropout probabilities
 	Seed    uint64   // of newly made weights
+	// TrainPooler makes BERT's pooler a part of the head, as an adapter that
+	// brings one has it.
+	TrainPooler bool
 }
 
 // Model is a backbone with a sequence classification head. The head is
@@ -63,6 +66,7 @@ type Model struct {
 	word, position, token *torch.Tensor // embedding tables (rows, hidden)
 	norm                  Norm
 	weights               []adapter.Parameter // everything, the head included
+	replaced              []adapter.Parameter // fp32 originals of what is not the checkpoint's
 }
 
 // Load reads the model in a folder, config.json and its checkpoint, which must be
@@ -188,9 +192,40 @@ func (m *Model) Projection(site adapter.Site) (weight, bias *torch.Tensor) {
 // Frozen is the number of elements that are not the head's.
 func (m *Model) Frozen() int64 { return adapter.Count(m.Backbone()) }
 
+// Replace puts a tensor of that name's shape in the place of the backbone's: one
+// that an adapter's file brings, rounded into the model's dtype. It stays frozen,
+// and [Model.Replaced] gives it back as it came.
+func (m *Model) Replace(name string, value *torch.Tensor) error {
+	i := slices.IndexFunc(m.weights, func(w adapter.Parameter) bool { return w.Name == name })
+	if i < 0 {
+		return fmt.Errorf("the model has no tensor %s", name)
+	}
+	weight := m.weights[i].Tensor
+	if !slices.Equal(weight.Shape(), value.Shape()) {
+		return fmt.Errorf("tensor %s has shape %v, the model's %v", name, value.Shape(), weight.Shape())
+	}
+	return torch.Do(func() error {
+		torch.NoGrad(func() {
+			weight.CopyFrom(value)
+			original := value.ToDType(torch.Float32).To(torch.CPU).Clone().Keep()
+			if k := slices.IndexFunc(m.replaced, func(r adapter.Parameter) bool { return r.Name == name }); k >= 0 {
+				m.replaced[k].Tensor.Free()
+				m.replaced[k].Tensor = original
+			} else {
+				m.replaced = append(m.replaced, adapter.Parameter{Name: name, Tensor: original})
+			}
+		})
+		return nil
+	})
+}
+
+// Replaced lists the tensors that [Model.Replace] put in the place of the
+// checkpoint's, in fp32 on the CPU: they are to be stored with the adapter.
+func (m *Model) Replaced() []adapter.Parameter { return m.replaced }
+
 // Free releases all tensors.
 func (m *Model) Free() {
-	for _, w := range m.weights {
+	for _, w := range slices.Concat(m.weights, m.replaced) {
 		w.Tensor.Free()
 	}
 }
