@@ -48,6 +48,7 @@ parity: build $(VENV)/ready ## compare with PyTorch, transformers and PEFT (need
 	@go build -o bin/dump ./parity/dump
 	@$(VENV)/bin/python parity/models.py compare --dump bin/dump --model "$$(bin/finetune fetch minilm --print-path)"
 	@$(VENV)/bin/python parity/peft_adapters.py --dump bin/dump
+	@$(VENV)/bin/python parity/peft_files.py --dump bin/dump --finetune bin/finetune
 	@$(VENV)/bin/python parity/methods.py --dump bin/dump
 	@$(VENV)/bin/python parity/export.py --dump bin/dump --finetune bin/finetune
 	@$(VENV)/bin/python parity/merged_tasks.py --finetune bin/finetune

@@ -70,7 +70,7 @@ func (p *program) evalCommand() *cobra.Command {
 func (p *program) note(text string) { fmt.Fprintln(p.stderr, text) }
 
 // taskUsage is --task's of every command that reads an adapter.
-const taskUsage = "`TASK` of an adapter for several, or of one that PEFT wrote; default: the only one"
+const taskUsage = "`TASK`, where the adapter has several or names none"
 
 // predictorFlags are those of every command that computes with a saved adapter.
 func predictorFlags(flags *pflag.FlagSet, o *run.PredictorOptions) {
