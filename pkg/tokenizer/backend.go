@@ -3,7 +3,9 @@ package tokenizer
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 
 	sugarme "github.com/sugarme/tokenizer"
 )
@@ -145,7 +147,8 @@ func (s *settings) assemble(class tokenizerClass, p parts) (*Tokenizer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.dir, err)
 	}
-	for id, token := range added.byID {
+	for _, id := range slices.Sorted(maps.Keys(added.byID)) {
+		token := added.byID[id]
 		if _, ok := p.model.TokenToId(token.Content); !ok && token.Id == noID {
 			s.note("%q is not in the vocabulary of %s: it is added with the id %d", token.Content, p.file, id)
 		}

@@ -133,7 +133,8 @@ func (s *settings) finish(class tokenizerClass) error {
 		for _, name := range source.names {
 			raw, unread := source.fields[name]
 			switch {
-			case !unread || slices.Contains(ignoredSettings, name) || isNothing(raw):
+			case !unread || slices.Contains(ignoredSettings, name) || isNothing(raw) && name != "do_basic_tokenize":
+			case name == "do_basic_tokenize" && string(raw) == "true": // what every class does
 			case slices.Contains(refusedSettings, name):
 				source.fail(name, "%s is not supported", excerpt(raw))
 			default:
