@@ -326,6 +326,9 @@ func (a *assembly) loadData(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	for _, note := range tokens.Notes() {
+		a.observer.Note(note)
+	}
 	if have, most := tokens.VocabSize(), a.model.Config().VocabSize; have > most {
 		return fmt.Errorf("%s: the tokenizer makes ids up to %d, the model's vocabulary has %d", a.modelDir, have-1, most)
 	}

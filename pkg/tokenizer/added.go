@@ -20,7 +20,7 @@ type addedVocabulary struct {
 }
 
 // newAddedVocabulary gives each token the id that Hugging Face gives it: the model's, or the next free one. An id in the
-// file that differs is an error.
+// file that differs is an error. Of several tokens with one text, the last has its properties.
 func newAddedVocabulary(tokens []sugarme.TokenConfig, model sugarme.Model, normalize func(string) string) (addedVocabulary, error) {
 	a := addedVocabulary{ids: make(map[string]int, len(tokens)), byID: make(map[int]sugarme.TokenConfig, len(tokens))}
 	next := model.GetVocabSize()
@@ -34,10 +34,10 @@ func newAddedVocabulary(tokens []sugarme.TokenConfig, model sugarme.Model, norma
 		}
 		if !ok {
 			id = next
-			next++
 		}
-		if token.Id != int64(id) {
-			return a, fmt.Errorf("added_tokens[%d].id: token %q has id %d, its place in the vocabulary gives %d", i, token.Content, token.Id, id)
+		next = max(next, id+1)
+		if token.Id != noID && token.Id != int64(id) {
+			return a, &idError{i, token, id}
 		}
 		a.ids[token.Content] = id
 		a.byID[id] = token
@@ -61,10 +61,24 @@ func newAddedVocabulary(tokens []sugarme.TokenConfig, model sugarme.Model, norma
 	return a, nil
 }
 
+// idError is about the i-th token, to which a file gives another id than its place does.
+type idError struct {
+	i     int
+	token sugarme.TokenConfig
+	place int
+}
+
+func (e *idError) Error() string { return fmt.Sprintf("added_tokens[%d].id: %s", e.i, e.reason()) }
+
+func (e *idError) reason() string {
+	return fmt.Sprintf("token %q has id %d, its place in the vocabulary gives %d", e.token.Content, e.token.Id, e.place)
+}
+
 type addedToken struct {
 	sugarme.TokenConfig
 	id      int32
 	pattern string // what it looks like in text
+	skip    bool   // found, and left to the model: of special tokens with split_special_tokens
 }
 
 // matcher finds tokens in text: at the leftmost place where one matches, the longest.
@@ -82,6 +96,15 @@ func newMatcher(patterns map[string]addedToken) matcher {
 		slices.SortFunc(tokens, func(a, b addedToken) int { return len(b.pattern) - len(a.pattern) })
 	}
 	return m
+}
+
+// skipSpecial leaves special tokens in the text to the model.
+func (m *matcher) skipSpecial() {
+	for _, tokens := range m.byFirst {
+		for i := range tokens {
+			tokens[i].skip = tokens[i].Special
+		}
+	}
 }
 
 // find returns where the first match at or after from starts, and its token; nil when there is none.
@@ -113,7 +136,7 @@ func (m *matcher) split(ids []int32, text string, gap func([]int32, string) ([]i
 		}
 		end := start + len(token.pattern)
 		at = end
-		if token.SingleWord && (endsWithWord(text[:start]) || startsWithWord(text[end:])) {
+		if token.skip || token.SingleWord && (endsWithWord(text[:start]) || startsWithWord(text[end:])) {
 			continue
 		}
 		if token.Lstrip {

@@ -1,8 +1,8 @@
 package tokenizer
 
 import (
-	"crypto/sha256"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -18,7 +18,6 @@ func TestTokenizerMemoryIsInProportionToTheFile(t *testing.T) {
 		}
 		return start + b.String()[1:] + end
 	}
-	folder := files{dir: t.TempDir(), digest: sha256.New()}
 	const n = 115_000 // over 7/8 of a power of two
 	token := `{"id":%[1]d,"content":"%[1]x","single_word":true,"lstrip":true,"rstrip":true,"normalized":true,"special":true}`
 	for name, data := range map[string]string{
@@ -39,7 +38,7 @@ func TestTokenizerMemoryIsInProportionToTheFile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var err error
-			allocbound.Check(t, len(data), func() { _, err = folder.tokenizerJSON(strings.Clone(data)) })
+			allocbound.Check(t, len(data), func() { _, err = tokenizerOf([]byte(data)) })
 			t.Logf("%.90v", err)
 		})
 	}
@@ -49,7 +48,9 @@ func TestTokenizerMemoryIsInProportionToTheFile(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			data = strings.ReplaceAll(data, ",", "")
 			var err error
-			allocbound.Check(t, len(data), func() { _, err = folder.bert(strings.Clone(data)) })
+			dir := t.TempDir()
+			write(t, dir, map[string]string{"vocab.txt": data})
+			allocbound.Check(t, len(data), func() { _, err = Load(dir) })
 			t.Logf("%.90v", err)
 			model := &bpe{vocabulary: vocabulary{"a": 0}}
 			allocbound.Check(t, len(data), func() { _, err = model.learnLines(strings.Clone(data)) })
@@ -58,53 +59,69 @@ func TestTokenizerMemoryIsInProportionToTheFile(t *testing.T) {
 	}
 }
 
-// A tokenizer.json of any content is an error, or a tokenizer that encodes.
+const (
+	fuzzConfig = `{"do_lower_case":false,"mask_token":{"__type":"AddedToken","content":"[MASK]","lstrip":true},"extra_special_tokens":["a"],` +
+		`"truncation_side":"left","split_special_tokens":true,"model_input_names":["input_ids"],"x_token":"b"}`
+	fuzzSpecial = `{"mask_token":{"content":"a","lstrip":true},"additional_special_tokens":["b"],"extra_special_tokens":{"c":"d"}}`
+	fuzzAdded   = `{"a":5,"new":7}`
+	fuzzDecoder = `{"tokenizer_class":"PreTrainedTokenizerFast","added_tokens_decoder":{"4":{"content":"cat","normalized":true}}}`
+)
+
+// A tokenizer.json of any content, and any settings beside it, are an error, or a tokenizer that encodes.
 func FuzzTokenizerJSON(f *testing.F) {
-	f.Add(string(variant(f, "wordpiece", nil)), "The cat [MASK] é一")
-	f.Add(string(variant(f, "bytelevel", nil)), "the cat's  <mask> 2000")
-	f.Add(`{"model":{"type":"BPE","vocab":{"a":0,"aa":1},"merges":["a a"]},"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":true}}`, "aaa")
-	f.Fuzz(func(t *testing.T, data, text string) {
-		var tokenizer *Tokenizer
-		var err error
-		allocbound.Check(t, len(data), func() { tokenizer, err = files{}.tokenizerJSON(strings.Clone(data)) })
-		if err != nil {
-			if strings.Contains(err.Error(), "\n") {
-				t.Errorf("error of several lines: %q", err)
-			}
-			return
-		}
-		checkEncode(t, tokenizer, Input{Text: text, Pair: text, HasPair: true}, 40)
-		checkEncode(t, tokenizer, Input{Text: text}, 40)
+	f.Add(string(variant(f, "wordpiece", nil)), fuzzConfig, fuzzSpecial, fuzzAdded, "The cat [MASK] é一")
+	f.Add(string(variant(f, "bytelevel", nil)), fuzzDecoder, "", "", "the cat's  <mask> 2000")
+	f.Add(`{"model":{"type":"BPE","vocab":{"a":0,"aa":1},"merges":["a a"]},"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":true}}`,
+		`{"tokenizer_class":"RobertaTokenizer"}`, "", `{"<s>":3}`, "aaa")
+	f.Fuzz(func(t *testing.T, data, config, special, added, text string) {
+		checkFolder(t, map[string]string{"tokenizer.json": data, configFile: config, legacyFile: special, addedFile: added}, text)
 	})
 }
 
 // The same for the files that older models have in its place.
 func FuzzVocabularyFiles(f *testing.F) {
 	const bert, roberta = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n", `{"<s>":0,"<pad>":1,"</s>":2,"<unk>":3,"<mask>":4,"a":5,"aa":6}`
-	f.Add(bert+"cat\r\n##s", roberta, "#version: 0.2\na a\n", "cats a")
-	f.Fuzz(func(t *testing.T, vocabTxt, vocabJSON, merges, text string) {
-		dir := t.TempDir()
-		write(t, dir, map[string]string{"merges.txt": merges})
-		folder := files{dir: dir, digest: sha256.New()}
-		for _, load := range []struct {
-			size int
-			from func() (*Tokenizer, error)
-		}{
-			{len(vocabTxt), func() (*Tokenizer, error) { return folder.bert(strings.Clone(vocabTxt)) }},
-			{len(vocabJSON) + len(merges), func() (*Tokenizer, error) { return folder.roberta(strings.Clone(vocabJSON)) }},
-		} {
-			var tokenizer *Tokenizer
-			var err error
-			allocbound.Check(t, load.size, func() { tokenizer, err = load.from() })
-			if err != nil {
-				if strings.Contains(err.Error(), "\n") {
-					t.Errorf("error of several lines: %q", err)
-				}
-				continue
-			}
-			checkEncode(t, tokenizer, Input{Text: text}, 40)
-		}
+	f.Add(bert+"cat\r\n##s", roberta, "#version: 0.2\na a\n", fuzzConfig, fuzzSpecial, fuzzAdded, "cats a")
+	f.Add(bert, roberta, "a a\n", `{"added_tokens_decoder":{"4":{"content":"cat","normalized":true}}}`, "", "", "cats a")
+	f.Add(bert, roberta, "", "", "", "", "cats a")
+	f.Add("", `"<s>{"0`, "", "", "", "", "")
+	f.Fuzz(func(t *testing.T, vocabTxt, vocabJSON, merges, config, special, added, text string) {
+		settings := map[string]string{configFile: config, legacyFile: special, addedFile: added}
+		vocabulary := maps.Clone(settings)
+		vocabulary["vocab.txt"] = vocabTxt
+		checkFolder(t, vocabulary, text)
+		settings["vocab.json"], settings["merges.txt"] = vocabJSON, merges
+		checkFolder(t, settings, text)
 	})
+}
+
+// checkFolder loads files, of which those without content are missing.
+func checkFolder(t *testing.T, contents map[string]string, text string) {
+	dir, size := t.TempDir(), 0
+	for name, content := range contents {
+		if content == "" {
+			delete(contents, name)
+		}
+		size += len(content)
+	}
+	write(t, dir, contents)
+	loadClasses() // a megabyte, once
+	var tokenizer *Tokenizer
+	var err error
+	allocbound.Check(t, size, func() { tokenizer, err = Load(dir) })
+	if err != nil {
+		if strings.Contains(err.Error(), "\n") {
+			t.Errorf("error of several lines: %q", err)
+		}
+		return
+	}
+	for _, note := range tokenizer.Notes() {
+		if strings.Contains(note, "\n") {
+			t.Errorf("note of several lines: %q", note)
+		}
+	}
+	checkEncode(t, tokenizer, Input{Text: text, Pair: text, HasPair: true}, 40)
+	checkEncode(t, tokenizer, Input{Text: text}, 40)
 }
 
 func FuzzEncode(f *testing.F) {

@@ -62,9 +62,18 @@ func variant(t testing.TB, base string, fields map[string]json.RawMessage) []byt
 	return data
 }
 
+// tokenizerOf is a tokenizer.json as it stands.
+func tokenizerOf(data []byte) (*Tokenizer, error) {
+	file, err := parseTokenizerJSON(data)
+	if err != nil {
+		return nil, err
+	}
+	return file.tokenizer()
+}
+
 func mustParse(t testing.TB, data []byte) *Tokenizer {
 	t.Helper()
-	tokenizer, err := parseTokenizerJSON(data)
+	tokenizer, err := tokenizerOf(data)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,8 @@ import (
 // object is a JSON object read field by field, so that a field that nobody read is an error and not a silent difference.
 // Unlike encoding/json's structs it takes the case of names seriously. The first error stays until [object.done].
 type object struct {
-	path   string // where it stands in the file: "model."
+	path   string   // where it stands in the file: "model."
+	names  []string // of the fields, in their order
 	fields map[string]jsontext.Value
 	err    error
 }
@@ -38,7 +39,7 @@ func parseObject(path string, data []byte) (*object, error) {
 
 // parse takes another object in the place of this one.
 func (o *object) parse(path string, data []byte) error {
-	o.path, o.err = path, nil
+	o.path, o.err, o.names = path, nil, o.names[:0]
 	clear(o.fields)
 	if rawjson.Kind(data) == "null" {
 		return o.fail("", "null instead of an object")
@@ -51,6 +52,7 @@ func (o *object) parse(path string, data []byte) error {
 			return fmt.Errorf("more than %d fields", maxFields)
 		}
 		o.fields[name] = value
+		o.names = append(o.names, name)
 		return nil
 	})
 	if err != nil {

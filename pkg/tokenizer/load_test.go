@@ -78,7 +78,7 @@ func TestParseTokenizerJSONErrors(t *testing.T) {
 		{"bytelevel", fields{"post_processor/sep": raw(`["</s>",-1]`)}, `post_processor.sep: the id of "</s>", -1, is outside`},
 		{"bytelevel", fields{"post_processor/sep": nil}, "post_processor.sep: the field is missing"},
 	} {
-		_, err := parseTokenizerJSON(variant(t, c.base, c.fields))
+		_, err := tokenizerOf(variant(t, c.base, c.fields))
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s with %s:\n got %v\nwant %s", c.base, c.fields, err, c.want)
 		}
@@ -140,6 +140,7 @@ func TestLoadVocabularyFiles(t *testing.T) {
 				Vocab  map[string]int
 				Merges []string
 			}
+			AddedTokens []map[string]any `json:"added_tokens"`
 		}
 		readJSON(t, filepath.Join(base, "tokenizer.json"), &file)
 		dir := t.TempDir()
@@ -170,40 +171,56 @@ func TestLoadVocabularyFiles(t *testing.T) {
 				t.Errorf("%s with %s:\n got %v\nwant %v", base, fields, a, b)
 			}
 		}
-		check(nil)
+		// RoBERTa's tokenizer.json has a <mask> that takes the white space before it; of these files transformers 5 makes none.
+		for _, token := range file.AddedTokens {
+			token["lstrip"] = false
+		}
+		added, err := json.Marshal(file.AddedTokens)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(map[string]json.RawMessage{"added_tokens": added})
 		if base == "wordpiece" {
 			write(t, dir, map[string]string{"tokenizer_config.json": `{"do_lower_case":false,"cls_token":{"content":"[CLS]","lstrip":false},"model_max_length":5}`})
 			check(map[string]json.RawMessage{"normalizer/lowercase": json.RawMessage("false")})
 		} else {
 			write(t, dir, map[string]string{"tokenizer_config.json": `{"add_prefix_space":true}`})
-			check(map[string]json.RawMessage{"pre_tokenizer/add_prefix_space": json.RawMessage("true")})
+			check(map[string]json.RawMessage{"pre_tokenizer/add_prefix_space": json.RawMessage("true"), "added_tokens": added})
 		}
 	}
 }
 
 func TestLoadErrors(t *testing.T) {
 	const vocab = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n"
+	with := func(name, content string) map[string]string {
+		return map[string]string{"vocab.txt": vocab, name: content}
+	}
 	for _, c := range []struct {
 		files map[string]string
 		want  string
 	}{
 		{nil, "tokenizer: DIR has none of tokenizer.json, vocab.txt and vocab.json"},
 		{map[string]string{"tokenizer.json": "{"}, "tokenizer: DIR/tokenizer.json: byte 1: unexpected EOF"},
-		{map[string]string{"vocab.txt": "a\nb\n"}, "tokenizer: DIR: "},
+		{map[string]string{"vocab.txt": "a\nb\n"}, `tokenizer: DIR/vocab.txt: unk_token: "[UNK]" is not in the vocabulary`},
 		{map[string]string{"vocab.txt": vocab, "tokenizer_config.json": "[]"}, "tokenizer: DIR/tokenizer_config.json: array where an object belongs"},
-		{
-			map[string]string{"vocab.txt": vocab, "tokenizer_config.json": `{"cls_token":"[X]"}`},
-			`tokenizer: DIR: cls_token "[X]" is not in the vocabulary`,
-		},
-		{
-			map[string]string{"vocab.txt": vocab, "tokenizer_config.json": `{"do_basic_tokenize":false}`},
-			"tokenizer: DIR/tokenizer_config.json: do_basic_tokenize: false is not supported, only true",
-		},
-		{
-			map[string]string{"vocab.txt": vocab, "tokenizer_config.json": `{"added_tokens_decoder":{"9":{"content":"new"}}}`},
-			`tokenizer: DIR/tokenizer_config.json: added_tokens[5].id: token "new" has id 9, its place in the vocabulary gives 5`,
-		},
-		{map[string]string{"vocab.txt": vocab, "added_tokens.json": "{}"}, "tokenizer: DIR/added_tokens.json: added tokens are read"},
+		{with(configFile, `{"added_tokens_decoder":{"9":{"content":"new"}}}`), `tokenizer: DIR/tokenizer_config.json: token "new" has id 9, its place in the vocabulary gives 5`},
+		{with(configFile, `{"added_tokens_decoder":null}`), "tokenizer: DIR/tokenizer_config.json: added_tokens_decoder: null where an object belongs"},
+		{with(configFile, `{"added_tokens_decoder":{"5":"new"}}`), "tokenizer: DIR/tokenizer_config.json: added_tokens_decoder.5: string where an object belongs"},
+		{with(configFile, `{"added_tokens_decoder":{"x":{"content":"new"}}}`), `tokenizer: DIR/tokenizer_config.json: added_tokens_decoder: "x" is not an id`},
+		{with(addedFile, `{"new":9}`), `tokenizer: DIR/added_tokens.json: token "new" has id 9, its place in the vocabulary gives 5`},
+		{with(addedFile, `[]`), "tokenizer: DIR/added_tokens.json: array where an object belongs"},
+		{with(legacyFile, `{"mask_token":5}`), "tokenizer: DIR/special_tokens_map.json: mask_token: 5 where a token belongs"},
+		{with(configFile, `{"do_lower_case":"false"}`), "tokenizer: DIR/tokenizer_config.json: do_lower_case: string where a value of type bool belongs"},
+		{with(configFile, `{"truncation_side":"Left"}`), `tokenizer: DIR/tokenizer_config.json: truncation_side: "Left" is neither left nor right`},
+		{with(configFile, `{"cls_token":null}`), "tokenizer: DIR/tokenizer_config.json: cls_token: there has to be one for BertTokenizer"},
+		{with(configFile, `{"additional_special_tokens":"a"}`), "tokenizer: DIR/tokenizer_config.json: additional_special_tokens: string where an array belongs"},
+		{with(configFile, `{"extra_special_tokens":{"mask_token":"a"}}`), "tokenizer: DIR/tokenizer_config.json: extra_special_tokens: mask_token is a field of its own"},
+		{with(configFile, `{"tokenizer_class":"XLMRobertaTokenizer"}`), `tokenizer: DIR/tokenizer_config.json: tokenizer_class: "XLMRobertaTokenizer" is not supported`},
+		{with("config.json", `{"model_type":"bert","tokenizer_class":"T5Tokenizer"}`), `tokenizer: DIR/config.json: tokenizer_class: "T5Tokenizer" is not supported`},
+		{with(configFile, `{"tokenizer_class":"PreTrainedTokenizerFast"}`), "tokenizer: DIR has no tokenizer.json, which tokenizer_class TokenizersBackend needs"},
+		{with(configFile, `{"tokenizer_class":"RobertaTokenizer"}`), "tokenizer: open DIR/vocab.json: no such file or directory; RobertaTokenizer needs it"},
+		{with(configFile, `{"vocab":{"a":1}}`), `tokenizer: DIR/tokenizer_config.json: vocab: {"a":1} is not supported`},
+		{with(configFile, `{"fast_tokenizer_files":["tokenizer.4.0.0.json"]}`), `tokenizer: DIR/tokenizer_config.json: fast_tokenizer_files: ["tokenizer.4.0.0.json"] is not supported`},
 		{map[string]string{"vocab.json": `{"a":"b"}`}, "tokenizer: DIR/vocab.json: string where a value of type int belongs"},
 		{map[string]string{"vocab.json": `{"a":0}`}, "tokenizer: open DIR/merges.txt: no such file or directory"},
 		{map[string]string{"vocab.json": `{"a":0}`, "merges.txt": "#version\na\n"}, `tokenizer: DIR/merges.txt:2: "a" is not two tokens`},

@@ -1,5 +1,7 @@
 package tokenizer
 
+import "slices"
+
 // postProcessor places the special tokens around one text or a pair.
 type postProcessor struct {
 	single, pair template
@@ -77,6 +79,17 @@ func robertaProcessing(cls, sep int32) postProcessor {
 		single: newTemplate(special(cls, 0), a, special(sep, 0)),
 		pair:   newTemplate(special(cls, 0), a, special(sep, 0), special(sep, 0), b, special(sep, 0)),
 	}
+}
+
+// withoutTypes is the same with all of type 0.
+func (p postProcessor) withoutTypes() postProcessor {
+	for _, t := range []*template{&p.single, &p.pair} {
+		t.pieces = slices.Clone(t.pieces)
+		for i := range t.pieces {
+			t.pieces[i].typeID = 0
+		}
+	}
+	return p
 }
 
 // noProcessing adds nothing; the second text is of type 1.

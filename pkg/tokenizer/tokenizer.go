@@ -50,7 +50,10 @@ type Tokenizer struct {
 	padID   int
 	maxID   int
 	sum     string
-	workers sync.Pool // of *worker: each goroutine has its own cache of words, without locks
+	notes   []string
+	// truncateLeft takes what is too much from the start of a text.
+	truncateLeft bool
+	workers      sync.Pool // of *worker: each goroutine has its own cache of words, without locks
 }
 
 // newTokenizer puts the stages together. Where padToken is not a token, the usual ones are looked for.
@@ -81,6 +84,10 @@ func (t *Tokenizer) PadID() int { return t.padID }
 // Sum returns a digest of the files that the tokenizer was loaded from. Equal sums give equal ids.
 func (t *Tokenizer) Sum() string { return t.sum }
 
+// Notes returns what a user has to see about the files, a line each: a default that decides ids and that no file states, and
+// what stands in them and is not used.
+func (t *Tokenizer) Notes() []string { return t.notes }
+
 // TokenID returns the id of a token as it is spelled in the vocabulary or among the added tokens.
 func (t *Tokenizer) TokenID(token string) (id int, ok bool) {
 	if id, ok = t.added.ids[token]; ok {
@@ -90,7 +97,8 @@ func (t *Tokenizer) TokenID(token string) (id int, ok bool) {
 }
 
 // Encode returns the ids of one input. At most maxLength ids are kept, special tokens included: a token at a time is
-// taken from the end of the longer text of a pair, as Hugging Face's "longest_first" does.
+// taken from the end (the start, where truncation_side is left) of the longer text of a pair, as Hugging Face's
+// "longest_first" does.
 func (t *Tokenizer) Encode(in Input, maxLength int) (Encoding, error) {
 	w := t.workers.Get().(*worker)
 	defer t.workers.Put(w)
@@ -117,6 +125,9 @@ func (t *Tokenizer) encode(in Input, maxLength int, w *worker) (Encoding, error)
 	}
 	w.ids = ids
 	keepFirst, keepSecond := truncateLongestFirst(first, len(ids)-first, maxLength-template.added)
+	if t.truncateLeft {
+		return template.apply(ids[first-keepFirst:first], ids[len(ids)-keepSecond:]), nil
+	}
 	return template.apply(ids[:keepFirst], ids[first:first+keepSecond]), nil
 }
 

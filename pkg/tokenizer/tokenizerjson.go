@@ -3,6 +3,7 @@ package tokenizer
 import (
 	"cmp"
 	"errors"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
@@ -12,36 +13,59 @@ import (
 	"github.com/metatt/metatt/pkg/internal/rawjson"
 )
 
-// parseTokenizerJSON reads a tokenizer.json. What it stores about truncation and padding is the caller's to decide at
-// [Tokenizer.Encode], and the decoder touches no ids; everything else is either honoured or an error.
-func parseTokenizerJSON(data []byte) (*Tokenizer, error) {
+// tokenizerFile is what a tokenizer.json holds.
+type tokenizerFile struct {
+	model     sugarme.Model
+	encoder   textEncoder
+	added     []sugarme.TokenConfig
+	post      postProcessor
+	padToken  string
+	direction string // of truncation: left or right
+}
+
+// parseTokenizerJSON reads a tokenizer.json. How long sequences are is the caller's to decide at [Tokenizer.Encode], and the
+// decoder touches no ids; everything else is either honoured or an error.
+func parseTokenizerJSON(data []byte) (*tokenizerFile, error) {
 	if !utf8.Valid(data) {
 		return nil, errors.New("the file is not UTF-8")
 	}
-	file, err := parseObject("", data)
+	o, err := parseObject("", data)
 	if err != nil {
 		return nil, err
 	}
-	file.only("version", `"1.0"`)
-	file.ignore("truncation", "decoder")
+	o.only("version", `"1.0"`)
+	o.ignore("decoder")
 	var padding struct {
 		Token string `json:"pad_token"`
 	}
-	file.read("padding", &padding)
-	model, encoder, err := file.pipeline()
+	o.read("padding", &padding)
+	truncation := struct {
+		Direction string `json:"direction"`
+	}{"Right"}
+	if o.read("truncation", &truncation); truncation.Direction != "Right" && truncation.Direction != "Left" {
+		o.fail("truncation.direction", "%.40q is neither Right nor Left", truncation.Direction)
+	}
+	file := &tokenizerFile{padToken: padding.Token, direction: strings.ToLower(truncation.Direction)}
+	if file.model, file.encoder, err = o.pipeline(); err != nil {
+		return nil, err
+	}
+	file.added = o.addedTokens()
+	file.post, err = o.postProcessor()
+	if err = cmp.Or(err, o.done()); err != nil {
+		return nil, err
+	}
+	return file, nil
+}
+
+// tokenizer is the file as it stands, without settings beside it.
+func (f *tokenizerFile) tokenizer() (*Tokenizer, error) {
+	added, err := newAddedVocabulary(f.added, f.model, f.encoder.normalize)
 	if err != nil {
 		return nil, err
 	}
-	tokens := file.addedTokens()
-	post, err := file.postProcessor()
-	if err = cmp.Or(err, file.done()); err != nil {
-		return nil, err
-	}
-	added, err := newAddedVocabulary(tokens, model, encoder.normalize)
-	if err != nil {
-		return nil, err
-	}
-	return newTokenizer(model, encoder, added, post, padding.Token), nil
+	t := newTokenizer(f.model, f.encoder, added, f.post, f.padToken)
+	t.truncateLeft = f.direction == "left"
+	return t, nil
 }
 
 // pipeline reads the model, the normalizer and the pre-tokenizer, which go together.

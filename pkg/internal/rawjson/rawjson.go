@@ -61,18 +61,22 @@ func Elements(data []byte, element func(i int, value []byte) error) error {
 }
 
 // Len counts the members of an object or the elements of an array, as far as it is well formed, so that what they are
-// kept in need not grow step by step.
+// kept in need not grow step by step. Of anything else there are none.
 func Len(data []byte) int {
 	d := decoder(data)
 	start, err := d.ReadToken()
 	if err != nil {
 		return 0
 	}
+	kind := start.Kind() // before the token is overwritten
+	if kind != '{' && kind != '[' {
+		return 0
+	}
 	values := 0
 	for d.PeekKind() != '}' && d.PeekKind() != ']' && d.SkipValue() == nil {
 		values++
 	}
-	if start.Kind() == '{' {
+	if kind == '{' {
 		return values / 2 // names are values, too
 	}
 	return values

@@ -5,8 +5,9 @@
 
 Needs PyPI's tokenizers and transformers, and Go. Each row is encoded whole, and as a pair of its two longest columns, at
 maximum lengths 32, 128 and 512. A tokenizer is loaded as its folder has it: from tokenizer.json, and from vocab.txt, or
-vocab.json and merges.txt, with tokenizer_config.json (the reference is then what transformers makes of these files).
-Prints the inputs that differ and both times, of one thread and row by row.
+vocab.json and merges.txt, with the settings beside them; the reference is what transformers' AutoTokenizer makes of the same
+files. Prints the inputs that differ and both times, of one thread and row by row. Then it compares small tokenizers over
+combinations of settings: options.py.
 """
 import argparse
 import array
@@ -20,13 +21,13 @@ import time
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["HF_HUB_OFFLINE"] = "1"
-from tokenizers import Tokenizer  # noqa: E402
+import options  # noqa: E402
 
 MAX_LENGTHS = (32, 128, 512)
 
 # The files that transformers makes a tokenizer of where there is no tokenizer.json.
 VOCABULARIES = (("vocab.txt",), ("vocab.json", "merges.txt"))
-CONFIGS = ("tokenizer_config.json", "special_tokens_map.json")
+CONFIGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "config.json")
 
 
 def rows(path):
@@ -79,8 +80,10 @@ def hard_inputs(path):
 
 def forms(folder, scratch):
     """Yields what to call a form of the tokenizer, the folder to load it from, and the reference."""
+    from transformers import AutoTokenizer
+
     if os.path.exists(os.path.join(folder, "tokenizer.json")):
-        yield folder, folder, Tokenizer.from_file(os.path.join(folder, "tokenizer.json"))
+        yield folder, folder, AutoTokenizer.from_pretrained(folder)
     for names in VOCABULARIES:
         if all(os.path.exists(os.path.join(folder, name)) for name in names):
             copy = os.path.join(scratch, names[0])
@@ -88,15 +91,11 @@ def forms(folder, scratch):
             for name in names + CONFIGS:
                 if os.path.exists(os.path.join(folder, name)):
                     shutil.copy(os.path.join(folder, name), copy)
-            from transformers import AddedToken, AutoTokenizer
-
-            # RoBERTa's <mask> takes the white space before it: its tokenizer.json says so, and transformers 4 did so from
-            # these files, too. transformers 5 has to be told.
-            mask = {"mask_token": AddedToken("<mask>", lstrip=True, special=True)} if "vocab.json" in names else {}
-            yield f"{folder} ({' and '.join(names)})", copy, AutoTokenizer.from_pretrained(copy, **mask).backend_tokenizer
+            yield f"{folder} ({' and '.join(names)})", copy, AutoTokenizer.from_pretrained(copy)
 
 
-def compare(name, folder, reference, binary, scratch, inputs, paths, shown):
+def compare(name, folder, tokenizer, binary, scratch, inputs, paths, shown):
+    reference, typed = tokenizer.backend_tokenizer, "token_type_ids" in tokenizer.model_input_names
     reference.no_padding()
     output = os.path.join(scratch, "ids")
     printed = subprocess.run([binary, folder, output, *paths], check=True, capture_output=True, text=True).stdout
@@ -117,7 +116,7 @@ def compare(name, folder, reference, binary, scratch, inputs, paths, shown):
             n = ours[at]
             ids, types = ours[at + 1 : at + 1 + n].tolist(), ours[at + 1 + n : at + 1 + 2 * n].tolist()
             at += 1 + 2 * n
-            if ids != encoding.ids or types != encoding.type_ids:
+            if ids != encoding.ids or types != (encoding.type_ids if typed else [0] * n):
                 differences += 1
                 if differences <= shown:
                     print(f"  {repr(row)[:300]}\n    expected {encoding.ids}\n    got      {ids}")
@@ -134,8 +133,9 @@ def compare(name, folder, reference, binary, scratch, inputs, paths, shown):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tokenizer", action="append", required=True, help="folder of a tokenizer")
+    parser.add_argument("--tokenizer", action="append", default=[], help="folder of a tokenizer")
     parser.add_argument("--shown", type=int, default=3, help="differences to print")
+    parser.add_argument("--handfuls", type=int, default=1000, help="random combinations of options for each kind of folder")
     parser.add_argument("files", nargs="*")
     arguments = parser.parse_args()
     total = compared = 0
@@ -148,8 +148,9 @@ def main():
             for form in forms(folder, os.path.join(scratch, str(number))):
                 total += compare(*form, binary, scratch, inputs, [hard, *arguments.files], arguments.shown)
                 compared += 1
-    print(f"{compared} tokenizers, {total} differences")
-    sys.exit(total != 0 or compared == 0)
+        total += options.compare(binary, scratch, arguments.handfuls, arguments.shown)
+    print(f"{compared} tokenizers and the options, {total} differences")
+    sys.exit(total != 0)
 
 
 if __name__ == "__main__":

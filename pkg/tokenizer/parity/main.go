@@ -6,6 +6,11 @@
 // ends in .texts holds texts that may have line ends, each after its length as a little-endian int32. OUTPUT gets, for
 // each input and at each maximum length, the number of ids, the ids and the type ids as little-endian int32. The time
 // that encoding took on one thread, and then on all cores, is printed in seconds.
+//
+//	parity -options
+//
+// reads folders, texts and lengths from its input, and prints what the tokenizer of each folder makes of them, or its error,
+// a JSON object a line: what options.py compares.
 package main
 
 import (
@@ -28,6 +33,13 @@ import (
 var maxLengths = []int{32, 128, 512}
 
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == "-options" {
+		if err := encodeFolders(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "parity:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if len(os.Args) < 4 {
 		fmt.Fprintln(os.Stderr, "usage: parity TOKENIZER OUTPUT FILE...")
 		os.Exit(2)
