@@ -56,10 +56,8 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 		return a, invalid("device", err)
 	}
 	a.settleDType()
-	if c.Threads > 0 {
-		if err = torch.SetThreads(c.Threads); err != nil {
-			return a, invalid("threads", err)
-		}
+	if err = torch.SetThreads(c.Threads); err != nil {
+		return a, invalid("threads", err)
 	}
 	// The adapter first: its errors are the user's to mend, and cheap to find.
 	start, appending := cmp.Or(c.Adapter.Append.To, c.Adapter.InitFrom), c.Adapter.Append.To != "" && checkpoint == nil
