@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/folder"
 	"github.com/metatt/metatt/pkg/hf"
 	"github.com/metatt/metatt/pkg/lora"
 	"github.com/metatt/metatt/pkg/torch"
@@ -36,7 +37,7 @@ type Exported struct {
 // same updates exactly, α folded in, each matrix at the rank that they have. An
 // adapter that is no LoRA is an error that says why. The model is not loaded.
 func Export(o ExportOptions) (*Exported, error) {
-	if err := checkNew(o.Out); err != nil {
+	if err := folder.CheckNew(o.Out); err != nil {
 		return nil, err
 	}
 	dir, err := adapterFolder(o.Dir)
@@ -85,7 +86,7 @@ func Export(o ExportOptions) (*Exported, error) {
 	}
 	exported.Lowest, exported.Highest = rankRange(converted)
 	describeExport(&config, saved.Config, name, o.Model)
-	return exported, makeFolder(o.Out, func(partial string) error {
+	return exported, folder.Make(o.Out, func(partial string) error {
 		if err := adapter.Save(partial, config, slices.Concat(converted.Parameters(), head)); err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/folder"
 	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/hf/pickle"
 	"github.com/metatt/metatt/pkg/lora"
@@ -46,7 +47,7 @@ func Import(o ImportOptions) (*Imported, error) {
 	if !(o.Alpha > 0) {
 		return nil, fmt.Errorf("alpha %g: must be above 0", o.Alpha)
 	}
-	if err := checkNew(o.Dir); err != nil {
+	if err := folder.CheckNew(o.Dir); err != nil {
 		return nil, err
 	}
 	file, err := pickle.Open(o.File)
@@ -68,7 +69,7 @@ func Import(o ImportOptions) (*Imported, error) {
 		return nil, err
 	}
 	imported := &Imported{Rank: rank, Tensors: len(tensors)}
-	err = makeFolder(o.Dir, func(partial string) error {
+	err = folder.Make(o.Dir, func(partial string) error {
 		if err := safetensors.Write(filepath.Join(partial, adapter.WeightsFile), tensors, map[string]string{"format": "pt"}); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/folder"
 	"github.com/metatt/metatt/pkg/hf"
 	"github.com/metatt/metatt/pkg/torch"
 )
@@ -14,7 +15,7 @@ import (
 // adapter folder or a run directory; model and task are what [PredictorOptions]
 // says.
 func Merge(dir, out, model, task string) error {
-	if err := checkNew(out); err != nil {
+	if err := folder.CheckNew(out); err != nil {
 		return err
 	}
 	p, err := OpenPredictor(dir, PredictorOptions{Model: model, Task: task})
@@ -25,7 +26,7 @@ func Merge(dir, out, model, task string) error {
 	if err := p.merge(); err != nil {
 		return fmt.Errorf("%s: %w", p.dir, err)
 	}
-	return makeFolder(out, func(dir string) error {
+	return folder.Make(out, func(dir string) error {
 		if err := p.model.Save(dir); err != nil {
 			return err
 		}
