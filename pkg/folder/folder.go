@@ -116,11 +116,11 @@ func Remove(dir string) error {
 	return os.RemoveAll(partial)
 }
 
-// Link makes dst, which must not exist, a folder with the files of src, a flat
+// Link makes dst, in the place of what stands there, a folder with the files of src, a flat
 // folder of files that are replaced and never changed: they have one place on disk
 // where the file system can do that, else they are copied.
 func Link(src, dst string) error {
-	return Make(dst, func(partial string) error {
+	return Replace(dst, func(partial string) error {
 		entries, err := os.ReadDir(src)
 		if err != nil {
 			return err
