@@ -55,6 +55,7 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 	if a.device, err = torch.ParseDevice(c.Device); err != nil {
 		return a, invalid("device", err)
 	}
+	c.Device = a.device.String()
 	a.settleDType()
 	if err = torch.SetThreads(c.Threads); err != nil {
 		return a, invalid("threads", err)
@@ -88,6 +89,7 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 	if a.source, err = newSource(c, o.GLUEDir, trained, o.Observer.Note); err != nil {
 		return a, err
 	}
+	c.Model.Path = absoluteModel(c.Model.Path)
 	if a.modelDir, err = hf.Resolve(c.Model.Path); err != nil {
 		return a, err
 	}
@@ -108,6 +110,7 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 	if err = a.loadData(ctx); err != nil {
 		return a, err
 	}
+	a.settlePlaces()
 	return a, a.plan()
 }
 

@@ -85,7 +85,7 @@ func Export(o ExportOptions) (*Exported, error) {
 		Method: saved.Config.Method, Task: name, Targets: config.Targets, Layers: model.Layers, Parameters: adapter.Count(converted.Parameters()),
 	}
 	exported.Lowest, exported.Highest = rankRange(converted)
-	describeExport(&config, saved.Config, name, o.Model)
+	describeExport(&config, saved.Config, name, absoluteModel(o.Model))
 	return exported, folder.Make(o.Out, func(partial string) error {
 		if err := adapter.Save(partial, config, slices.Concat(converted.Parameters(), head)); err != nil {
 			return err

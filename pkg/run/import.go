@@ -60,7 +60,7 @@ func Import(o ImportOptions) (*Imported, error) {
 		return nil, err
 	}
 	text, err := json.MarshalIndent(map[string]any{
-		"peft_type": "LORA", "task_type": "SEQ_CLS", "base_model_name_or_path": o.Model,
+		"peft_type": "LORA", "task_type": "SEQ_CLS", "base_model_name_or_path": absoluteModel(o.Model),
 		"r": rank, "lora_alpha": o.Alpha, "lora_dropout": 0, "bias": "none", "inference_mode": true,
 		"target_modules": lora.TargetModules(kinds), "modules_to_save": lora.Head,
 		"tasks": []string{task.Name}, "labels": map[string][]string{task.Name: task.Labels},

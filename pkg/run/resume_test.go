@@ -37,15 +37,18 @@ var keptFiles = []string{
 	"adapter/last/adapter_config.json", "adapter/last/adapter_model.safetensors",
 }
 
-func sameFiles(t *testing.T, what, got, want string) {
+func sameFiles(t *testing.T, what, got, want string) bool {
 	t.Helper()
+	same := true
 	for _, file := range keptFiles {
 		a, err := os.ReadFile(filepath.Join(got, file))
 		b, err2 := os.ReadFile(filepath.Join(want, file))
 		if errors.Join(err, err2) != nil || !bytes.Equal(a, b) {
 			t.Errorf("%s: %s differs (%v)", what, file, errors.Join(err, err2))
+			same = false
 		}
 	}
+	return same
 }
 
 // debris is what stands in a run directory under names that begin with a point.
