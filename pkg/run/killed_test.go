@@ -7,13 +7,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/run"
 )
 
@@ -78,8 +78,10 @@ func TestKilledProcesses(t *testing.T) {
 	rounds, methods := 1, []string{"metatt4d", "adalora", "full"}
 	number, named, some := strings.Cut(os.Getenv(killedRuns), ",")
 	if n, err := strconv.Atoi(number); err == nil {
-		rounds, methods = n, []string{"metatt4d", "metatt4d sweep", "metatt5d", "lora", "rslora", "dora", "vera", "adalora", "cp4d", "cp5d", "lorta", "lotr",
-			"loretta-rep", "loretta-adp", "fact-tt", "fact-tk", "tt-lora", "full", "bitfit", "head"}
+		rounds, methods = n, []string{"metatt4d sweep"}
+		for _, method := range adapter.Methods() {
+			methods = append(methods, method.Name)
+		}
 	}
 	if some {
 		methods = strings.Split(named, ",")
@@ -90,8 +92,11 @@ func TestKilledProcesses(t *testing.T) {
 		for threads := 1; threads <= 2; threads++ {
 			name, sweeps := strings.CutSuffix(method, " sweep")
 			keys := []string{"adapter.method=" + name, fmt.Sprint("threads=", threads), "train.epochs=4", "train.checkpoint_every=3", "train.best_metric=f1"}
-			if slices.Contains([]string{"metatt4d", "metatt5d", "lora"}, name) {
+			switch {
+			case name == "metatt4d" || name == "lora":
 				keys = append(keys, "adapter.rank=5")
+			default:
+				keys = append(keys, "adapter.rank=2")
 			}
 			if sweeps {
 				keys = append(keys, "dmrg.mode=canonical", "dmrg.unit=step", "dmrg.at=9,16", "dmrg.maxdim=4,2")
