@@ -55,11 +55,10 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 	if a.device, err = torch.ParseDevice(c.Device); err != nil {
 		return a, invalid("device", err)
 	}
+	c.Device = a.device.String()
 	a.settleDType()
-	if c.Threads > 0 {
-		if err = torch.SetThreads(c.Threads); err != nil {
-			return a, invalid("threads", err)
-		}
+	if err = torch.SetThreads(c.Threads); err != nil {
+		return a, invalid("threads", err)
 	}
 	// The adapter first: its errors are the user's to mend, and cheap to find.
 	start, appending := cmp.Or(c.Adapter.Append.To, c.Adapter.InitFrom), c.Adapter.Append.To != "" && checkpoint == nil
@@ -90,6 +89,7 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 	if a.source, err = newSource(c, o.GLUEDir, trained, o.Observer.Note); err != nil {
 		return a, err
 	}
+	c.Model.Path = absoluteModel(c.Model.Path)
 	if a.modelDir, err = hf.Resolve(c.Model.Path); err != nil {
 		return a, err
 	}
@@ -112,6 +112,7 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 	if err = a.loadData(ctx); err != nil {
 		return a, err
 	}
+	a.settlePlaces()
 	return a, a.plan()
 }
 

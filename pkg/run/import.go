@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/folder"
 	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/hf/pickle"
 	"github.com/metatt/metatt/pkg/lora"
@@ -46,7 +47,7 @@ func Import(o ImportOptions) (*Imported, error) {
 	if !(o.Alpha > 0) {
 		return nil, fmt.Errorf("alpha %g: must be above 0", o.Alpha)
 	}
-	if err := checkNew(o.Dir); err != nil {
+	if err := folder.CheckNew(o.Dir); err != nil {
 		return nil, err
 	}
 	file, err := pickle.Open(o.File)
@@ -59,7 +60,7 @@ func Import(o ImportOptions) (*Imported, error) {
 		return nil, err
 	}
 	text, err := json.MarshalIndent(map[string]any{
-		"peft_type": "LORA", "task_type": "SEQ_CLS", "base_model_name_or_path": o.Model,
+		"peft_type": "LORA", "task_type": "SEQ_CLS", "base_model_name_or_path": absoluteModel(o.Model),
 		"r": rank, "lora_alpha": o.Alpha, "lora_dropout": 0, "bias": "none", "inference_mode": true,
 		"target_modules": lora.TargetModules(kinds), "modules_to_save": []string{"classifier"},
 		"tasks": []string{task.Name}, "labels": map[string][]string{task.Name: task.Labels},
@@ -68,7 +69,7 @@ func Import(o ImportOptions) (*Imported, error) {
 		return nil, err
 	}
 	imported := &Imported{Rank: rank, Tensors: len(tensors)}
-	err = makeFolder(o.Dir, func(partial string) error {
+	err = folder.Make(o.Dir, func(partial string) error {
 		if err := safetensors.Write(filepath.Join(partial, adapter.WeightsFile), tensors, map[string]string{"format": "pt"}); err != nil {
 			return err
 		}
