@@ -274,8 +274,11 @@ func (s *Saved) check(model Architecture) (Method, error) {
 	if i := slices.Index(modes, TaskMode); i >= 0 && method.Append != nil { // one, of a method that can have it
 		modes = slices.Delete(slices.Clone(modes), i, i+1)
 	}
-	if a := s.Config.Architecture(); a.Hidden < 1 || a.Layers < 1 || a.Intermediate < 1 {
-		return Method{}, fmt.Errorf("%s: a model of %s has nothing to adapt", path, a)
+	if a := s.Config.Architecture(); a.Hidden < 1 || a.Layers < 1 || a.Layers > largestLayer || a.Intermediate < 1 {
+		return Method{}, fmt.Errorf("%s: a model of %s has nothing to adapt, or more than %d layers", path, a, largestLayer)
+	}
+	if len(s.Config.Modules) > 0 && method.Adopt == nil {
+		return Method{}, fmt.Errorf("%s: modules: %s adapts every target in every layer", path, method.Name)
 	}
 	if s.Config.PEFTType != method.PEFTType || !slices.Equal(modes, method.Modes) {
 		return Method{}, fmt.Errorf("%s: method %s is peft_type %s with modes [%s], the file says %s with [%s]", path, method.Name,
