@@ -196,7 +196,6 @@ type noting struct {
 
 func (n noting) Note(text string) { *n.notes = append(*n.notes, text) }
 
-
 // Each task of an adapter for several has a pooler of its own then.
 func TestPoolersOfSeveralTasks(t *testing.T) {
 	model := withoutPooler(t)

@@ -54,16 +54,26 @@ type Predictor struct {
 // PEFT wrote names no task: o.Task does.
 func OpenPredictor(dir string, o PredictorOptions) (*Predictor, error) {
 	p, err := openPredictor(dir, o)
-	if err == nil && p.task.Name == "" {
-		err = fmt.Errorf("%s names no task: --task NAME says what its classifier is for", filepath.Join(p.dir, adapter.ConfigFile))
-		p.Close()
-		p = nil
+	if err != nil {
+		return nil, err
 	}
-	return p, err
+	if p.task.Name == "" {
+		err = fmt.Errorf("%s names no task: --task NAME says what its classifier is for", filepath.Join(p.dir, adapter.ConfigFile))
+	} else if p.tokens, err = tokenizer.Load(p.modelDir); err == nil && o.Note != nil {
+		for _, text := range p.tokens.Notes() {
+			o.Note(text)
+		}
+	}
+	if err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
 }
 
-// openPredictor is OpenPredictor for those who need no task: that of an adapter
-// without one is empty, if the options name none.
+// openPredictor is OpenPredictor for those who predict nothing: there is no
+// tokenizer, and the task of an adapter without one is empty, if the options name
+// none.
 func openPredictor(dir string, o PredictorOptions) (p *Predictor, err error) {
 	dir, err = adapterFolder(dir)
 	if err != nil {
@@ -106,9 +116,6 @@ func openPredictor(dir string, o PredictorOptions) (p *Predictor, err error) {
 		if labels, err = p.nameTask(saved, o); err != nil {
 			return p, err
 		}
-	}
-	if p.tokens, err = tokenizer.Load(p.modelDir); err != nil {
-		return p, err
 	}
 	if p.model, err = models.Load(p.modelDir, encoder.Options{Labels: labels, DType: p.dtype, Device: p.device, TrainPooler: saved.BringsPooler()}); err != nil {
 		return p, err
