@@ -310,7 +310,7 @@ func openAdapter(saved *adapter.Saved, task string, model *encoder.Model, device
 		}
 	}
 	if len(made) > 0 {
-		note(fmt.Sprintf("newly initialised, neither in the adapter nor in the checkpoint: %s: nothing has trained it", adapter.Few(made)))
+		note(fmt.Sprintf("newly initialised, in neither the adapter nor the checkpoint: %s", adapter.Few(made)))
 	}
 	if len(kept) > 0 {
 		note(fmt.Sprintf("not in the adapter, taken from the checkpoint: %s", adapter.Few(kept)))

@@ -26,7 +26,7 @@ func Merge(o MergeOptions) error {
 	if err := folder.CheckNew(o.Out); err != nil {
 		return err
 	}
-	p, err := openPredictor(o.Dir, PredictorOptions{Model: o.Model, Task: o.Task, Note: o.Note})
+	p, err := openPredictor(o.Dir, PredictorOptions{Model: o.Model, Task: o.Task, Note: o.Note}, false)
 	if err != nil {
 		return err
 	}
