@@ -125,7 +125,7 @@ func (a *assembly) settleDType() {
 	case *dtype == "auto":
 		*dtype = "fp32"
 	case *dtype == "bf16" && !native:
-		a.observer.Note(fmt.Sprintf("model.dtype bf16: %s computes it in software, many times slower than fp32; auto takes what is fast", a.device))
+		a.observer.Note(fmt.Sprintf("model.dtype bf16: %s computes it slower than fp32, in software many times; auto takes what is fast", a.device))
 	}
 	a.dtype = dtypes[*dtype]
 }
