@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/config"
@@ -206,6 +207,9 @@ func (a *assembly) loadModel(trained *adapter.Saved) (err error) {
 	report := a.model.Report()
 	if trained == nil && len(report.New) > 0 { // else openAdapter says what is left of it
 		a.observer.Note(fmt.Sprintf("newly initialised, not in the checkpoint: %s; trained and stored with the adapter", adapter.Few(report.New)))
+	}
+	if a.guessed != "" && !slices.ContainsFunc(report.New, func(name string) bool { return strings.HasPrefix(name, "classifier.") }) {
+		a.observer.Note(a.guessed) // of a head that goes on from the checkpoint's
 	}
 	if len(report.Tied) > 0 {
 		a.observer.Note(fmt.Sprintf("shared tensors of the checkpoint: %s", adapter.Few(report.Tied)))
