@@ -339,11 +339,11 @@ func (a *assembly) loadData(ctx context.Context) error {
 	if most := a.model.MaxLength(); c.Data.MaxLength > most {
 		return invalid("data.max_length", fmt.Errorf("%d: the model has %d positions", c.Data.MaxLength, most))
 	}
-	training, err := a.readTraining(c)
+	training, err := a.readTraining(c, a.observer.Note)
 	if err != nil {
 		return err
 	}
-	dev, err := a.readDev()
+	dev, err := a.readDev(a.observer.Note)
 	if err != nil {
 		return err
 	}

@@ -111,23 +111,23 @@ func (s *source) orderClasses(modelDir string, saved *adapter.Saved, note func(s
 	return err
 }
 
-// readTraining reads the examples to train on.
-func (s *source) readTraining(c *config.Config) ([]glue.Example, error) {
+// readTraining reads the examples to train on; note is told what is left out.
+func (s *source) readTraining(c *config.Config, note func(string)) ([]glue.Example, error) {
 	switch {
 	case s.files != nil:
 		return s.readFile("data.train")
 	case c.Data.TrainSubset:
-		return s.task.Read(s.folder, glue.TrainSubset)
+		return s.task.ReadNoting(s.folder, glue.TrainSubset, note)
 	}
-	return s.task.Read(s.folder, glue.Train)
+	return s.task.ReadNoting(s.folder, glue.Train, note)
 }
 
-// readDev reads the examples to evaluate on.
-func (s *source) readDev() ([]glue.Example, error) {
+// readDev reads the examples to evaluate on; note is told what is left out.
+func (s *source) readDev(note func(string)) ([]glue.Example, error) {
 	if s.files != nil {
 		return s.readFile("data.dev")
 	}
-	return s.task.Read(s.folder, glue.Dev)
+	return s.task.ReadNoting(s.folder, glue.Dev, note)
 }
 
 // readFile reads one of the files of own data.
