@@ -195,7 +195,7 @@ func TestReadCountsWhatItLeavesOut(t *testing.T) {
 	}
 	const header, whole = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n", "1\t2\t3\tWho?\tWhy?\t0\n"
 	for content, want := range map[string]string{
-		header + whole + whole: "",
+		header + whole + whole:                                "",
 		header + whole + "1\t2\t3\tWho?\n\tWhy?\t0\n" + whole: ": rows that do not have 6 columns are left out: 2, the first in line 3",
 	} {
 		dir, path := place(t, task, Train, []byte(content))

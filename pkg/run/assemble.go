@@ -364,6 +364,21 @@ func (a *assembly) loadData(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := a.checkEncoded("train", a.trainSet); err != nil {
+		return err
+	}
+	return a.checkEncoded("dev", a.devSet)
+}
+
+// checkEncoded finds, before anything is written, what of a set the model cannot
+// take: more token types than it has, say, as a tokenizer makes of pairs.
+func (a *assembly) checkEncoded(name string, set *data.Set) error {
+	err := set.Check(func(ids, typeIDs []int32) error {
+		return a.model.Check(encoder.Input{IDs: ids, TypeIDs: typeIDs, Offsets: []int32{0, int32(len(ids))}})
+	})
+	if err != nil {
+		return fmt.Errorf("%s does not take the %s set of %s: %w", a.modelDir, name, a.task.Name, err)
+	}
 	return nil
 }
 
