@@ -20,6 +20,10 @@ func (p *program) envCommand() *cobra.Command {
 			if len(devices) == 0 {
 				devices = []string{"none"}
 			}
+			auto := "fp32"
+			if e.BFloat16 {
+				auto = "bf16"
+			}
 			rows := []row{
 				{"finetune", version()},
 				{"go", runtime.Version()},
@@ -28,6 +32,7 @@ func (p *program) envCommand() *cobra.Command {
 				{"C++ ABI", e.ABI},
 				{"threads", fmt.Sprint(e.Threads)},
 				{"CPU", strings.Join(e.Capability, " ")},
+				{"dtype auto", auto},
 			}
 			for i, device := range devices {
 				name := ""

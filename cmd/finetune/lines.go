@@ -73,6 +73,9 @@ func evalLine(e train.EvalInfo) string {
 	if e.IsBest {
 		line += "  best so far"
 	}
+	if e.OneClass != "" {
+		line += fmt.Sprintf("  every example is predicted as %.40q", e.OneClass)
+	}
 	return line
 }
 

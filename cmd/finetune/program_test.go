@@ -280,14 +280,15 @@ from                /opt/torch/lib/libtorch_cpu.so
 C++ ABI             cxx11
 threads             2
 CPU                 AVX2 AVX512
+dtype auto          fp32
 CUDA                none
 `
 	if !strings.HasSuffix(got.stdout, want) {
 		t.Errorf("got\n%s", got.stdout)
 	}
-	e.CUDA = []string{"NVIDIA H200", "NVIDIA H200"}
+	e.CUDA, e.BFloat16 = []string{"NVIDIA H200", "NVIDIA H200"}, true
 	got = command(t, t.Context(), b, 0, nil, "env")
-	if !strings.HasSuffix(got.stdout, "CUDA                NVIDIA H200\n                    NVIDIA H200\n") {
+	if !strings.HasSuffix(got.stdout, "dtype auto          bf16\nCUDA                NVIDIA H200\n                    NVIDIA H200\n") {
 		t.Errorf("got\n%s", got.stdout)
 	}
 }

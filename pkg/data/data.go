@@ -50,6 +50,17 @@ func (s *Set) Longest() int {
 	return longest
 }
 
+// Check asks accept about the encoding of every example, ids and type ids, and
+// names the first that it refuses.
+func (s *Set) Check(accept func(ids, typeIDs []int32) error) error {
+	for i, e := range s.encodings {
+		if err := accept(e.IDs, e.TypeIDs); err != nil {
+			return fmt.Errorf("example %d (ID %.40q): %w", i, s.Examples[i].ID, err)
+		}
+	}
+	return nil
+}
+
 // Batch is examples end to end, without padding.
 type Batch struct {
 	Indices []int   // of the examples in the set

@@ -174,6 +174,22 @@ func (t Task) noGold(i int, example Example) error {
 	return fmt.Errorf("evaluate %s: example %d (ID %s) has no gold label", t.Name, i, example.ID)
 }
 
+// OneClass is the label that all of several examples are predicted to have; false
+// where they differ. A training rate that is too high ends so.
+func (t Task) OneClass(logits []float32) (label string, one bool) {
+	classes := len(t.Labels)
+	if classes < 2 || len(logits) < 2*classes || len(logits)%classes != 0 {
+		return "", false
+	}
+	class := argmax(logits[:classes])
+	for row := range slices.Chunk(logits, classes) {
+		if argmax(row) != class {
+			return "", false
+		}
+	}
+	return t.Labels[class], true
+}
+
 // argmax is the index of the greatest value, the first of equals.
 func argmax(values []float32) int {
 	best := 0

@@ -175,3 +175,25 @@ func TestMetricsJSON(t *testing.T) {
 		t.Errorf("NaN: %v, want an error that names the metric", err)
 	}
 }
+
+func TestOneClass(t *testing.T) {
+	task := Task{Labels: []string{"no", "yes"}}
+	for _, c := range []struct {
+		logits []float32
+		label  string
+		one    bool
+	}{
+		{[]float32{0, 1, -2, -1, 5, 6}, "yes", true},
+		{[]float32{1, 1, 3, 2}, "no", true}, // of equal logits the first class is predicted
+		{[]float32{0, 1, 1, 0}, "", false},
+		{[]float32{0, 1}, "", false},
+		{nil, "", false},
+	} {
+		if label, one := task.OneClass(c.logits); label != c.label || one != c.one {
+			t.Errorf("%v: %q, %t, want %q, %t", c.logits, label, one, c.label, c.one)
+		}
+	}
+	if _, one := (Task{Regression: true}).OneClass([]float32{1, 1, 1}); one {
+		t.Error("a regression has no classes")
+	}
+}

@@ -126,7 +126,7 @@ func (r released) verify(path string, t Task) error {
 		return nil
 	}
 	form := t.files[slices.IndexFunc(t.files, func(f file) bool { return f.name == r.name })]
-	examples, err := t.parse(path, form, content)
+	examples, err := t.parse(path, form, content, func(string) {})
 	if err != nil {
 		return err
 	}

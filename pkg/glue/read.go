@@ -46,6 +46,11 @@ func (e *FormatError) Error() string {
 // is not in the task's form is a *FormatError, one that is missing an error that
 // wraps fs.ErrNotExist. The sample task is generated where dir is empty.
 func (t Task) Read(dir string, s Split) ([]Example, error) {
+	return t.ReadNoting(dir, s, func(string) {})
+}
+
+// ReadNoting is [Task.Read] that tells note which rows of the file it left out.
+func (t Task) ReadNoting(dir string, s Split, note func(string)) ([]Example, error) {
 	f, err := t.file(s)
 	if err != nil {
 		return nil, err
@@ -61,7 +66,7 @@ func (t Task) Read(dir string, s Split) ([]Example, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s of %s: %w", s, t.Name, err)
 	}
-	return t.parse(path, f, content)
+	return t.parse(path, f, content, note)
 }
 
 // missing says that a split's file is not there, and what could be read instead.
@@ -85,7 +90,7 @@ var colaHeader = []string{"source", "label", "judgement", "sentence"}
 type positions struct{ id, text, pair, label int }
 
 // parse reads a whole file; path serves its errors.
-func (t Task) parse(path string, f file, content []byte) ([]Example, error) {
+func (t Task) parse(path string, f file, content []byte, note func(string)) ([]Example, error) {
 	table := newTable(textenc.DecodeUTF8(content))
 	header := colaHeader
 	if !f.noHeader {
@@ -103,17 +108,22 @@ func (t Task) parse(path string, f file, content []byte) ([]Example, error) {
 		return nil, &FormatError{File: path, Line: 1, Message: err.Error()}
 	}
 
+	if len(header) > 1 {
+		table.dropEmptyEnd()
+	}
 	rows := table.rowsLeft()
 	if rows > maxShortRows && rows > len(content)/minRow {
 		return nil, &FormatError{File: path, Message: fmt.Sprintf("%d rows in %d bytes are too short to hold text", rows, len(content))}
 	}
 	examples := make([]Example, 0, rows)
 	fields := make([]string, len(header))
-	broken := 0
+	broken, firstBroken := 0, 0
 	for table.next() {
 		if n := table.columns(); n != len(header) {
 			if f.broken && broken < maxBroken {
-				broken++
+				if broken++; broken == 1 {
+					firstBroken = table.line
+				}
 				continue
 			}
 			return nil, &FormatError{File: path, Line: table.line, Message: fmt.Sprintf("%d columns, want %d", n, len(header))}
@@ -127,6 +137,9 @@ func (t Task) parse(path string, f file, content []byte) ([]Example, error) {
 	}
 	if len(examples) == 0 {
 		return nil, &FormatError{File: path, Message: "the file has no examples"}
+	}
+	if broken > 0 {
+		note(fmt.Sprintf("%s: rows that do not have %d columns are left out: %d, the first in line %d", path, len(header), broken, firstBroken))
 	}
 	return examples, nil
 }

@@ -163,6 +163,53 @@ func TestReadReplacesWhatIsNotUTF8(t *testing.T) {
 	}
 }
 
+// Empty lines at the end of a file are nothing, where a row has several columns.
+func TestReadEndsBeforeEmptyLines(t *testing.T) {
+	for _, c := range []struct {
+		task, content string
+		split         Split
+		want          int
+	}{
+		{"SST-2", "sentence\tlabel\na\t1\n\t0\n\n", Train, 2},
+		{"SST-2", "sentence\tlabel\r\na\t1\r\nb\t0\r\n\r\n\n\r\n\r", Train, 2},
+		{"SST-2", "sentence\tlabel\na\t1\n\t0", Train, 2},
+		{"CoLA", "a\t1\t\tb\n\n\n", Train, 1},
+		{"SST-2", "sentence\na\n\n", Test, 2}, // an empty text
+	} {
+		task, err := Lookup(c.task)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir, _ := place(t, task, c.split, []byte(c.content))
+		if got, err := task.Read(dir, c.split); err != nil || len(got) != c.want {
+			t.Errorf("%q: %d examples, %v, want %d", c.content, len(got), err, c.want)
+		}
+	}
+}
+
+// Rows of QQP that are left out are counted.
+func TestReadCountsWhatItLeavesOut(t *testing.T) {
+	task, err := Lookup("QQP")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const header, whole = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n", "1\t2\t3\tWho?\tWhy?\t0\n"
+	for content, want := range map[string]string{
+		header + whole + whole:                                "",
+		header + whole + "1\t2\t3\tWho?\n\tWhy?\t0\n" + whole: ": rows that do not have 6 columns are left out: 2, the first in line 3",
+	} {
+		dir, path := place(t, task, Train, []byte(content))
+		var notes []string
+		_, err := task.ReadNoting(dir, Train, func(text string) { notes = append(notes, text) })
+		if want != "" {
+			want = path + want
+		}
+		if err != nil || strings.Join(notes, "\n") != want {
+			t.Errorf("%v, notes %q, want %q", err, notes, want)
+		}
+	}
+}
+
 func TestReadMissing(t *testing.T) {
 	for _, c := range []struct {
 		task  string
@@ -208,7 +255,7 @@ func TestReadUnreadable(t *testing.T) {
 // parseBounded reads a file within the bound on what that allocates.
 func parseBounded(t *testing.T, task Task, f file, content []byte) (examples []Example, err error) {
 	t.Helper()
-	allocbound.Check(t, len(content), func() { examples, err = task.parse("file.tsv", f, bytes.Clone(content)) })
+	allocbound.Check(t, len(content), func() { examples, err = task.parse("file.tsv", f, bytes.Clone(content), func(string) {}) })
 	return examples, err
 }
 
@@ -227,8 +274,9 @@ func TestMemoryIsInProportionToTheFile(t *testing.T) {
 		"long and invalid": {"SST-2", "sentence\tlabel\n" + strings.Repeat("\xff", n) + "\t0\n", Train, ""},
 		"no text":          {"SST-2", "index\tsentence\n" + strings.Repeat("\t\n", n), Test, "file.tsv: 262144 rows in 524303 bytes are too short to hold text"},
 		"invalid text":     {"SST-2", "index\tsentence\n" + strings.Repeat("\t\xff\xff\n", n), Test, "file.tsv: 262144 rows in 1048591 bytes are too short to hold text"},
-		"line ends":        {"CoLA", strings.Repeat("\n", n), Train, "file.tsv: 262144 rows in 262144 bytes are too short to hold text"},
-		"few line ends":    {"CoLA", strings.Repeat("\n", 8192), Train, "file.tsv:1: 1 columns, want 4"},
+		"line ends":        {"CoLA", strings.Repeat("\n", n) + "\t0\t\ta", Train, "file.tsv: 262145 rows in 262149 bytes are too short to hold text"},
+		"few line ends":    {"CoLA", strings.Repeat("\n", 8191) + "\t0\t\ta", Train, "file.tsv:1: 1 columns, want 4"},
+		"nothing else":     {"CoLA", strings.Repeat("\r\n", n), Train, "file.tsv: the file has no examples"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			task, err := Lookup(c.task)

@@ -26,6 +26,18 @@ func (t *table) next() bool {
 	return true
 }
 
+// dropEmptyEnd takes away the empty lines that end the file: an editor or a join
+// of files left them. Where a row is one field, an empty line is a row.
+func (t *table) dropEmptyEnd() {
+	for {
+		last := strings.LastIndexByte(strings.TrimSuffix(t.rest, "\n"), '\n') + 1
+		if line := strings.TrimSuffix(t.rest[last:], "\n"); t.rest == "" || line != "" && line != "\r" {
+			return
+		}
+		t.rest = t.rest[:last]
+	}
+}
+
 // columns counts the fields of the row.
 func (t *table) columns() int { return strings.Count(t.row, "\t") + 1 }
 

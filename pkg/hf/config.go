@@ -1,6 +1,7 @@
 package hf
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,21 +42,12 @@ type Config struct {
 	DType             string // "float32", "bfloat16", …; "" where the file is silent
 
 	others map[string]json.RawMessage // keys of the file that this package does not read
+	notes  []string
 }
 
-// SetLabels makes the labels n, named as transformers names them, unless there
-// are n already.
-func (c *Config) SetLabels(n int) {
-	if len(c.ID2Label) == n {
-		return
-	}
-	c.ID2Label, c.ProblemType = make([]string, n), ""
-	for i := range c.ID2Label {
-		c.ID2Label[i] = newLabel(i)
-	}
-}
-
-func newLabel(id int) string { return "LABEL_" + strconv.Itoa(id) }
+// Notes tell what of the file contradicts itself without touching what the model
+// computes, and what stands for it here. They matter to whoever uses the labels.
+func (c *Config) Notes() []string { return c.notes }
 
 // NoPadToken is Config.PadTokenID when no token pads.
 const NoPadToken = -1
@@ -73,28 +65,28 @@ const (
 
 // configJSON is the file as it stands: nil means absent or null.
 type configJSON struct {
-	ModelType                 *string           `json:"model_type"`
-	Architectures             []string          `json:"architectures"`
-	VocabSize                 *int              `json:"vocab_size"`
-	HiddenSize                *int              `json:"hidden_size"`
-	NumHiddenLayers           *int              `json:"num_hidden_layers"`
-	NumAttentionHeads         *int              `json:"num_attention_heads"`
-	IntermediateSize          *int              `json:"intermediate_size"`
-	MaxPositionEmbeddings     *int              `json:"max_position_embeddings"`
-	TypeVocabSize             *int              `json:"type_vocab_size"`
-	PadTokenID                json.RawMessage   `json:"pad_token_id"` // null differs from absent
-	HiddenAct                 *string           `json:"hidden_act"`
-	LayerNormEps              *float64          `json:"layer_norm_eps"`
-	InitializerRange          *float64          `json:"initializer_range"`
-	HiddenDropoutProb         *float64          `json:"hidden_dropout_prob"`
-	AttentionProbsDropoutProb *float64          `json:"attention_probs_dropout_prob"`
-	ClassifierDropout         *float64          `json:"classifier_dropout"`
-	ID2Label                  map[string]string `json:"id2label"`
-	NumLabels                 *int              `json:"num_labels"`
-	ProblemType               *string           `json:"problem_type"`
-	TieWordEmbeddings         *bool             `json:"tie_word_embeddings"`
-	DType                     *string           `json:"dtype"`
-	TorchDType                *string           `json:"torch_dtype"` // dtype's name before transformers 5
+	ModelType                 *string         `json:"model_type"`
+	Architectures             json.RawMessage `json:"architectures"`
+	VocabSize                 *int            `json:"vocab_size"`
+	HiddenSize                *int            `json:"hidden_size"`
+	NumHiddenLayers           *int            `json:"num_hidden_layers"`
+	NumAttentionHeads         *int            `json:"num_attention_heads"`
+	IntermediateSize          *int            `json:"intermediate_size"`
+	MaxPositionEmbeddings     *int            `json:"max_position_embeddings"`
+	TypeVocabSize             *int            `json:"type_vocab_size"`
+	PadTokenID                json.RawMessage `json:"pad_token_id"` // null differs from absent
+	HiddenAct                 *string         `json:"hidden_act"`
+	LayerNormEps              *float64        `json:"layer_norm_eps"`
+	InitializerRange          *float64        `json:"initializer_range"`
+	HiddenDropoutProb         *float64        `json:"hidden_dropout_prob"`
+	AttentionProbsDropoutProb *float64        `json:"attention_probs_dropout_prob"`
+	ClassifierDropout         *float64        `json:"classifier_dropout"`
+	ID2Label                  json.RawMessage `json:"id2label"`
+	NumLabels                 json.RawMessage `json:"num_labels"`
+	ProblemType               json.RawMessage `json:"problem_type"`
+	TieWordEmbeddings         *bool           `json:"tie_word_embeddings"`
+	DType                     json.RawMessage `json:"dtype"`
+	TorchDType                json.RawMessage `json:"torch_dtype"` // dtype's name before transformers 5
 
 	// Keys that change the maths.
 	PositionEmbeddingType *string         `json:"position_embedding_type"`
@@ -169,7 +161,7 @@ func parseConfig(path string, text []byte) (*Config, error) {
 	}
 	c := &Config{
 		ModelType:                 *file.ModelType,
-		Architectures:             file.Architectures,
+		Architectures:             lenient[[]string](file.Architectures),
 		VocabSize:                 or(file.VocabSize, 30522),
 		HiddenSize:                or(file.HiddenSize, 768),
 		NumHiddenLayers:           or(file.NumHiddenLayers, 12),
@@ -184,9 +176,8 @@ func parseConfig(path string, text []byte) (*Config, error) {
 		HiddenDropoutProb:         or(file.HiddenDropoutProb, 0.1),
 		AttentionProbsDropoutProb: or(file.AttentionProbsDropoutProb, 0.1),
 		ClassifierDropout:         file.ClassifierDropout,
-		ProblemType:               or(file.ProblemType, ""),
 		TieWordEmbeddings:         or(file.TieWordEmbeddings, true),
-		DType:                     or(file.DType, or(file.TorchDType, "")),
+		DType:                     cmp.Or(lenient[string](file.DType), lenient[string](file.TorchDType)),
 	}
 	if c.ModelType == "roberta" {
 		c.VocabSize = or(file.VocabSize, 50265)
@@ -201,11 +192,7 @@ func parseConfig(path string, text []byte) (*Config, error) {
 		}
 		c.PadTokenID = id
 	}
-	labels, err := file.labels(path)
-	if err != nil {
-		return nil, err
-	}
-	c.ID2Label = labels
+	file.classes(c)
 	if err := decodeJSON(path, text, &c.others); err != nil {
 		return nil, err
 	}
@@ -213,6 +200,26 @@ func parseConfig(path string, text []byte) (*Config, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// prunes says whether a head has been removed; an empty list is none.
+func (file *configJSON) prunes() bool {
+	for _, heads := range file.PrunedHeads {
+		if list, ok := heads.([]any); !ok || len(list) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// lenient is what a key holds that no computation depends on; nothing where it
+// is of another type.
+func lenient[T any](text json.RawMessage) (value T) {
+	var read T
+	if text != nil && json.Unmarshal(text, &read) == nil {
+		value = read
+	}
+	return value
 }
 
 func or[T any](value *T, otherwise T) T {
@@ -239,7 +246,7 @@ func (file *configJSON) supported(path string) error {
 		return unsupported("is_encoder_decoder", "only encoders are")
 	case or(file.AddCrossAttention, false):
 		return unsupported("add_cross_attention", "cross attention")
-	case len(file.PrunedHeads) > 0:
+	case file.prunes():
 		return unsupported("pruned_heads", "attention heads have been removed")
 	case file.QuantizationConfig != nil && string(file.QuantizationConfig) != "null":
 		return unsupported("quantization_config", "quantised weights")
@@ -247,36 +254,6 @@ func (file *configJSON) supported(path string) error {
 		return unsupported("hidden_act", "%q, only %s are", *file.HiddenAct, strings.Join(Activations, ", "))
 	}
 	return nil
-}
-
-// maxLabels bounds what num_labels alone can make this package allocate.
-const maxLabels = 1 << 16
-
-// labels is id2label as a list; without it there are num_labels, by default
-// two, named as transformers names them.
-func (file *configJSON) labels(path string) ([]string, error) {
-	n := len(file.ID2Label)
-	if file.ID2Label == nil {
-		n = or(file.NumLabels, 2)
-	}
-	if n < 1 || n > maxLabels {
-		return nil, &FormatError{path, "num_labels", fmt.Sprintf("is %d, want 1 to %d", n, maxLabels)}
-	}
-	if file.NumLabels != nil && *file.NumLabels != n {
-		return nil, &FormatError{path, "num_labels", fmt.Sprintf("is %d, id2label has %d", *file.NumLabels, n)}
-	}
-	labels := make([]string, n)
-	for i := range labels {
-		id := strconv.Itoa(i)
-		label, ok := file.ID2Label[id]
-		if !ok && file.ID2Label != nil {
-			return nil, &FormatError{path, "id2label", fmt.Sprintf("has %d labels but none for id %s", n, id)}
-		} else if !ok {
-			label = newLabel(i)
-		}
-		labels[i] = label
-	}
-	return labels, nil
 }
 
 func (c *Config) validate(path string) error {
@@ -333,12 +310,6 @@ func (c *Config) validate(path string) error {
 		if !(dropout.p >= 0 && dropout.p < 1) {
 			return corrupt(dropout.key, "is %g, want 0 or more and below 1", dropout.p)
 		}
-	}
-	if c.ProblemType != "" && !slices.Contains(ProblemTypes, c.ProblemType) {
-		return corrupt("problem_type", "is %q, want %s", c.ProblemType, strings.Join(ProblemTypes, ", "))
-	}
-	if c.ProblemType == "single_label_classification" && len(c.ID2Label) == 1 {
-		return corrupt("problem_type", "is %q, which takes two labels or more", c.ProblemType)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/config"
@@ -126,7 +127,7 @@ func (a *assembly) settleDType() {
 	case *dtype == "auto":
 		*dtype = "fp32"
 	case *dtype == "bf16" && !native:
-		a.observer.Note(fmt.Sprintf("model.dtype bf16: %s computes it in software, many times slower than fp32; auto takes what is fast", a.device))
+		a.observer.Note(fmt.Sprintf("model.dtype bf16: %s computes it slower than fp32, in software many times; auto takes what is fast", a.device))
 	}
 	a.dtype = dtypes[*dtype]
 }
@@ -207,6 +208,9 @@ func (a *assembly) loadModel(trained *adapter.Saved) (err error) {
 	report := a.model.Report()
 	if trained == nil && len(report.New) > 0 { // else openAdapter says what is left of it
 		a.observer.Note(fmt.Sprintf("newly initialised, not in the checkpoint: %s; trained and stored with the adapter", adapter.Few(report.New)))
+	}
+	if a.guessed != "" && !slices.ContainsFunc(report.New, func(name string) bool { return strings.HasPrefix(name, "classifier.") }) {
+		a.observer.Note(a.guessed) // of a head that goes on from the checkpoint's
 	}
 	if len(report.Tied) > 0 {
 		a.observer.Note(fmt.Sprintf("shared tensors of the checkpoint: %s", adapter.Few(report.Tied)))
@@ -336,11 +340,11 @@ func (a *assembly) loadData(ctx context.Context) error {
 	if most := a.model.MaxLength(); c.Data.MaxLength > most {
 		return invalid("data.max_length", fmt.Errorf("%d: the model has %d positions", c.Data.MaxLength, most))
 	}
-	training, err := a.readTraining(c)
+	training, err := a.readTraining(c, a.observer.Note)
 	if err != nil {
 		return err
 	}
-	dev, err := a.readDev()
+	dev, err := a.readDev(a.observer.Note)
 	if err != nil {
 		return err
 	}
@@ -360,6 +364,21 @@ func (a *assembly) loadData(ctx context.Context) error {
 			}
 			return err
 		}
+	}
+	if err := a.checkEncoded("train", a.trainSet); err != nil {
+		return err
+	}
+	return a.checkEncoded("dev", a.devSet)
+}
+
+// checkEncoded finds, before anything is written, what of a set the model cannot
+// take: more token types than it has, say, as a tokenizer makes of pairs.
+func (a *assembly) checkEncoded(name string, set *data.Set) error {
+	err := set.Check(func(ids, typeIDs []int32) error {
+		return a.model.Check(encoder.Input{IDs: ids, TypeIDs: typeIDs, Offsets: []int32{0, int32(len(ids))}})
+	})
+	if err != nil {
+		return fmt.Errorf("%s does not take the %s set of %s: %w", a.modelDir, name, a.task.Name, err)
 	}
 	return nil
 }

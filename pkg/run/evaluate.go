@@ -114,7 +114,11 @@ type exampleSet struct {
 
 func (p *Predictor) setLogits(ctx context.Context, o EvalOptions, set exampleSet) ([]float32, error) {
 	o.note("%s: %d examples of %s", set.task.Name, len(set.examples), set.split)
-	return p.logits(ctx, set.examples)
+	logits, err := p.logits(ctx, set.examples)
+	if label, one := set.task.OneClass(logits); one && err == nil {
+		o.note("%s: every example of %s is predicted as %.40q", set.task.Name, set.split, label)
+	}
+	return logits, err
 }
 
 func readSplits(folder string, task glue.Task, splits ...glue.Split) ([]exampleSet, error) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -20,6 +21,7 @@ type source struct {
 	folder  string            // of GLUE
 	columns own.Columns       // of own data
 	files   map[string]string // of own data, by the key that names each
+	guessed string            // what is assumed of a checkpoint's classes that have no names; "": nothing
 }
 
 // newSource settles the task: of own data, by reading the labels of its training
@@ -89,10 +91,16 @@ func (s *source) orderClasses(modelDir string, saved *adapter.Saved, note func(s
 	if err != nil {
 		return err
 	}
+	for _, text := range model.Notes() {
+		note(filepath.Join(modelDir, "config.json") + ": " + text)
+	}
 	names := model.ID2Label
 	labels, same := s.task.LikeNames(names)
 	switch {
-	case !same && len(names) == len(s.task.Labels) && !strings.HasPrefix(names[0], "LABEL_"):
+	case !same && len(names) == len(s.task.Labels) && strings.HasPrefix(names[0], "LABEL_"):
+		s.guessed = fmt.Sprintf("the checkpoint's classes have no names but %s: that they are %s, in this order, is a guess", adapter.Few(names), adapter.Few(s.task.Labels))
+		return nil
+	case !same && len(names) == len(s.task.Labels):
 		note(fmt.Sprintf("the checkpoint calls its classes %s; they are taken for %s in this order", adapter.Few(names), adapter.Few(s.task.Labels)))
 		return nil
 	case !same || slices.Equal(labels, s.task.Labels):
@@ -103,23 +111,23 @@ func (s *source) orderClasses(modelDir string, saved *adapter.Saved, note func(s
 	return err
 }
 
-// readTraining reads the examples to train on.
-func (s *source) readTraining(c *config.Config) ([]glue.Example, error) {
+// readTraining reads the examples to train on; note is told what is left out.
+func (s *source) readTraining(c *config.Config, note func(string)) ([]glue.Example, error) {
 	switch {
 	case s.files != nil:
 		return s.readFile("data.train")
 	case c.Data.TrainSubset:
-		return s.task.Read(s.folder, glue.TrainSubset)
+		return s.task.ReadNoting(s.folder, glue.TrainSubset, note)
 	}
-	return s.task.Read(s.folder, glue.Train)
+	return s.task.ReadNoting(s.folder, glue.Train, note)
 }
 
-// readDev reads the examples to evaluate on.
-func (s *source) readDev() ([]glue.Example, error) {
+// readDev reads the examples to evaluate on; note is told what is left out.
+func (s *source) readDev(note func(string)) ([]glue.Example, error) {
 	if s.files != nil {
 		return s.readFile("data.dev")
 	}
-	return s.task.Read(s.folder, glue.Dev)
+	return s.task.ReadNoting(s.folder, glue.Dev, note)
 }
 
 // readFile reads one of the files of own data.

@@ -2,6 +2,7 @@ package run
 
 import (
 	"fmt"
+	"path/filepath"
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/folder"
@@ -31,6 +32,11 @@ func Merge(o MergeOptions) error {
 		return err
 	}
 	defer p.Close()
+	if p.task.Name == "" && o.Note != nil { // whose classes are the model's
+		for _, text := range p.model.Config().Notes() {
+			o.Note(filepath.Join(p.modelDir, "config.json") + ": " + text)
+		}
+	}
 	if err := p.merge(); err != nil {
 		return fmt.Errorf("%s: %w", p.dir, err)
 	}

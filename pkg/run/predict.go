@@ -167,6 +167,9 @@ func (p *Predictor) nameTask(saved *adapter.Saved, o PredictorOptions) (labels i
 	if err = s.orderClasses(p.modelDir, nil, note); err != nil {
 		return 0, err
 	}
+	if s.guessed != "" {
+		note(s.guessed)
+	}
 	p.task = s.task
 	if have, want := saved.Outputs(), max(1, len(p.task.Labels)); have != 0 && have != want {
 		return 0, fmt.Errorf("%s: the adapter's classifier has %d outputs, %s has %d", saved.Dir, have, p.task.Name, want)

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/sugarme/gotch/libtch"
-	"golang.org/x/sys/cpu"
 )
 
 // Device is where a tensor's elements are: CPU, or the index of a CUDA device.
@@ -48,12 +47,6 @@ func ParseDevice(name string) (Device, error) {
 			Message: fmt.Sprintf("%s is not available: libtorch sees %d CUDA devices", name, devices)}
 	}
 	return CUDA(index), nil
-}
-
-// ComputesBFloat16 reports whether the device has instructions for bf16. A CPU
-// without them computes it in software, many times slower than fp32.
-func (d Device) ComputesBFloat16() bool {
-	return d >= 0 || cpu.X86.HasAVX512BF16 || cpu.X86.HasAMXBF16
 }
 
 // Synchronize waits until the device has done all that was asked of it.

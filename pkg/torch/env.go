@@ -21,12 +21,14 @@ type Environment struct {
 	Threads    int      // threads per operation
 	Capability []string // vector extensions of this CPU that libtorch's kernels use
 	CUDA       []string // names of the CUDA devices, in order
+	BFloat16   bool     // [Device.ComputesBFloat16] of the device that "auto" names
 }
 
 // ReadEnvironment asks the process, its libtorch and the machine.
 func ReadEnvironment() Environment {
 	path := libraryPath()
 	root := filepath.Dir(filepath.Dir(path))
+	auto, _ := ParseDevice("auto")
 	return Environment{
 		Version:    libraryVersion(root),
 		Path:       path,
@@ -34,6 +36,7 @@ func ReadEnvironment() Environment {
 		Threads:    cmp.Or(int(threads.Load()), defaultThreads),
 		Capability: capability(),
 		CUDA:       cudaNames(),
+		BFloat16:   auto.ComputesBFloat16(),
 	}
 }
 

@@ -68,7 +68,8 @@ func (t *trainer) evaluate(ctx context.Context) error {
 			return err
 		}
 	}
-	event := evalEvent{"eval", step, epoch, float32(loss), metrics, isBest, t.ranks(), nil}
+	oneClass, _ := t.Dev.Task.OneClass(logits)
+	event := evalEvent{"eval", step, epoch, float32(loss), metrics, isBest, t.ranks(), nil, oneClass}
 	if pair, _ := t.sweeper.open(t.state.Events); pair != dmrg.NoPair {
 		event.Open = &pair
 	}
@@ -80,7 +81,7 @@ func (t *trainer) evaluate(ctx context.Context) error {
 		return err
 	}
 	t.state.Lap, t.state.Last, t.state.Evaluated = lap{}, metrics, true
-	t.Observer.Eval(EvalInfo{Epoch: epoch, Step: step, Metrics: metrics, Seconds: seconds, IsBest: isBest})
+	t.Observer.Eval(EvalInfo{Epoch: epoch, Step: step, Metrics: metrics, Seconds: seconds, IsBest: isBest, OneClass: oneClass})
 	return nil
 }
 

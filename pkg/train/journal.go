@@ -37,6 +37,8 @@ type evalEvent struct {
 	Best    bool         `json:"best"`
 	Ranks   []int64      `json:"ranks,omitempty"` // of a run that adapts them
 	Open    *int         `json:"open,omitempty"`  // pair that is trained as one
+	// OneClass is the label that every example was predicted to have.
+	OneClass string `json:"one_class,omitempty"`
 }
 
 // sweepEvent is one sweep, or of a two-site sweep the split of one pair.

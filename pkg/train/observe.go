@@ -40,6 +40,7 @@ type EvalInfo struct {
 	Metrics     data.Metrics
 	Seconds     float64
 	IsBest      bool
+	OneClass    string // the label that every example was predicted to have; "" where they differ
 }
 
 // SweepInfo is a sweep over the bonds of the adapter's train, or of a two-site

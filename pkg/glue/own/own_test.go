@@ -39,6 +39,9 @@ func TestRead(t *testing.T) {
 		{"x.CSV", "\ufeffreview,stars\n\"two\nlines, \"\"quoted\"\"\",10\n\nplain,9\n", review, []string{"9", "10"}, []glue.Example{
 			{ID: "0", Text: "two\nlines, \"quoted\"", Label: 1}, {ID: "1", Text: "plain", Label: 0},
 		}},
+		{"x.tsv", "review\tstars\r\na\t1\r\n\t2\r\n\r\n\n\r", review, []string{"1", "2"}, []glue.Example{
+			{ID: "0", Text: "a", Label: 0}, {ID: "1", Label: 1},
+		}},
 		{"x.jsonl", "\ufeff{\"b\":\"q\",\"a\":\"p\\u00e9 \\ud83d\\ude00\",\"y\":true,\"more\":{\"a\":[1]}}\n\n {\"a\":1.50,\"b\":\"\",\"y\":false}", pair, []string{"false", "true"}, []glue.Example{
 			{ID: "0", Text: "pé 😀", Pair: "q", Label: 1}, {ID: "1", Text: "1.50", Label: 0},
 		}},

@@ -36,6 +36,11 @@ func (r *records) next() (int, []string, error) {
 		r.width = len(fields)
 	}
 	if len(fields) != r.width {
+		if isEmpty(fields) {
+			if end := r.emptyToTheEnd(); end != nil {
+				return line, nil, end
+			}
+		}
 		return line, nil, fmt.Errorf("%d columns, want %d", len(fields), r.width)
 	}
 	if r.take == nil {
@@ -47,6 +52,22 @@ func (r *records) next() (int, []string, error) {
 		cells[i] = strings.Clone(fields[at])
 	}
 	return line, cells, nil
+}
+
+func isEmpty(fields []string) bool { return len(fields) == 1 && fields[0] == "" }
+
+// emptyToTheEnd is io.EOF, or an error of reading on, where no more than empty
+// lines follow an empty one: an editor or a join of files left them.
+func (r *records) emptyToTheEnd() error {
+	for {
+		_, fields, err := r.read()
+		if err != nil {
+			return err
+		}
+		if !isEmpty(fields) {
+			return nil
+		}
+	}
 }
 
 // maxColumns bounds what a row of tabs can claim.

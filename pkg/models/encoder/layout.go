@@ -35,7 +35,7 @@ func (in Input) Check(vocabulary, types, longest int) error {
 			return fmt.Errorf("batch: token %d has id %d, the vocabulary has %d: tokenizer and model do not belong together", i, id, vocabulary)
 		}
 		if t := in.TypeIDs[i]; t < 0 || int(t) >= types {
-			return fmt.Errorf("batch: token %d has type %d, the model has %d types", i, t, types)
+			return fmt.Errorf("batch: token %d has type %d, the model has %d types (type_vocab_size)", i, t, types)
 		}
 	}
 	return nil
