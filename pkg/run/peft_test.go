@@ -52,16 +52,8 @@ func TestPEFTsFolders(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir, want := filepath.Join("testdata/peft", name), slices.Concat(expected.Logits[name]...)
 			predicted := func(dir string) []float32 {
-				p, err := run.OpenPredictor(dir, run.PredictorOptions{Model: tinyBERT, Task: "mrpc"})
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer p.Close()
-				rows, err := p.Logits(t.Context(), examples)
-				if err != nil {
-					t.Fatal(err)
-				}
-				return slices.Concat(rows...)
+				t.Helper()
+				return logitsOf(t, dir, run.PredictorOptions{Model: tinyBERT, Task: "mrpc"}, examples)
 			}
 			same(t, "loaded", predicted(dir), want)
 
@@ -122,17 +114,17 @@ func headSize(name string) int64 {
 }
 
 // same holds logits to 1e-5 of the largest.
-func same(t *testing.T, what string, got []float32, want []float64) {
+func same[number float32 | float64](t *testing.T, what string, got []float32, want []number) {
 	t.Helper()
 	scale := 1.0
 	for _, w := range want {
-		scale = max(scale, math.Abs(w))
+		scale = max(scale, math.Abs(float64(w)))
 	}
 	if len(got) != len(want) {
 		t.Fatalf("%s: %d logits, want %d", what, len(got), len(want))
 	}
 	for i := range want {
-		if d := math.Abs(float64(got[i]) - want[i]); !(d <= 1e-5*scale) {
+		if d := math.Abs(float64(got[i]) - float64(want[i])); !(d <= 1e-5*scale) {
 			t.Errorf("%s: logit %d is %v, want %v", what, i, got[i], want[i])
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/metatt/metatt/pkg/adapter"
-	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/run"
 	"github.com/metatt/metatt/pkg/safetensors"
 )
@@ -50,35 +49,10 @@ func withoutPooler(t *testing.T) string {
 // head, and is what every reader uses, whatever their seed.
 func TestPoolerThatTheCheckpointLacks(t *testing.T) {
 	model := withoutPooler(t)
-	task, err := glue.Lookup("mrpc")
-	if err != nil {
-		t.Fatal(err)
-	}
-	examples, err := task.Read("testdata/glue", glue.Dev)
-	if err != nil {
-		t.Fatal(err)
-	}
-	predicted := func(t *testing.T, dir string) (logits []float64) {
+	examples := mrpcDev(t)
+	predicted := func(t *testing.T, dir string) []float32 {
 		t.Helper()
-		p, err := run.OpenPredictor(dir, run.PredictorOptions{Model: model})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer p.Close()
-		rows, err := p.Logits(t.Context(), examples)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, logit := range slices.Concat(rows...) {
-			logits = append(logits, float64(logit))
-		}
-		return logits
-	}
-	narrow := func(logits []float64) (all []float32) {
-		for _, logit := range logits {
-			all = append(all, float32(logit))
-		}
-		return all
+		return logitsOf(t, dir, run.PredictorOptions{Model: model}, examples)
 	}
 	for _, m := range adapter.Methods() {
 		t.Run(m.Name, func(t *testing.T) {
@@ -117,7 +91,7 @@ func TestPoolerThatTheCheckpointLacks(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				same(t, "a start", narrow(predicted(t, again.RunDir)), want)
+				same(t, "a start", predicted(t, again.RunDir), want)
 			}
 			merged := filepath.Join(t.TempDir(), "merged")
 			switch err := run.Merge(run.MergeOptions{Dir: last, Out: merged}); {
@@ -134,7 +108,7 @@ func TestPoolerThatTheCheckpointLacks(t *testing.T) {
 				}
 				return
 			}
-			same(t, "exported", narrow(predicted(t, exported)), want)
+			same(t, "exported", predicted(t, exported), want)
 			text, err := os.ReadFile(filepath.Join(exported, adapter.ConfigFile))
 			var keys struct {
 				Saved []string `json:"modules_to_save"`
