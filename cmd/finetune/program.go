@@ -120,8 +120,14 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	return &usageError{cmd, message}
 }
 
-// wrongFlag names the flag that an unknown one most likely means.
+// wrongFlag names the flag that an unknown one most likely means. Behind a command that does not exist, every flag is
+// unknown: the command is the mistake.
 func wrongFlag(cmd *cobra.Command, err error) error {
+	if before := cmd.Flags().Args(); cmd.HasSubCommands() && len(before) > 0 {
+		if unknown := cmd.ValidateArgs(before[:1]); unknown != nil {
+			return unknown
+		}
+	}
 	message := err.Error()
 	var unknown *pflag.NotExistError
 	if errors.As(err, &unknown) {

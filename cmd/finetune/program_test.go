@@ -113,6 +113,10 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{"unknown command", nil, failing, "trian", 2, "finetune: unknown command \"trian\"; did you mean train? (see finetune --help)\n"},
 		{"unknown command, nothing near", nil, failing, "bake", 2, "finetune: unknown command \"bake\" (see finetune --help)\n"},
+		{"unknown command with its flags", nil, failing, "trian -c x", 2, "finetune: unknown command \"trian\"; did you mean train? (see finetune --help)\n"},
+		{"unknown command with a long flag", nil, failing, "evla runs/x --json", 2, "finetune: unknown command \"evla\"; did you mean eval? (see finetune --help)\n"},
+		{"unknown list with a flag", nil, failing, "list metods -x", 2, "finetune: unknown command \"metods\"; did you mean methods? (see finetune list --help)\n"},
+		{"flag before the command", nil, failing, "-c x trian", 2, "finetune: unknown shorthand flag: 'c' in -c (see finetune --help)\n"},
 		{"unknown flag", nil, failing, "train --resum x", 2, "finetune: unknown flag: --resum; did you mean --resume? (see finetune train --help)\n"},
 		{"flag without value", nil, failing, "train -c", 2, "finetune: flag needs an argument: 'c' in -c (see finetune train --help)\n"},
 		{"no run to go back in", nil, failing, "train -c x --from-previous", 2, "finetune: --from-previous is for a run that goes on: give --resume RUN (see finetune train --help)\n"},

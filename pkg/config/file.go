@@ -40,8 +40,24 @@ func (l *layer) set(where, name, text string) {
 		l.fail(where, name, schema().unknown(name))
 		return
 	}
+	if key.kind.Kind() == reflect.Slice && strings.HasPrefix(strings.TrimSpace(text), "[") {
+		l.setBracketed(where, key, text)
+		return
+	}
 	value, problem := key.parse(text)
 	l.keep(where, key, value, problem)
+}
+
+// setBracketed takes a list as YAML writes it on one line.
+func (l *layer) setBracketed(where string, key *Key, text string) {
+	decoder := yaml.NewDecoder(strings.NewReader(text))
+	var document, more yaml.Node
+	if len(text) > largestFile || decoder.Decode(&document) != nil || !errors.Is(decoder.Decode(&more), io.EOF) ||
+		document.Content[0].Kind != yaml.SequenceNode {
+		l.fail(where, key.Name, quote(text)+" is no list as YAML writes it; write [A, B] or A,B")
+		return
+	}
+	l.readValue(where, key, document.Content[0])
 }
 
 func (l *layer) keep(where string, key *Key, value any, problem string) {

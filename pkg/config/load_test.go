@@ -180,6 +180,10 @@ func TestValueForms(t *testing.T) {
 		{"adapter: {method: lora}", "adapter.method=lora", func(c *Config) any { return c.Adapter.Init }, ""},
 		{"adapter: {ranks: [8, 6, 4]}", "adapter.ranks=8,6,4", func(c *Config) any { return c.Adapter.Ranks }, []int{8, 6, 4}},
 		{"adapter: {ranks: [8, 6, 4]}", "adapter.ranks=8,6,4", func(c *Config) any { return c.Adapter.Rank }, 8},
+		{"adapter: {ranks: [8, 6, 4]}", "adapter.ranks=[8,6, 4]", func(c *Config) any { return c.Adapter.Ranks }, []int{8, 6, 4}},
+		{"adapter: {ranks: []}", "adapter.ranks=[]", func(c *Config) any { return c.Adapter.Ranks }, []int{}},
+		{"adapter: {targets: ['query', \"value\"]}", "adapter.targets= ['query', \"value\"] ", func(c *Config) any { return c.Adapter.Targets }, []string{"query", "value"}},
+		{"adapter: {targets: [all]}", "adapter.targets=[all]", func(c *Config) any { return len(c.Adapter.Targets) }, 6},
 		{"adapter: {ranks: []}", "adapter.ranks=", func(c *Config) any { return c.Adapter.Ranks }, []int{}},
 		{"adapter: {task_after: layer}", "adapter.task_after=layer", func(c *Config) any { return c.Adapter.Init }, "ze-id-id-id-id"},
 		{"adapter: {init: or-ze-no-id}", "adapter.init=or-ze-no-id", func(c *Config) any { return c.Adapter.Init }, "or-ze-no-id"},
@@ -330,6 +334,28 @@ func TestReadyConfigurations(t *testing.T) {
 			continue
 		}
 		checkRoundTrip(t, c)
+	}
+}
+
+// Brackets are YAML's, and hold what a file's may hold.
+func TestBrackets(t *testing.T) {
+	if c := mustLoad(t, "dmrg: {mode: paper, maxdim: [4, 2]}", "dmrg.at=[1,2]"); !slices.Equal(c.DMRG.At, []int{1, 2}) {
+		t.Errorf("dmrg.at is %v", c.DMRG.At)
+	}
+	for override, want := range map[string]string{
+		"adapter.targets=[query, valu]":  `command line: adapter.targets: "valu" is unknown; did you mean value?`,
+		"adapter.targets=[query, query]": `command line: adapter.targets: "query" is listed twice`,
+		"adapter.ranks=[8, 6":            `command line: adapter.ranks: "[8, 6" is no list as YAML writes it; write [A, B] or A,B`,
+		"adapter.ranks=[8, 6] 4":         `command line: adapter.ranks: "[8, 6] 4" is no list as YAML writes it; write [A, B] or A,B`,
+		"adapter.ranks=[1]\n--- [2]":     `command line: adapter.ranks: "[1]\n--- [2]" is no list as YAML writes it; write [A, B] or A,B`,
+		"adapter.ranks=[[8], 6]":         `command line: adapter.ranks: expected list of integers >= 1, found a list in it`,
+		"adapter.ranks=['8', 6]":         `command line: adapter.ranks: expected list of integers >= 1, found the text "8" in it`,
+		"adapter.ranks=[a: 8]":           `command line: adapter.ranks: expected list of integers >= 1, found keys and values in it`,
+		"adapter.rank=[8]":               `command line: adapter.rank: "[8]" is not an integer`,
+	} {
+		if _, err := Load("", []string{override}, nil); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", override, err, want)
+		}
 	}
 }
 

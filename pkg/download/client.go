@@ -74,8 +74,12 @@ func (c *Client) Head(ctx context.Context, url string) (http.Header, error) {
 	return header, err
 }
 
-// ask makes one request, for the bytes from a place on, and has answer read the response. Silence ends it.
+// ask makes one request, for the bytes from a place on, and has answer read the response. Silence ends it. It makes none
+// where [Offline] is an error.
 func (c *Client) ask(ctx context.Context, method, url string, from int64, redirect func(*http.Request, []*http.Request) error, answer func(*http.Response, io.Reader) error) error {
+	if err := Offline(); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	silent := fmt.Errorf("no answer within %s", c.Patience)

@@ -24,6 +24,7 @@ func sha256File(name string) File {
 // client answers every path as handler does.
 func client(t *testing.T, handler http.HandlerFunc) (*Client, string) {
 	t.Helper()
+	t.Setenv("HF_HUB_OFFLINE", "0") // what the user has set is not the test's
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	return &Client{Patience: time.Second}, server.URL
@@ -176,5 +177,17 @@ func TestLockIsExclusive(t *testing.T) {
 	}
 	if err := <-second; err != nil {
 		t.Error(err)
+	}
+}
+
+// Offline, the client itself makes no request, whoever asks it to.
+func TestClientIsOffline(t *testing.T) {
+	c, url := client(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was made") })
+	t.Setenv("HF_HUB_OFFLINE", "on")
+	if _, err := c.Head(t.Context(), url); !errors.Is(err, ErrOffline) {
+		t.Errorf("HEAD: %v", err)
+	}
+	if err := c.Get(t.Context(), url, File{Name: "x", Size: 1}, &Stage{Dir: t.TempDir()}); !errors.Is(err, ErrOffline) {
+		t.Errorf("GET: %v", err)
 	}
 }

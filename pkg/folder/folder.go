@@ -45,8 +45,16 @@ func Replace(dir string, fill func(partial string) error) error {
 	return build(dir, fill, func(partial string) error { return exchange(partial, dir) })
 }
 
-func build(dir string, fill, place func(partial string) error) error {
+func build(dir string, fill, place func(partial string) error) (err error) {
 	parent := filepath.Dir(filepath.Clean(dir))
+	above := missing(parent)
+	defer func() {
+		if err != nil {
+			for _, folder := range above {
+				os.Remove(folder) // nothing where something is in it
+			}
+		}
+	}()
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return err
 	}
@@ -68,6 +76,16 @@ func build(dir string, fill, place func(partial string) error) error {
 		return err
 	}
 	return sync(parent)
+}
+
+// missing lists dir and the folders above it that are not there, the innermost
+// first.
+func missing(dir string) (folders []string) {
+	for CheckNew(dir) == nil {
+		folders = append(folders, dir)
+		dir = filepath.Dir(dir)
+	}
+	return folders
 }
 
 // renameat2 is replaced in a test, by a file system without exchanges.

@@ -119,3 +119,19 @@ func TestCleanPutsBackAndRemoves(t *testing.T) {
 	expect(t, filepath.Join(dir, "best"), "a")
 	check(t, Clean(filepath.Join(dir, "nothing")))
 }
+
+// Folders above that were made for a folder that does not come about go again.
+func TestFailureLeavesNoFoldersAbove(t *testing.T) {
+	root := t.TempDir()
+	failure := errors.New("no")
+	dir := filepath.Join(root, "a", "b", "c")
+	if err := Make(dir, func(string) error { return failure }); !errors.Is(err, failure) {
+		t.Errorf("error %v", err)
+	}
+	if left, err := os.ReadDir(root); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+	if err := Make(dir, func(string) error { return nil }); err != nil {
+		t.Error(err)
+	}
+}

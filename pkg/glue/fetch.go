@@ -53,6 +53,9 @@ func (r release) fetch(ctx context.Context, dir string, t Task, o FetchOptions) 
 	if r.verify(filepath.Join(dir, t.Folder), t) == nil {
 		return true, nil
 	}
+	if err := download.Offline(); err != nil {
+		return false, err
+	}
 	stage := &download.Stage{Dir: filepath.Join(dir, "."+t.Folder+".partial"), Progress: o.Progress}
 	if err := os.MkdirAll(stage.Dir, 0o755); err != nil {
 		return false, err

