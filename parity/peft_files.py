@@ -98,6 +98,7 @@ REFUSED = [
     (dict(bias="some"), "bias"),
     (dict(task_type="SEQ_CLASSIFICATION"), "task_type"),
     (dict(peft_type="IA3"), "IA3"),
+    (dict(rank_pattern={"query": 2.9}), "not a rank"),
 ]
 
 # What is set in the file and only noted, and a part of the note.
@@ -231,11 +232,14 @@ class Comparison:
     def heads(self):
         """Another head or none: layers load, the checkpoint's head stays."""
         plain = self.fresh()
-        for title, kind in {"a bare encoder's": AutoModel, "a token classifier's": AutoModelForTokenClassification}.items():
-            config = lora(task_type="FEATURE_EXTRACTION" if kind is AutoModel else "TOKEN_CLS")
+        for title, kind, modules in (("a bare encoder's", AutoModel, QUERY), ("a bare encoder's dense layers", AutoModel, ["query", "dense"]),
+                                     ("a token classifier's", AutoModelForTokenClassification, QUERY)):
+            if modules != QUERY and plain.base_model_prefix == "bert":
+                continue  # whose pooler is one of the classifier's
+            config = lora(task_type="FEATURE_EXTRACTION" if kind is AutoModel else "TOKEN_CLS", target_modules=modules)
             adapter, _ = self.written(config, kind)
             tensors = load_file(adapter / "adapter_model.safetensors")
-            model = peft.get_peft_model(self.fresh(), lora(task_type=None))
+            model = peft.get_peft_model(self.fresh(), lora(task_type=None, target_modules=r".*encoder.*(" + "|".join(modules) + ")"))
             prefix = f"base_model.model.{plain.base_model_prefix}."
             layers = {}
             for name, t in tensors.items():

@@ -3,6 +3,7 @@ package adapter
 import (
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -15,6 +16,10 @@ type Host interface {
 	Architecture() Architecture
 	// Head is the tensors of the head that are trained, in fp32.
 	Head() []Parameter
+	// Original is a new fp32 tensor, of the current scope, with what the checkpoint
+	// has of the backbone's tensor of that name, or what has replaced it. It runs
+	// inside [torch.Do].
+	Original(name string) (*torch.Tensor, error)
 	// Replace puts a tensor in the place of the backbone's of that name and shape,
 	// for as long as the model lives.
 	Replace(name string, value *torch.Tensor) error
@@ -37,6 +42,9 @@ type Folding interface {
 // does not have, which only one that PEFT wrote may lack. On an error there is no
 // adapter, and the model is not to be used.
 func (s *Saved) PutOn(model Host, task string, device torch.Device) (a Adapter, made []string, err error) {
+	s.modelHas = func(tensor string) bool {
+		return find(tensor, model.Head()) != nil || find(tensor, model.Backbone()) != nil
+	}
 	if a, err = s.Open(model.Architecture(), device); err != nil {
 		return nil, nil, err
 	}
@@ -100,19 +108,11 @@ func (s *Saved) replace(model Host) error {
 
 // fold puts updates of what is no site into the model's tensors.
 func (s *Saved) fold(a Folding, model Host) error {
-	find := func(name string, among []Parameter) *torch.Tensor {
-		if i := slices.IndexFunc(among, func(p Parameter) bool { return p.Name == name }); i >= 0 {
-			return among[i].Tensor
-		}
-		return nil
-	}
 	weight := func(name string) (*torch.Tensor, error) {
-		for _, among := range [][]Parameter{model.Head(), model.Backbone()} {
-			if t := find(name, among); t != nil {
-				return t.Detach().ToDType(torch.Float32), nil
-			}
+		if t := find(name, model.Head()); t != nil {
+			return t.Detach(), nil
 		}
-		return nil, fmt.Errorf("%s is adapted, the model has no tensor %s", strings.TrimSuffix(name, ".weight"), name)
+		return model.Original(name)
 	}
 	var folded []string
 	err := a.Fold(weight, func(name string, update *torch.Tensor) error {
@@ -121,16 +121,24 @@ func (s *Saved) fold(a Folding, model Host) error {
 			torch.NoGrad(func() { t.AddInPlace(update) })
 			return nil
 		}
-		own, err := weight(name)
+		own, err := model.Original(name)
 		if err != nil {
 			return err
 		}
-		return model.Replace(name, own.Add(update))
+		return model.Replace(name, own.To(update.Device()).Add(update))
 	})
-	if len(folded) > 0 {
+	if err == nil && len(folded) > 0 {
 		s.Note("updates of what is no matrix of a layer are put into the model's tensors: %s", Few(folded))
 	}
 	return err
+}
+
+// find is the tensor of that name; nil where there is none.
+func find(name string, among []Parameter) *torch.Tensor {
+	if i := slices.IndexFunc(among, func(p Parameter) bool { return p.Name == name }); i >= 0 {
+		return among[i].Tensor
+	}
+	return nil
 }
 
 // BringsPooler: the folder has a pooler, or updates of one, so that the model is
@@ -139,23 +147,41 @@ func (s *Saved) BringsPooler() bool {
 	if !s.foreign {
 		return s.Config.Pooler
 	}
-	return slices.ContainsFunc(s.names, func(name string) bool {
-		_, tensor, pooler := strings.Cut(name, "pooler.dense.")
-		return pooler && tensor != "bias"
+	const pooler = "pooler.dense"
+	if slices.ContainsFunc(s.names, func(name string) bool { return strings.HasSuffix(name, pooler+".weight") }) {
+		return true
+	}
+	selected, err := readSelection(s)
+	return err == nil && slices.ContainsFunc(s.modules, func(module string) bool { // an error is found again when it is opened
+		return strings.HasSuffix(module, pooler) && selected.has(module)
 	})
 }
 
 // Outputs is the number of outputs of the head in the folder of an adapter that
-// names no task; 0 where there is no head.
-func (s *Saved) Outputs() int {
-	for _, name := range []string{"classifier.weight", "classifier.out_proj.weight"} {
-		for _, stored := range []string{name, PEFTPrefix + name} {
-			if shape := s.Shape(stored); len(shape) == 2 && !s.headless {
-				return int(shape[0])
-			}
+// names no task, on a model of that width; 0 where there is no head.
+func (s *Saved) Outputs(hidden int64) (int, error) {
+	for _, layer := range []string{"classifier", "classifier.out_proj"} {
+		weight, bias := s.Shape(PEFTPrefix+layer+".weight"), s.Shape(PEFTPrefix+layer+".bias")
+		switch {
+		case weight == nil || s.headless:
+		case len(weight) != 2 || weight[0] < 1 || weight[1] != hidden || bias != nil && !slices.Equal(bias, weight[:1]):
+			return 0, fmt.Errorf("%s: %s has a weight of shape %v and a bias of %v, the model is %d wide", s.weights.Path(), layer, weight, bias, hidden)
+		default:
+			return int(weight[0]), nil
 		}
 	}
-	return 0
+	return 0, nil
+}
+
+// ModelRef is the folder or name of the model that the adapter recorded, with the
+// revision where that stands in a key of its own, as PEFT writes it.
+func (c Config) ModelRef() string {
+	if revision, _ := c.PEFT[revisionKey].(string); revision != "" && c.BaseModel != "" && !strings.Contains(c.BaseModel, "@") {
+		if stat, err := os.Stat(c.BaseModel); err != nil || !stat.IsDir() { // a folder has none
+			return c.BaseModel + "@" + revision
+		}
+	}
+	return c.BaseModel
 }
 
 // WithModel is the config of what is stored with those tensors of the model

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -27,6 +29,9 @@ func (c Config) MarshalJSON() ([]byte, error) {
 	keys[targetsKey] = keys[modulesKey]
 	for name, value := range c.PEFT {
 		keys[name] = value
+	}
+	if name, revision, both := strings.Cut(c.BaseModel, "@"); both && !filepath.IsAbs(c.BaseModel) {
+		keys["base_model_name_or_path"], keys[revisionKey] = name, revision
 	}
 	return json.Marshal(keys)
 }
@@ -94,6 +99,9 @@ func Empty(value any) bool {
 // and our list of targets where it cannot; then that stands under targetsKey.
 const modulesKey, targetsKey, versionKey = "target_modules", "targets", "format_version"
 
+// revisionKey is PEFT's for the model's revision; ours stands behind its name.
+const revisionKey = "revision"
+
 // StoredHead is the head's tensors under the names they have beside an adapter
 // of that config.
 func StoredHead(c Config, head []Parameter) []Parameter {
@@ -136,7 +144,15 @@ var otherTaskTypes = []string{"SEQ_2_SEQ_LM", "CAUSAL_LM", "TOKEN_CLS", "QUESTIO
 // checkTaskType looks at what PEFT trained the adapter for.
 func (s *Saved) checkTaskType() error {
 	switch t := s.Config.TaskType; {
-	case t == "", t == "SEQ_CLS", t == "FEATURE_EXTRACTION":
+	case t == "" || t == "FEATURE_EXTRACTION":
+		// Then PEFT says of which class the model was.
+		mapping, _ := s.Config.PEFT["auto_mapping"].(map[string]any)
+		class, _ := mapping["base_model_class"].(string)
+		if strings.Contains(class, "For") && !strings.HasSuffix(class, "ForSequenceClassification") {
+			s.headless = true
+			s.Note("the adapter was trained on a %s: its layers are used, its head is not", class)
+		}
+	case t == "SEQ_CLS":
 	case slices.Contains(otherTaskTypes, t):
 		s.headless = true
 		s.Note("the adapter was trained for %s: its layers are used, its head is not", t)
@@ -156,6 +172,9 @@ func (s *Saved) nameTensors(modelType string) error {
 	for _, stored := range s.weights.Names() {
 		name := stored
 		if s.Config.PEFT != nil {
+			if nestedCopy.MatchString(stored) {
+				return fmt.Errorf("%s: tensor %s: modules_to_save wraps a module inside another one, which PEFT cannot load either", s.weights.Path(), stored)
+			}
 			name = peftName(stored, modelType)
 		}
 		if _, twice := s.stored[name]; name == "" || twice && strings.Contains(stored, savedCopy) {
@@ -173,6 +192,10 @@ func (s *Saved) nameTensors(modelType string) error {
 // What PEFT puts into the names of tensors: of a trained copy of a module, of the
 // original beside it, and of the module that an adapter is wrapped around.
 const savedCopy, originalModule, wrapped = ".modules_to_save.", ".original_module.", ".base_layer."
+
+// nestedCopy finds what PEFT stores of a module of modules_to_save inside another:
+// the adapter's name stays in it, or there are two copies in one name.
+var nestedCopy = regexp.MustCompile(`\.modules_to_save\.(default\.|.*\.(modules_to_save|original_module)\.)|\.original_module\..*\.modules_to_save\.`)
 
 // peftName is the name that a tensor has here; empty for one that is nobody's.
 func peftName(stored, modelType string) string {
@@ -237,7 +260,7 @@ func (s *Saved) selectModules(model Architecture) error {
 	if err != nil {
 		return err
 	}
-	s.bare = strings.HasPrefix(s.modules[0], "encoder.")
+	s.bare = slices.ContainsFunc(s.modules, func(module string) bool { return familyName(module, model.ModelType) != module })
 	have := map[string]bool{}
 	s.others = nil
 	for _, stored := range s.modules {
@@ -250,6 +273,11 @@ func (s *Saved) selectModules(model Architecture) error {
 		site, ok := parseModule(name)
 		switch {
 		case !ok && (name == model.ModelType+".pooler.dense" || strings.HasPrefix(name, "classifier")):
+			if s.modelHas != nil && !s.modelHas(name+".weight") {
+				s.Note("%s is adapted, which the model does not have: not used", stored)
+				s.drop(name)
+				continue
+			}
 			s.others = append(s.others, name)
 		case !ok && strings.HasPrefix(name, model.ModelType+"."):
 			return fmt.Errorf("%s is adapted, which is neither a matrix of a layer nor one of the head", stored)
@@ -303,10 +331,10 @@ func (s *Saved) PEFTModule(name string) string {
 	return name
 }
 
-// drop counts the tensors of a module as read.
+// drop counts the adapter's tensors of a module as read.
 func (s *Saved) drop(module string) {
 	for _, name := range s.names {
-		if strings.HasPrefix(name, PEFTPrefix+module+".") {
+		if strings.HasPrefix(name, PEFTPrefix+module+".") && adapterTensor.MatchString(name) {
 			s.taken[name] = true
 		}
 	}

@@ -64,20 +64,19 @@ func readSelection(s *Saved) (selection, error) {
 		return selected, err
 	}
 	var outside []*regexp.Regexp
-	if single {
-		expression, err := regexp.Compile("^(?:" + excluded[0] + ")$")
-		if err != nil {
-			return selected, fmt.Errorf("exclude_modules: %w", err)
+	exclude := func(key, expression string) {
+		if e, err := regexp.Compile(expression); err == nil {
+			outside = append(outside, e)
+		} else { // PEFT stores no tensors of what is excluded
+			s.Note("%s is an expression of Python's that this build cannot read: every module that has tensors is taken for selected", key)
 		}
-		outside, excluded = append(outside, expression), nil
 	}
-	for _, module := range saved {
-		// PEFT takes the name for an expression, too.
-		expression, err := regexp.Compile(`^(?:|.*\.)(?:` + module + `)(?:$|\..*)`)
-		if err != nil {
-			return selected, fmt.Errorf("modules_to_save: %w", err)
-		}
-		outside = append(outside, expression)
+	if single {
+		exclude("exclude_modules", "^(?:"+excluded[0]+")$")
+		excluded = nil
+	}
+	for _, module := range saved { // PEFT takes the name for an expression, too
+		exclude("modules_to_save", `^(?:|.*\.)(?:`+module+`)(?:$|\..*)`)
 	}
 	selected.excluded = func(module string) bool {
 		return endsLikeOne(module, excluded) || slices.ContainsFunc(outside, func(e *regexp.Regexp) bool { return e.MatchString(module) })

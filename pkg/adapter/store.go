@@ -143,7 +143,8 @@ type Saved struct {
 	bare    bool              // PEFT's names lack the family's prefix
 	// headless: the head in the folder is none for whole examples.
 	headless bool
-	taken    map[string]bool // tensors that were read
+	modelHas func(tensor string) bool // of the model that it is put on; nil: not known
+	taken    map[string]bool          // tensors that were read
 	notes    []string
 }
 
@@ -199,7 +200,7 @@ func Read(dir string) (*Saved, error) {
 		return nil, fmt.Errorf("%s: format_version is %d, this build reads %d", path, v, FormatVersion)
 	}
 	for _, key := range s.Config.unknown {
-		s.Note("%s: the key %q is unknown to this build and changes nothing", path, key)
+		s.Note("%s: the key %q is unknown to this build and changes nothing", ConfigFile, key)
 	}
 	if s.weights, err = openWeights(dir); err != nil {
 		return nil, err

@@ -179,6 +179,7 @@ func (s *Saved) LoadTaskHead(task string, head []Parameter) (missing []string, e
 		if shape := s.Shape(p.Name); s.headless || !slices.Equal(shape, p.Tensor.Shape()) {
 			if shape != nil && !s.headless {
 				s.Note("%s has shape %v in the adapter, the model and the task ask for %v: it is not used", head[i].Name, shape, p.Tensor.Shape())
+				s.taken[p.Name] = true
 			}
 			missing = append(missing, head[i].Name)
 			continue

@@ -141,7 +141,11 @@ func (l *lowRank) read(s *adapter.Saved, device torch.Device) (adapter.Adapter, 
 	}
 	biased, _ := s.Config.PEFT["lora_bias"].(bool)
 	ranks := func(m module) (int64, error) {
-		rank := int64(rankPattern.of(s.PEFTModule(m.name), float64(l.rank)))
+		value := rankPattern.of(s.PEFTModule(m.name), float64(l.rank))
+		rank := int64(value)
+		if float64(rank) != value {
+			return 0, fmt.Errorf("rank_pattern gives %s %v, not a rank", m.name, value)
+		}
 		if shape := s.Shape(adapter.PEFTPrefix + m.name + downSuffix); len(shape) == 2 && shape[0] != rank {
 			return 0, fmt.Errorf("%s has rank %d, the configuration gives it %d", m.name, shape[0], rank)
 		}
@@ -173,7 +177,7 @@ func (l *lowRank) read(s *adapter.Saved, device torch.Device) (adapter.Adapter, 
 	return a, err
 }
 
-// largestRank bounds what a file may ask for. A rank above the smaller side of a
+// largestRank bounds what a file, or VeRA, may ask for. A rank above the smaller side of a
 // matrix is no mistake, only waste.
 const largestRank = 1 << 16
 

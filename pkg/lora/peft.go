@@ -188,9 +188,6 @@ func adoptKeys(s *adapter.Saved, rankKey, alphaKey, dropoutKey, tensor string) e
 	if c.Dropout < 0 || c.Dropout >= 1 {
 		return fmt.Errorf("%s is %v, not in [0, 1)", dropoutKey, c.Dropout)
 	}
-	if revision, _ := c.PEFT["revision"].(string); revision != "" && c.BaseModel != "" && !strings.Contains(c.BaseModel, "@") {
-		c.BaseModel += "@" + revision
-	}
 	return s.FindModules(tensor)
 }
 

@@ -159,17 +159,14 @@ func (v *vera) read(s *adapter.Saved, device torch.Device) (adapter.Adapter, err
 	})
 }
 
-// largestVeRARank bounds a rank that is only limited by memory.
-const largestVeRARank = 1 << 16
-
 // build checks, then lets fill make the tensors, given the largest In and Out.
 // On an error nothing is left.
 func (v *vera) build(modules []module, fill func(in, out int64) error) (adapter.Adapter, error) {
 	if len(v.targets) == 0 {
 		return nil, fmt.Errorf("vera: no targets")
 	}
-	if v.rank < 1 || v.rank > largestVeRARank {
-		return nil, fmt.Errorf("vera: rank %d is not between 1 and %d", v.rank, largestVeRARank)
+	if v.rank < 1 || v.rank > largestRank {
+		return nil, fmt.Errorf("vera: rank %d is not between 1 and %d", v.rank, largestRank)
 	}
 	v.bySite = map[adapter.Site]*scales{}
 	var in, out int64

@@ -84,7 +84,7 @@ func (s *source) orderClasses(modelDir string, saved *adapter.Saved, note func(s
 		}
 		return nil
 	}
-	if saved != nil { // a head that was trained on another task
+	if saved != nil && len(saved.Config.Tasks) > 0 { // a head that was trained on another task
 		return nil
 	}
 	model, err := hf.ReadConfig(modelDir)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/folder"
+	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/hf"
 	"github.com/metatt/metatt/pkg/lora"
 	"github.com/metatt/metatt/pkg/models"
@@ -66,6 +67,9 @@ func Export(o ExportOptions) (*Exported, error) {
 		return nil, err
 	}
 	defer source.free()
+	if name == "" {
+		name = source.task.Name
+	}
 	converted, err := convert(source.adapter, task)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
@@ -76,7 +80,9 @@ func Export(o ExportOptions) (*Exported, error) {
 		Method: saved.Config.Method, Task: name, Targets: config.Targets, Layers: config.Layers, Parameters: adapter.Count(converted.Parameters()),
 	}
 	exported.Lowest, exported.Highest = rankRange(converted)
-	describeExport(&config, saved.Config, name, absoluteModel(o.Model))
+	if describeExport(&config, saved.Config, name, absoluteModel(o.Model)); source.task.Name != "" {
+		config = config.WithTask(name, source.task.Labels, nil, 0)
+	}
 	config = config.WithModel(source.head, source.replaced)
 	replaced, err := adapter.StoredReplaced(config, source.replaced)
 	if err != nil {
@@ -97,8 +103,8 @@ func Export(o ExportOptions) (*Exported, error) {
 // exportedTask is the index of the task that is exported.
 func exportedTask(c adapter.Config, name string) (int, error) {
 	switch {
-	case name == "" && len(c.Tasks) == 0:
-		return 0, nil // what PEFT wrote names none
+	case len(c.Tasks) == 0:
+		return 0, nil // what PEFT wrote names none; see nameTask
 	case name == "" && len(c.Tasks) > 1:
 		return 0, fmt.Errorf("the adapter has the tasks %s, and a LoRA is for one: say which", strings.Join(c.Tasks, ", "))
 	}
@@ -128,6 +134,7 @@ func modelArchitecture(model string, saved *adapter.Saved) (adapter.Architecture
 // exportSource is what is exported, with what stands beside it.
 type exportSource struct {
 	adapter        adapter.Adapter
+	task           glue.Task           // that the options name for an adapter that names none
 	head, replaced []adapter.Parameter // under the names of the model
 	model          *encoder.Model      // that they are of; nil: they are the source's own
 }
@@ -169,7 +176,11 @@ func (o ExportOptions) open(saved *adapter.Saved, task string) (e exportSource, 
 	if err != nil {
 		return e, err
 	}
-	if e.model, err = models.Load(dir, encoder.Options{Labels: saved.Outputs(), DType: torch.Float32, Device: torch.CPU, TrainPooler: saved.BringsPooler()}); err != nil {
+	var labels int
+	if e.task, labels, err = nameTask(saved, o.Task, dir, o.Note); err != nil {
+		return e, err
+	}
+	if e.model, err = models.Load(dir, encoder.Options{Labels: labels, DType: torch.Float32, Device: torch.CPU, TrainPooler: saved.BringsPooler()}); err != nil {
 		return e, err
 	}
 	if e.adapter, err = openAdapter(saved, task, e.model, torch.CPU, o.Note); err != nil {
@@ -221,7 +232,7 @@ func beside(saved *adapter.Saved, task string) (head, replaced []adapter.Paramet
 
 // describeExport fills in what the LoRA's config keeps of the adapter's.
 func describeExport(c *adapter.Config, from adapter.Config, task, model string) {
-	c.BaseModel, c.TaskType, c.MaxLength = cmp.Or(model, from.BaseModel), "SEQ_CLS", from.LongestOf(task)
+	c.BaseModel, c.TaskType, c.MaxLength = cmp.Or(model, from.ModelRef()), "SEQ_CLS", from.LongestOf(task)
 	if task == "" {
 		return
 	}

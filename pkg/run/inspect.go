@@ -58,7 +58,7 @@ func Inspect(o InspectOptions) (*Inspection, error) {
 	}
 	defer saved.Close()
 	index := max(0, len(saved.Config.Tasks)-1) // the last, which alone can be trained further
-	if o.Task != "" && len(saved.Config.Tasks) > 0 {
+	if o.Task != "" {
 		if index, err = chooseTask(saved, o.Task); err != nil {
 			return nil, err
 		}

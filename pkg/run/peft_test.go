@@ -16,6 +16,7 @@ import (
 	"github.com/metatt/metatt/pkg/models"
 	"github.com/metatt/metatt/pkg/models/encoder"
 	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/safetensors"
 	"github.com/metatt/metatt/pkg/tokenizer"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train"
@@ -190,11 +191,7 @@ func TestNotesOnPEFTsFolders(t *testing.T) {
 		{"f16", map[string]any{"target_modules": `.*(?=query|value)\w+`}, []string{"an expression of Python's that this build cannot read"}},
 	} {
 		t.Run(c.folder, func(t *testing.T) {
-			dir := filepath.Join(t.TempDir(), "adapter")
-			if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata/peft", c.folder))); err != nil {
-				t.Fatal(err)
-			}
-			editJSON(t, filepath.Join(dir, adapter.ConfigFile), c.keys)
+			dir := copied(t, c.folder, c.keys)
 			var notes []string
 			p, err := run.OpenPredictor(dir, run.PredictorOptions{Model: tinyBERT, Task: "mrpc", Note: func(text string) { notes = append(notes, text) }})
 			if err != nil {
@@ -249,5 +246,157 @@ func TestPEFTsFoldersNameNoTask(t *testing.T) {
 	}
 	if _, err := run.Inspect(run.InspectOptions{Dir: dir}); err == nil || !strings.Contains(err.Error(), "--model") {
 		t.Errorf("inspected without a model: %v", err)
+	}
+}
+
+// copied is a copy of one of PEFT's folders with keys of its configuration changed.
+func copied(t *testing.T, name string, keys map[string]any) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "adapter")
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata/peft", name))); err != nil {
+		t.Fatal(err)
+	}
+	editJSON(t, filepath.Join(dir, adapter.ConfigFile), keys)
+	return dir
+}
+
+// The classes of a head that names none are in the order of the checkpoint's names,
+// for every reader.
+func TestPEFTsHeadHasTheCheckpointsClasses(t *testing.T) {
+	model := filepath.Join(t.TempDir(), "reversed")
+	if err := os.CopyFS(model, os.DirFS(tinyBERT)); err != nil {
+		t.Fatal(err)
+	}
+	editJSON(t, filepath.Join(model, "config.json"), map[string]any{"id2label": map[string]string{"0": "1", "1": "0"}})
+	const dir = "testdata/peft/scattered"
+	summary, err := run.Train(t.Context(), tiny(t, "model.path="+model, "adapter.init_from="+dir, "train.lr=1e-12", "train.max_steps=1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, folder := range []string{dir, summary.RunDir} {
+		e, err := run.Evaluate(t.Context(), run.EvalOptions{Dir: folder, GLUE: "testdata/glue", Predictor: run.PredictorOptions{Model: model, Task: "mrpc"}})
+		if err != nil || !slices.Equal(e.Splits[0].Metrics, summary.Last) {
+			t.Errorf("%s: %+v (%v), training evaluated %v", folder, e, err, summary.Last)
+		}
+	}
+	plain, err := run.Evaluate(t.Context(), run.EvalOptions{Dir: dir, GLUE: "testdata/glue", Predictor: run.PredictorOptions{Model: tinyBERT, Task: "mrpc"}})
+	if err != nil || slices.Equal(plain.Splits[0].Metrics, summary.Last) {
+		t.Errorf("the order makes no difference: %+v (%v)", plain, err)
+	}
+}
+
+// A head that the file's bytes do not hold is not made.
+func TestPEFTsHeadOfAnotherWidth(t *testing.T) {
+	dir := copied(t, "scattered", nil)
+	path := filepath.Join(dir, adapter.WeightsFile)
+	for _, shape := range [][]int64{{1 << 40, 0}, {5, 11}, {0, 12}} {
+		rewrite(t, path, "base_model.model.classifier.weight", shape)
+		for name, err := range map[string]error{
+			"merge": run.Merge(run.MergeOptions{Dir: dir, Out: filepath.Join(t.TempDir(), "out"), Model: tinyBERT}),
+			"export": func() error {
+				_, err := run.Export(run.ExportOptions{Dir: dir, Out: filepath.Join(t.TempDir(), "out"), Model: tinyBERT})
+				return err
+			}(),
+		} {
+			if err == nil || !strings.Contains(err.Error(), "the model is 12 wide") {
+				t.Errorf("%s with a weight of shape %v: %v", name, shape, err)
+			}
+		}
+	}
+}
+
+// rewrite gives a tensor of a file another shape, and zeros.
+func rewrite(t *testing.T, path, changed string, shape []int64) {
+	t.Helper()
+	file, err := safetensors.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	var tensors []safetensors.Tensor
+	for _, name := range file.Names() {
+		info, _ := file.Info(name)
+		tensor := safetensors.Tensor{Name: name, DType: info.DType, Shape: info.Shape, Data: make([]byte, info.Size)}
+		if err := file.ReadInto(name, tensor.Data); err != nil {
+			t.Fatal(err)
+		}
+		if name == changed {
+			tensor.Shape, tensor.Data = shape, make([]byte, 4*shape[0]*shape[1])
+		}
+		tensors = append(tensors, tensor)
+	}
+	if err := safetensors.Write(path, tensors, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Of another class of model only the layers are used, whether PEFT recorded its
+// task or its name.
+func TestPEFTsOtherHeadByTheModelsClass(t *testing.T) {
+	expected, examples := readPEFTExpected(t)
+	dir := copied(t, "tokens", map[string]any{"task_type": nil, "auto_mapping": map[string]string{"base_model_class": "BertForTokenClassification"}})
+	got := logitsOf(t, dir, run.PredictorOptions{Model: tinyBERT, Task: "mrpc"}, examples)
+	same(t, "by class", got, slices.Concat(expected.Logits["tokens"]...))
+}
+
+// A revision belongs to a name; a folder has none.
+func TestPEFTsRevision(t *testing.T) {
+	_, examples := readPEFTExpected(t)
+	base, err := filepath.Abs(tinyBERT)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := copied(t, "scattered", map[string]any{"base_model_name_or_path": base, "revision": "main"})
+	logitsOf(t, dir, run.PredictorOptions{Task: "mrpc"}, examples)
+	named := copied(t, "scattered", map[string]any{"base_model_name_or_path": "org/name", "revision": "v2"})
+	if _, err := run.OpenPredictor(named, run.PredictorOptions{Task: "mrpc"}); err == nil || !strings.Contains(err.Error(), `"org/name@v2"`) {
+		t.Errorf("error %v", err)
+	}
+	exported := filepath.Join(t.TempDir(), "exported")
+	if _, err := run.Export(run.ExportOptions{Dir: dir, Out: exported, Task: "mrpc"}); err != nil {
+		t.Fatal(err)
+	}
+	saved, err := adapter.Read(exported)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer saved.Close()
+	if c := saved.Config; c.BaseModel != base || !slices.Equal(c.Tasks, []string{"MRPC"}) || !slices.Equal(c.Labels["MRPC"], []string{"0", "1"}) {
+		t.Errorf("exported %+v", c)
+	}
+	text, err := json.Marshal(adapter.Config{FormatVersion: 1, BaseModel: "org/name@v2", PEFT: map[string]any{}})
+	if err != nil || !strings.Contains(string(text), `"base_model_name_or_path":"org/name"`) || !strings.Contains(string(text), `"revision":"v2"`) {
+		t.Errorf("%s, %v", text, err)
+	}
+	if _, err := run.Inspect(run.InspectOptions{Dir: dir, Task: "mrpc"}); err == nil || !strings.Contains(err.Error(), "names no task") {
+		t.Errorf("inspected for a task: %v", err)
+	}
+}
+
+// Updates of biases come on top of the checkpoint's own, whatever the run rounds
+// them to.
+func TestFoldedBiasesAreNotRounded(t *testing.T) {
+	var values [2][]float32
+	for i, dtype := range []string{"fp32", "bf16"} {
+		summary, err := run.Train(t.Context(), tiny(t, "model.path="+tinyBERT, "model.dtype="+dtype, "adapter.init_from=testdata/peft/lora-bias", "train.max_steps=1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		saved, err := adapter.Read(filepath.Join(summary.RunDir, "adapter", "last"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer saved.Close()
+		bias, err := saved.Tensor("base_model.model.bert.encoder.layer.1.attention.self.value.bias", torch.CPU, 12)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer bias.Free()
+		if err := torch.Do(func() error { values[i] = torch.ToSlice[float32](bias); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(values[0], values[1]) {
+		t.Errorf("fp32 %v, bf16 %v", values[0], values[1])
 	}
 }

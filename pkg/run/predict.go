@@ -113,7 +113,7 @@ func openPredictor(dir string, o PredictorOptions, needsTask bool) (p *Predictor
 	}
 	labels := max(1, len(p.task.Labels))
 	if len(saved.Config.Tasks) == 0 {
-		if labels, err = p.nameTask(saved, o); err != nil {
+		if p.task, labels, err = nameTask(saved, o.Task, p.modelDir, o.Note); err != nil {
 			return p, err
 		}
 	}
@@ -139,42 +139,45 @@ func openPredictor(dir string, o PredictorOptions, needsTask bool) (p *Predictor
 // findModel is the folder of a saved adapter's model: one that the options name,
 // or that the adapter recorded.
 func findModel(named string, saved *adapter.Saved) (string, error) {
-	ref := cmp.Or(named, saved.Config.BaseModel)
+	ref := cmp.Or(named, saved.Config.ModelRef())
 	if ref == "" {
 		return "", fmt.Errorf("%s names no model: --model FOLDER says what it is for", filepath.Join(saved.Dir, adapter.ConfigFile))
 	}
 	return hf.Resolve(ref)
 }
 
-// nameTask settles the task of an adapter that names none: the one of the options,
-// with the classes in the order of the checkpoint's names, or none. labels is the
-// number of the head's outputs.
-func (p *Predictor) nameTask(saved *adapter.Saved, o PredictorOptions) (labels int, err error) {
-	if o.Task == "" {
-		return saved.Outputs(), nil
+// nameTask settles the task of an adapter that names none: the one of that name,
+// with the classes in the order of the checkpoint's names, or where that is empty
+// none. labels is the number of the head's outputs, 0 where nothing says it.
+func nameTask(saved *adapter.Saved, name, modelDir string, note func(string)) (task glue.Task, labels int, err error) {
+	model, err := hf.ReadConfig(modelDir)
+	if err != nil {
+		return task, 0, err
 	}
-	if o.Task == own.TaskName {
-		return 0, fmt.Errorf("%s does not say what the labels and columns of own data are: it cannot be used for task %s", filepath.Join(saved.Dir, adapter.ConfigFile), o.Task)
+	if labels, err = saved.Outputs(int64(model.HiddenSize)); err != nil || name == "" {
+		return task, labels, err
 	}
-	s := source{}
-	if s.task, err = glue.Lookup(o.Task); err != nil {
-		return 0, err
+	if name == own.TaskName {
+		return task, 0, fmt.Errorf("%s does not say what the labels and columns of own data are: it cannot be used for task %s", filepath.Join(saved.Dir, adapter.ConfigFile), name)
 	}
-	note := o.Note
 	if note == nil {
 		note = func(string) {}
 	}
-	if err = s.orderClasses(p.modelDir, nil, note); err != nil {
-		return 0, err
+	s := source{}
+	if s.task, err = glue.Lookup(name); err != nil {
+		return task, 0, err
+	}
+	if err = s.orderClasses(modelDir, nil, note); err != nil {
+		return task, 0, err
 	}
 	if s.guessed != "" {
 		note(s.guessed)
 	}
-	p.task = s.task
-	if have, want := saved.Outputs(), max(1, len(p.task.Labels)); have != 0 && have != want {
-		return 0, fmt.Errorf("%s: the adapter's classifier has %d outputs, %s has %d", saved.Dir, have, p.task.Name, want)
+	want := max(1, len(s.task.Labels))
+	if labels != 0 && labels != want {
+		return task, 0, fmt.Errorf("%s: the adapter's classifier has %d outputs, %s has %d", saved.Dir, labels, s.task.Name, want)
 	}
-	return max(1, len(p.task.Labels)), nil
+	return s.task, want, nil
 }
 
 // chooseTask is the index of the task that --task names, or of the only one.

@@ -27,7 +27,8 @@ type Loader struct {
 	trainPooler bool
 
 	weights []adapter.Parameter
-	taken   map[string]bool // by their names in the file
+	taken   map[string]bool   // by their names in the file
+	names   map[string]string // those, by the model's
 	made    []string
 	tied    []string
 }
@@ -48,7 +49,7 @@ func newLoader(checkpoint *hf.Checkpoint, c *hf.Config, family Family, o Options
 	l := &Loader{
 		checkpoint: checkpoint, stored: family.Prefix, prefix: family.Prefix, tiedWord: family.TiedWord,
 		deviation: c.InitializerRange, padding: int64(c.PadTokenID),
-		dtype: o.DType, device: o.Device, seed: o.Seed, trainPooler: o.TrainPooler, taken: map[string]bool{},
+		dtype: o.DType, device: o.Device, seed: o.Seed, trainPooler: o.TrainPooler, taken: map[string]bool{}, names: map[string]string{},
 	}
 	if checkpoint == nil {
 		return l, nil
@@ -117,28 +118,35 @@ func (l *Loader) take(name, stored string, dtype torch.DType, fresh fill, shape 
 	if l.checkpoint == nil {
 		return l.make(name, dtype, fresh, shape)
 	}
-	info, ok := l.checkpoint.Info(stored)
-	if !ok {
-		return nil, missing(l.checkpoint, stored)
-	}
-	from, ok := fromStored(info.DType)
-	if !ok {
-		return nil, fmt.Errorf("%s: tensor %s is %s; weights are F32, F16, BF16 or F64", l.checkpoint.Path(stored), stored, info.DType)
-	}
-	if !slices.Equal(info.Shape, shape) {
-		return nil, fmt.Errorf("%s: tensor %s has shape %v, config.json asks for %v", l.checkpoint.Path(stored), stored, info.Shape, shape)
-	}
 	var t *torch.Tensor
 	err := torch.Do(func() error {
-		cpu := torch.Empty(from, torch.CPU, shape...)
-		if err := l.checkpoint.ReadInto(stored, cpu.Bytes()); err != nil {
+		cpu, err := readStored(l.checkpoint, stored, shape)
+		if err != nil {
 			return err
 		}
-		l.taken[stored] = true
+		l.taken[stored], l.names[name] = true, stored
 		t = l.own(name, cpu.ToDType(dtype).To(l.device))
 		return nil
 	})
 	return t, err
+}
+
+// readStored is a checkpoint's tensor of that shape, as it is stored, in the
+// current scope on the CPU.
+func readStored(checkpoint *hf.Checkpoint, stored string, shape []int64) (*torch.Tensor, error) {
+	info, ok := checkpoint.Info(stored)
+	if !ok {
+		return nil, missing(checkpoint, stored)
+	}
+	from, ok := fromStored(info.DType)
+	if !ok {
+		return nil, fmt.Errorf("%s: tensor %s is %s; weights are F32, F16, BF16 or F64", checkpoint.Path(stored), stored, info.DType)
+	}
+	if !slices.Equal(info.Shape, shape) {
+		return nil, fmt.Errorf("%s: tensor %s has shape %v, config.json asks for %v", checkpoint.Path(stored), stored, info.Shape, shape)
+	}
+	cpu := torch.Empty(from, torch.CPU, shape...)
+	return cpu, checkpoint.ReadInto(stored, cpu.Bytes())
 }
 
 // make is a new tensor, and says so where there is a file that lacks it.

@@ -67,6 +67,8 @@ type Model struct {
 	norm                  Norm
 	weights               []adapter.Parameter // everything, the head included
 	replaced              []adapter.Parameter // fp32 originals of what is not the checkpoint's
+	dir                   string              // of the checkpoint; empty: there is none
+	stored                map[string]string   // names of tensors in the checkpoint
 }
 
 // Load reads the model in a folder, config.json and its checkpoint, which must be
@@ -89,7 +91,11 @@ func Load(dir string, o Options, families ...Family) (*Model, error) {
 		return nil, err
 	}
 	defer checkpoint.Close() // it was only read
-	return load(checkpoint, config, families[i], o)
+	m, err := load(checkpoint, config, families[i], o)
+	if err == nil {
+		m.dir = dir
+	}
+	return m, err
 }
 
 // New makes the family's model of that config with weights drawn as
@@ -119,7 +125,7 @@ func load(checkpoint *hf.Checkpoint, given *hf.Config, family Family, o Options)
 	}
 	m := &Model{family: family, config: &config, dtype: o.DType, device: o.Device}
 	err = m.take(loader)
-	m.weights, m.report = loader.weights, loader.report()
+	m.weights, m.report, m.stored = loader.weights, loader.report(), loader.names
 	if err != nil {
 		m.Free()
 		return nil, err
@@ -217,6 +223,37 @@ func (m *Model) Replace(name string, value *torch.Tensor) error {
 		})
 		return nil
 	})
+}
+
+// Original is a new fp32 tensor, of the current scope, with what has replaced the
+// backbone's tensor of that name, or what the checkpoint has of it, unrounded. It
+// runs inside [torch.Do].
+func (m *Model) Original(name string) (*torch.Tensor, error) {
+	for _, r := range m.replaced {
+		if r.Name == name {
+			return r.Tensor.Clone(), nil
+		}
+	}
+	for _, w := range m.weights {
+		if w.Name != name {
+			continue
+		}
+		stored, ok := m.stored[name]
+		if !ok { // it was made
+			return w.Tensor.Detach().ToDType(torch.Float32).Clone(), nil
+		}
+		checkpoint, err := hf.OpenCheckpoint(m.dir)
+		if err != nil {
+			return nil, err
+		}
+		defer checkpoint.Close() // it was only read
+		cpu, err := readStored(checkpoint, stored, w.Tensor.Shape())
+		if err != nil {
+			return nil, err
+		}
+		return cpu.ToDType(torch.Float32), nil
+	}
+	return nil, fmt.Errorf("the model has no tensor %s", name)
 }
 
 // Replaced lists the tensors that [Model.Replace] put in the place of the
