@@ -68,6 +68,8 @@ CASES = [
     ("bias: all, modules_to_save", lora(bias="all", modules_to_save=["classifier", "pooler", "LayerNorm"]), ("bert",)),
     ("DoRA with rsLoRA's scale", lora(use_dora=True, use_rslora=True), BOTH),
     ("the first of several patterns counts", lora(alpha_pattern={r".*\.query": 3, "self.query": 9, r"layer.1\..*": 4}, rank_pattern={r"layer.0\..*": 2, "query": 4}), BOTH),
+    ("the classifier's own layers", lora(task_type=None, target_modules=r".*(query|classifier|classifier\.dense|classifier\.out_proj)", lora_bias=True), ("bert",)),
+    ("the classifier's own layers", lora(task_type=None, target_modules=r".*(query|classifier\.dense|classifier\.out_proj)", lora_bias=True), ("roberta",)),
     ("gaussian start", lora(init_lora_weights="gaussian"), BOTH),
     ("AdaLoRA, rank_pattern {}", adalora(rank_pattern={}), BOTH),
     ("AdaLoRA, other weights", adalora(orth_reg_weight=0.3, beta1=0.7, beta2=0.9), BOTH),

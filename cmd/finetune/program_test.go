@@ -119,6 +119,7 @@ func TestExitCodes(t *testing.T) {
 		{"flag before the command", nil, failing, "-c x trian", 2, "finetune: unknown shorthand flag: 'c' in -c (see finetune --help)\n"},
 		{"unknown flag", nil, failing, "train --resum x", 2, "finetune: unknown flag: --resum; did you mean --resume? (see finetune train --help)\n"},
 		{"flag without value", nil, failing, "train -c", 2, "finetune: flag needs an argument: 'c' in -c (see finetune train --help)\n"},
+		{"no run to go back in", nil, failing, "train -c x --from-previous", 2, "finetune: --from-previous is for a run that goes on: give --resume RUN (see finetune train --help)\n"},
 		{"no configuration", nil, failing, "train", 2, "finetune: no configuration: give -c FILE, or --resume RUN (see finetune train --help)\n"},
 		{"configuration without -c", nil, failing, "train x.yaml", 2, "finetune: a configuration is given as -c x.yaml (see finetune train --help)\n"},
 		{"missing configuration", nil, failing, "train -c x.yaml", 2, "x.yaml: no such file or directory\n"},
@@ -203,8 +204,9 @@ func TestResume(t *testing.T) {
 	given := writeConfig(t, t.TempDir(), "train:\n  lr: 2e-3\n")
 	other := writeConfig(t, t.TempDir(), "train:\n  lr: 3e-3\n")
 	var resumed string
+	var fromPrevious bool
 	b := backend{resume: func(_ context.Context, dir string, o run.Options) (*run.Summary, error) {
-		resumed = dir
+		resumed, fromPrevious = dir, o.FromPrevious
 		return script(o.Observer), nil
 	}}
 	for _, args := range [][]string{
@@ -217,6 +219,9 @@ func TestResume(t *testing.T) {
 		if r.code != 0 || resumed != dir || !strings.Contains(r.stderr, "step 2/6") {
 			t.Errorf("%v: %+v, resumed %q", args, r, resumed)
 		}
+	}
+	if r := command(t, t.Context(), b, 0, nil, "train", "--resume", dir, "--from-previous"); r.code != 0 || !fromPrevious {
+		t.Errorf("--from-previous: %+v, %v", r, fromPrevious)
 	}
 	own := t.TempDir()
 	writeConfig(t, own, "task: custom\ndata: {train: a.csv, dev: b.csv}\n")

@@ -22,12 +22,13 @@ lists all keys.
 
 Ctrl-C saves the run and leaves with exit code 130; a second Ctrl-C leaves at
 once. --resume goes on with a run, by its own configuration, to the same numbers
-as if it had never stopped. Progress goes to standard error, the closing table
-to standard output.`
+as if it had never stopped; where its newest checkpoint is damaged,
+--from-previous goes on from one before it and removes what came later. Progress
+goes to standard error, the closing table to standard output.`
 
 func (p *program) trainCommand() *cobra.Command {
 	var file, resume string
-	var dryRun bool
+	var dryRun, fromPrevious bool
 	cmd := &cobra.Command{
 		Use:     "train -c FILE [key=value ...]",
 		GroupID: "train",
@@ -44,6 +45,9 @@ func (p *program) trainCommand() *cobra.Command {
 				}
 				return &usageError{cmd, "no configuration: give -c FILE, or --resume RUN"}
 			}
+			if fromPrevious && resume == "" {
+				return &usageError{cmd, "--from-previous is for a run that goes on: give --resume RUN"}
+			}
 			// Values beside a run's are judged as parts of it: alone, they may make no sense.
 			c, err := config.Load(cmp.Or(file, filepath.Join(resume, run.ConfigFile)), overrides, p.env)
 			if err != nil {
@@ -55,6 +59,7 @@ func (p *program) trainCommand() *cobra.Command {
 					return err
 				}
 				start = func(ctx context.Context, o run.Options) (*run.Summary, error) {
+					o.FromPrevious = fromPrevious
 					return p.backend.resume(ctx, resume, o)
 				}
 			}
@@ -66,6 +71,7 @@ func (p *program) trainCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&file, "config", "c", "", "`FILE` in YAML that describes the run")
 	cmd.Flags().StringVar(&resume, "resume", "", "run `DIRECTORY` to go on with; -c may then be left out")
+	cmd.Flags().BoolVar(&fromPrevious, "from-previous", false, "with --resume, leave the newest checkpoint")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what would be trained, and stop")
 	return cmd
 }

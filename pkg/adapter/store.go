@@ -11,8 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/renameio/v2"
-
+	"github.com/metatt/metatt/pkg/folder"
 	"github.com/metatt/metatt/pkg/hf/pickle"
 	"github.com/metatt/metatt/pkg/safetensors"
 	"github.com/metatt/metatt/pkg/torch"
@@ -148,9 +147,9 @@ type Saved struct {
 	notes    []string
 }
 
-// Save writes an adapter folder: the configuration, and the adapter's and the
-// head's parameters. The weights are replaced before the configuration, each
-// at once: a failure leaves what was there.
+// Save makes dir an adapter folder: the configuration, and the adapter's and the
+// head's parameters. It takes the place of a folder that is there at once and as a
+// whole; a failure leaves that one.
 func Save(dir string, config Config, parameters []Parameter) error {
 	tensors := make([]safetensors.Tensor, 0, len(parameters))
 	err := torch.Do(func() error {
@@ -169,13 +168,13 @@ func Save(dir string, config Config, parameters []Parameter) error {
 	if err != nil {
 		return fmt.Errorf("save adapter: %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("save adapter: %w", err)
-	}
-	if err := safetensors.Write(filepath.Join(dir, WeightsFile), tensors, map[string]string{"format": "pt"}); err != nil {
-		return fmt.Errorf("save adapter: %w", err)
-	}
-	if err := renameio.WriteFile(filepath.Join(dir, ConfigFile), append(text, '\n'), 0o644); err != nil {
+	err = folder.Replace(dir, func(partial string) error {
+		if err := safetensors.Write(filepath.Join(partial, WeightsFile), tensors, map[string]string{"format": "pt"}); err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(partial, ConfigFile), append(text, '\n'), 0o644)
+	})
+	if err != nil {
 		return fmt.Errorf("save adapter: %w", err)
 	}
 	return nil
@@ -275,8 +274,11 @@ func (s *Saved) check(model Architecture) (Method, error) {
 	if i := slices.Index(modes, TaskMode); i >= 0 && method.Append != nil { // one, of a method that can have it
 		modes = slices.Delete(slices.Clone(modes), i, i+1)
 	}
-	if a := s.Config.Architecture(); a.Hidden < 1 || a.Layers < 1 || a.Intermediate < 1 {
-		return Method{}, fmt.Errorf("%s: a model of %s has nothing to adapt", path, a)
+	if a := s.Config.Architecture(); a.Hidden < 1 || a.Layers < 1 || a.Layers > largestLayer || a.Intermediate < 1 {
+		return Method{}, fmt.Errorf("%s: a model of %s has nothing to adapt, or more than %d layers", path, a, largestLayer)
+	}
+	if len(s.Config.Modules) > 0 && method.Adopt == nil {
+		return Method{}, fmt.Errorf("%s: modules: %s adapts every target in every layer", path, method.Name)
 	}
 	if s.Config.PEFTType != method.PEFTType || !slices.Equal(modes, method.Modes) {
 		return Method{}, fmt.Errorf("%s: method %s is peft_type %s with modes [%s], the file says %s with [%s]", path, method.Name,

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"path/filepath"
 	"reflect"
 	"strings"
 )
@@ -18,10 +19,7 @@ func (c *Config) Agrees(recorded *Config) error {
 			continue
 		}
 		here, there := key.of(c), key.of(recorded)
-		if key.Name == "model.dtype" && here == "auto" {
-			continue // a run records what it came to
-		}
-		if !reflect.DeepEqual(here, there) {
+		if !reflect.DeepEqual(here, there) && !key.cameTo(here, there) {
 			problems = append(problems, Problem{Where: where, Key: key.Name,
 				Message: fmt.Sprintf("%s here, %s in the run: a run keeps its configuration", show(here), show(there))})
 		}
@@ -30,6 +28,23 @@ func (c *Config) Agrees(recorded *Config) error {
 		return &Error{Problems: problems}
 	}
 	return nil
+}
+
+// cameTo tells whether a run that is given here records there: the device and the number format that auto came
+// to, the absolute path of what is in the folder that it was started in.
+func (k *Key) cameTo(here, there any) bool {
+	switch {
+	case k.Name == "model.dtype":
+		return here == "auto"
+	case k.Name == "device":
+		return here == "auto" || here == "cuda" && there == "cuda:0"
+	case k.Name == "data.glue" && here == "":
+		return true
+	case !k.place:
+		return false
+	}
+	path, err := filepath.Abs(here.(string))
+	return err == nil && path == there
 }
 
 func (c *Config) leftToSavedAdapter(key string) bool {

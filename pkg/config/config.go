@@ -4,7 +4,7 @@
 // The struct tags of Config are the only table of keys. Of each key they hold the name (yaml), the default, the
 // legal values (enum) or interval (range; in a list, of each element), what other frameworks call it (aka, used in
 // suggestions), the tasks that it is for (for; without it all) and whether these need it (must), the methods that it
-// is for (methods; without it all), and its meaning (doc). Checking, suggestions, the listing of keys and the
+// is for (methods; without it all), whether it is a file or folder (place), and its meaning (doc). Checking, suggestions, the listing of keys and the
 // resolved file are all read from them.
 package config
 
@@ -31,20 +31,20 @@ type Config struct {
 
 // Model is the frozen backbone.
 type Model struct {
-	Path    string   `yaml:"path" default:"minilm" aka:"model_name_or_path,name" doc:"folder of a Hugging Face checkpoint, or a name that fetch knows"`
+	Path    string   `yaml:"path" default:"minilm" place:"true" aka:"model_name_or_path,name" doc:"folder of a Hugging Face checkpoint, or a name that fetch knows"`
 	DType   string   `yaml:"dtype" default:"fp32" enum:"fp32,bf16,auto" aka:"precision,torch_dtype" doc:"number format of the frozen weights and of products, auto being bf16 where the device computes it faster, else fp32; adapter, head and optimizer stay fp32"`
 	Dropout *float64 `yaml:"dropout" default:"null" range:"[0,1)" doc:"hidden, attention and classifier dropout; null: config.json's"`
 }
 
 // Data is where examples come from and how they are cut.
 type Data struct {
-	GLUE string `yaml:"glue" default:"" aka:"glue_dir,data_dir" doc:"GLUE folder; empty: $GLUE_DIR, else data/glue"`
+	GLUE string `yaml:"glue" default:"" place:"true" aka:"glue_dir,data_dir" doc:"GLUE folder; empty: $GLUE_DIR, else data/glue"`
 
 	TrainSubset bool `yaml:"train_subset" default:"false" for:"mnli,qnli,qqp" doc:"train on train_subset.tsv, a part of the official training file, in the place of train.tsv"`
 
-	Train    string `yaml:"train" default:"" for:"custom" must:"true" aka:"train_file" doc:"file of own examples to train on: .tsv and .csv with a header, .jsonl or .json with an object a line"`
-	Dev      string `yaml:"dev" default:"" for:"custom" must:"true" aka:"validation_file,eval_file" doc:"file of own examples to evaluate on"`
-	Test     string `yaml:"test" default:"" for:"custom" aka:"test_file" doc:"file of own examples for eval --split test"`
+	Train    string `yaml:"train" default:"" place:"true" for:"custom" must:"true" aka:"train_file" doc:"file of own examples to train on: .tsv and .csv with a header, .jsonl or .json with an object a line"`
+	Dev      string `yaml:"dev" default:"" place:"true" for:"custom" must:"true" aka:"validation_file,eval_file" doc:"file of own examples to evaluate on"`
+	Test     string `yaml:"test" default:"" place:"true" for:"custom" aka:"test_file" doc:"file of own examples for eval --split test"`
 	Text     string `yaml:"text" default:"text" for:"custom" must:"true" aka:"text_column,sentence1_key" doc:"column or key of the text"`
 	TextPair string `yaml:"text_pair" default:"" for:"custom" aka:"text_pair_column,sentence2_key" doc:"column or key of the second text; empty: one text an example"`
 	Label    string `yaml:"label" default:"label" for:"custom" must:"true" aka:"label_column,label_column_name" doc:"column or key of the label or score"`
@@ -66,7 +66,7 @@ type Adapter struct {
 	Dropout  float64  `yaml:"dropout" default:"0" range:"[0,1)" aka:"lora_dropout,vera_dropout" doc:"dropout of what the adapter reads, in training; for the LoRA family"`
 	Targets  []string `yaml:"targets,flow" default:"query,value" enum:"query,key,value,output,ffn_up,ffn_down" aka:"target_modules,modules" doc:"adapted matrices, in the order of the matrix mode; all: every one; loretta-adp, full, bitfit and head have places of their own"`
 	Init     string   `yaml:"init" default:"" aka:"init_weights,init_lora_weights" doc:"MetaTT: start of each core, ze, id, no or or, joined by -; empty: ze-id-id-id (5D: one id more)"`
-	InitFrom string   `yaml:"init_from" default:"" doc:"saved adapter folder to start from; it decides method, ranks, alpha, targets and head"`
+	InitFrom string   `yaml:"init_from" default:"" place:"true" doc:"saved adapter folder to start from; it decides method, ranks, alpha, targets and head"`
 
 	TaskAfter string `yaml:"task_after" default:"" enum:",in,layer,matrix,head" methods:"metatt4d,metatt5d" aka:"task_mode" doc:"MetaTT: the mode behind which the train has a task mode, so that tasks can be appended later; empty: no such mode"`
 	Append    Append `yaml:"append"`
@@ -76,7 +76,7 @@ type Adapter struct {
 
 // Append is how the run's task joins those of a trained adapter, which are kept bit for bit.
 type Append struct {
-	To    string `yaml:"to" default:"" aka:"append_to" doc:"saved adapter with a task mode to append the task to, a folder or a run directory; it decides method, ranks, alpha and targets, and all that it has is frozen"`
+	To    string `yaml:"to" default:"" place:"true" aka:"append_to" doc:"saved adapter with a task mode to append the task to, a folder or a run directory; it decides method, ranks, alpha and targets, and all that it has is frozen"`
 	Start string `yaml:"start" default:"zero" aka:"append_start" doc:"start of the new task's slice: zero, mean (of the others) or the name of a task, whose slice is copied"`
 	Grow  int    `yaml:"grow" default:"0" range:"[0,)" aka:"append_grow" doc:"components that the bonds beside the task mode gain, for the new task alone"`
 }

@@ -24,6 +24,7 @@ type Key struct {
 	aka    []string
 	tasks  []string // that the key is for; nil: all
 	must   bool     // these tasks do not go without
+	place  bool     // a file or folder, or a name that stands for one
 
 	methods []string // that the key is for; nil: all
 	modes   []string // of dmrg.mode that the key is for; nil: all
@@ -68,6 +69,7 @@ func (s *keySet) collect(t reflect.Type, prefix string, section []int) {
 			kind:    field.Type,
 			limits:  parseLimits(field.Tag.Get("range")),
 			must:    field.Tag.Get("must") == "true",
+			place:   field.Tag.Get("place") == "true",
 		}
 		if tasks, ok := field.Tag.Lookup("for"); ok {
 			key.tasks = strings.Split(tasks, ",")

@@ -246,6 +246,28 @@ func TestAgrees(t *testing.T) {
 	}
 }
 
+// A run records what auto came to, and where relative paths led; whoever gives the same again agrees.
+func TestAgreesWithWhatTheRunCameTo(t *testing.T) {
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	recorded := mustLoad(t, "", "device=cuda:0", "model.dtype=bf16", "model.path="+here+"/model", "data.glue="+here+"/glue", "adapter.init_from="+here+"/saved")
+	for _, given := range []*Config{
+		mustLoad(t, "device: auto\nmodel: {dtype: auto, path: model}\ndata: {glue: ../config/glue}\nadapter: {init_from: ./saved}\n"),
+		mustLoad(t, "device: cuda\ndata: {glue: ''}\n"),
+	} {
+		if err := given.Agrees(recorded); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, override := range []string{"device=cpu", "device=cuda:1", "model.path=other", "model.path=minilm", "data.glue=../glue"} {
+		if err := mustLoad(t, "", override).Agrees(recorded); err == nil {
+			t.Errorf("%s agrees", override)
+		}
+	}
+}
+
 // adapter.ranks take the place of a rank below them; one above them would be without effect.
 func TestRankBesideRanks(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "run.yaml")

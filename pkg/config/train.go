@@ -48,7 +48,7 @@ func (c *Config) settleInit(cores int, described string) []Problem {
 	case message != "":
 	case len(starts) != cores && !c.fromSaved():
 		message = fmt.Sprintf("%s is for %d cores; %s has %d", quote(c.Adapter.Init), len(starts), described, cores)
-	case zeros != 1:
+	case zeros != 1 && !c.fromSaved(): // a saved start is past that
 		message = fmt.Sprintf("%s has %d cores at ze; exactly one must be, or nothing is learned from a zero update", quote(c.Adapter.Init), zeros)
 	default:
 		return nil

@@ -62,6 +62,36 @@ func (m Metrics) MarshalJSON() ([]byte, error) {
 	return object.Bytes(), nil
 }
 
+// UnmarshalJSON is the inverse of MarshalJSON.
+func (m *Metrics) UnmarshalJSON(text []byte) error {
+	*m = nil
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	switch open, err := decoder.Token(); {
+	case err != nil:
+		return err
+	case open == nil:
+		return nil
+	case open != json.Delim('{'):
+		return fmt.Errorf("metrics: found %v, want an object", open)
+	}
+	for decoder.More() {
+		name, err := decoder.Token()
+		if err != nil {
+			return err
+		}
+		var value *float64
+		if err := decoder.Decode(&value); err != nil {
+			return fmt.Errorf("metric %v: %w", name, err)
+		}
+		metric := Metric{Name: fmt.Sprint(name), Undefined: value == nil}
+		if value != nil {
+			metric.Value = *value
+		}
+		*m = append(*m, metric)
+	}
+	return nil
+}
+
 // Evaluate judges a model's logits, (examples, classes) row by row, by the
 // task's metrics. A regression has one class, its logit the predicted score. Of
 // equal logits the first class is predicted.

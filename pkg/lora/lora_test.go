@@ -153,7 +153,7 @@ func TestForeignAdaptersThatAreRefused(t *testing.T) {
 		"no layer selected":   {`{"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["value"]}`, good, "adapts nothing of the model"},
 		"another family":      {`{"peft_type": "LORA", "r": 2, "lora_alpha": 4}`, map[string][]int64{"base_model.model.roberta.encoder.layer.0.attention.self.query.lora_A.weight": {2, 6}, "base_model.model.roberta.encoder.layer.0.attention.self.query.lora_B.weight": {6, 2}}, "the model is type bert"},
 		"a tensor too many":   {`{"peft_type": "LORA", "r": 2, "lora_alpha": 4}`, with(at("0", "lora_B.bias"), 6), "lora_B.bias changes the model"},
-		"VeRA not stored":     {`{"peft_type": "VERA", "r": 2}`, map[string][]int64{at("0", "vera_lambda_d"): {2}, at("1", "vera_lambda_d"): {2}}, "vera_A is missing"},
+		"VeRA not stored":     {`{"peft_type": "VERA", "r": 2}`, map[string][]int64{at("0", "vera_lambda_d"): {2}, at("1", "vera_lambda_d"): {2}, at("0", "vera_lambda_b"): {6}, at("1", "vera_lambda_b"): {6}}, "vera_A is missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := open(write(t, c.config, c.shapes), model)

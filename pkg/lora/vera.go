@@ -137,16 +137,6 @@ func (v *vera) read(s *adapter.Saved, device torch.Device) (adapter.Adapter, err
 		stored = save
 	}
 	return v.build(modules, func(in, out int64) (err error) {
-		if stored || s.Shape(veraDown) != nil {
-			if v.down, err = s.Tensor(veraDown, device, v.rank, in); err != nil {
-				return err
-			}
-			if v.up, err = s.Tensor(veraUp, device, out, v.rank); err != nil {
-				return err
-			}
-		} else {
-			v.draw(device, in, out)
-		}
 		for _, site := range slices.Concat(v.sites, v.others) {
 			if site.d, err = s.Tensor(site.name+veraD, device, v.rank); err != nil {
 				return err
@@ -155,6 +145,16 @@ func (v *vera) read(s *adapter.Saved, device torch.Device) (adapter.Adapter, err
 				return err
 			}
 		}
+		if stored || s.Shape(veraDown) != nil {
+			if v.down, err = s.Tensor(veraDown, device, v.rank, in); err != nil {
+				return err
+			}
+			if v.up, err = s.Tensor(veraUp, device, out, v.rank); err != nil {
+				return err
+			}
+			return nil
+		}
+		v.draw(device, in, out)
 		return nil
 	})
 }

@@ -55,34 +55,52 @@ func NewAdamW(parameters []*torch.Tensor, config AdamWConfig) *AdamW {
 //
 // with t the parameter's own updates, lr times its scale, and times t/w for the
 // first w of a parameter that is warmed up anew.
-func (o *AdamW) Step(lr float64, gradients []*torch.Tensor) {
+//
+// The gradients' norm must be [Finite]. Where a parameter's would not be any more,
+// none is changed (the moments have taken the gradients in), and Step returns its
+// place; else -1.
+func (o *AdamW) Step(lr float64, gradients []*torch.Tensor) (overflown int) {
 	if len(gradients) != len(o.parameters) {
 		panic(torch.Errorf("adamw", "%d gradients for %d parameters", len(gradients), len(o.parameters)))
 	}
+	next := make([]*torch.Tensor, len(o.parameters))
 	torch.NoGrad(func() {
 		torch.Scoped(func() {
+			for i, g := range gradients {
+				if g != nil {
+					torch.Scoped(func() { next[i] = o.next(i, lr, g).Escape() })
+				}
+			}
+			if overflown = FirstNotFinite(next); overflown >= 0 {
+				return
+			}
 			for i, p := range o.parameters {
-				g := gradients[i]
-				if g == nil {
-					continue
+				if next[i] != nil {
+					p.CopyFrom(next[i])
 				}
-				progress := &o.progress[i]
-				progress.Steps++
-				lr := lr * o.scale[i]
-				if progress.Steps < progress.Rewarm {
-					lr *= float64(progress.Steps) / float64(progress.Rewarm)
-				}
-				correct1, correct2 := o.weights(progress.Steps)
-				if decay := lr * o.config.WeightDecay; decay != 0 {
-					p.MulScalarInPlace(1 - decay)
-				}
-				m := o.first[i].LerpInPlace(g, 1-o.config.Beta1)
-				v := o.second[i].LerpInPlace(g.Square(), 1-o.config.Beta2)
-				denominator := v.Sqrt().MulScalarInPlace(1 / math.Sqrt(correct2)).AddScalarInPlace(o.config.Eps)
-				p.AddInPlace(m.Div(denominator).MulScalarInPlace(-lr / correct1))
 			}
 		})
 	})
+	return overflown
+}
+
+// next is parameter i after an update with gradient g, which its moments take in.
+func (o *AdamW) next(i int, lr float64, g *torch.Tensor) *torch.Tensor {
+	p, progress := o.parameters[i], &o.progress[i]
+	progress.Steps++
+	lr *= o.scale[i]
+	if progress.Steps < progress.Rewarm {
+		lr *= float64(progress.Steps) / float64(progress.Rewarm)
+	}
+	correct1, correct2 := o.weights(progress.Steps)
+	m := o.first[i].LerpInPlace(g, 1-o.config.Beta1)
+	v := o.second[i].LerpInPlace(g.Square(), 1-o.config.Beta2)
+	denominator := v.Sqrt().MulScalarInPlace(1 / math.Sqrt(correct2)).AddScalarInPlace(o.config.Eps)
+	update := m.Div(denominator).MulScalarInPlace(-lr / correct1)
+	if decay := lr * o.config.WeightDecay; decay != 0 {
+		p = p.MulScalar(1 - decay)
+	}
+	return update.AddInPlace(p)
 }
 
 // weights is 1-β₁ᵗ and 1-β₂ᵗ.

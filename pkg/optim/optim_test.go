@@ -169,3 +169,51 @@ func TestParametersOfTheirOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// An update after which a parameter would not be finite changes none; what overflows
+// fp32's square is as good as infinite.
+func TestNoUpdateBeyondWhatIsFinite(t *testing.T) {
+	infinite, nan := float32(math.Inf(1)), float32(math.NaN())
+	if err := torch.Do(func() error {
+		for _, lr := range []float64{1e20, 1e39, 1e300, math.Inf(1), math.NaN()} {
+			a, b := torch.FromSlice([]float32{1, 2}), torch.FromSlice([]float32{3})
+			o := optim.NewAdamW([]*torch.Tensor{a, b, torch.Zeros(torch.Float32, torch.CPU, 0)}, optim.AdamWConfig{Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, WeightDecay: 0.1})
+			none := torch.Zeros(torch.Float32, torch.CPU, 0)
+			o.Scale(0, 1e-300) // of b alone the update is too large
+			if at := o.Step(lr, []*torch.Tensor{torch.FromSlice([]float32{1, 1}), torch.FromSlice([]float32{1}), none}); at != 1 && !math.IsNaN(lr) && !math.IsInf(lr, 0) || at < 0 {
+				t.Errorf("rate %v: overflown is %d", lr, at)
+			}
+			if !a.Equal(torch.FromSlice([]float32{1, 2})) || b.Item() != 3 {
+				t.Errorf("rate %v: %v and %v, want them as they were", lr, torch.ToSlice[float32](a), b.Item())
+			}
+			for i := range 2 {
+				if m, v := o.Moments(i); optim.FirstNotFinite([]*torch.Tensor{m, v}) >= 0 {
+					t.Errorf("rate %v: moments of parameter %d are not finite", lr, i)
+				}
+			}
+			if at := o.Step(0.1, []*torch.Tensor{nil, nil, none}); at != -1 {
+				t.Errorf("nothing to do: overflown is %d", at)
+			}
+			o.Free()
+		}
+		// An epsilon that fp32 does not hold makes 0/0 of a zero gradient.
+		p := torch.FromSlice([]float32{1})
+		o := optim.NewAdamW([]*torch.Tensor{p}, optim.AdamWConfig{Eps: 1e-60})
+		defer o.Free()
+		if at := o.Step(0.1, []*torch.Tensor{torch.FromSlice([]float32{0})}); at != 0 || p.Item() != 1 {
+			t.Errorf("0/0: overflown is %d, the parameter %v", at, p.Item())
+		}
+		for _, bad := range []float32{infinite, -infinite, nan, 1e20} {
+			g := []*torch.Tensor{torch.FromSlice([]float32{3, 0}), torch.FromSlice([]float32{bad})}
+			if norm := optim.Clip(g, 1); optim.Finite(norm) || g[0].Norm().Item() != 3 {
+				t.Errorf("a gradient of %v: norm %v, the others are scaled to %v", bad, norm, g[0].Norm().Item())
+			}
+			if at := optim.FirstNotFinite([]*torch.Tensor{nil, g[0], g[1]}); at != 2 {
+				t.Errorf("%v is found at %d", bad, at)
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}

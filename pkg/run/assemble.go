@@ -56,11 +56,10 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 	if a.device, err = torch.ParseDevice(c.Device); err != nil {
 		return a, invalid("device", err)
 	}
+	c.Device = a.device.String()
 	a.settleDType()
-	if c.Threads > 0 {
-		if err = torch.SetThreads(c.Threads); err != nil {
-			return a, invalid("threads", err)
-		}
+	if err = torch.SetThreads(c.Threads); err != nil {
+		return a, invalid("threads", err)
 	}
 	// The adapter first: its errors are the user's to mend, and cheap to find.
 	start, appending := cmp.Or(c.Adapter.Append.To, c.Adapter.InitFrom), c.Adapter.Append.To != "" && checkpoint == nil
@@ -91,6 +90,7 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 	if a.source, err = newSource(c, o.GLUEDir, trained, o.Observer.Note); err != nil {
 		return a, err
 	}
+	c.Model.Path = absoluteModel(c.Model.Path)
 	if a.modelDir, err = hf.Resolve(c.Model.Path); err != nil {
 		return a, err
 	}
@@ -113,6 +113,7 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 	if err = a.loadData(ctx); err != nil {
 		return a, err
 	}
+	a.settlePlaces()
 	return a, a.plan()
 }
 
@@ -313,7 +314,7 @@ func openAdapter(saved *adapter.Saved, task string, model *encoder.Model, device
 		}
 	}
 	if len(made) > 0 {
-		note(fmt.Sprintf("newly initialised, neither in the adapter nor in the checkpoint: %s: nothing has trained it", adapter.Few(made)))
+		note(fmt.Sprintf("newly initialised, in neither the adapter nor the checkpoint: %s", adapter.Few(made)))
 	}
 	if len(kept) > 0 {
 		note(fmt.Sprintf("not in the adapter, taken from the checkpoint: %s", adapter.Few(kept)))

@@ -27,6 +27,9 @@ func TestMain(m *testing.M) {
 	if name := os.Getenv(stepMemory); name != "" {
 		os.Exit(printStepMemory(name))
 	}
+	if dir := os.Getenv(killedRun); dir != "" {
+		os.Exit(trainToBeKilled(dir))
+	}
 	os.Exit(m.Run())
 }
 

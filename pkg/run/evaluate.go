@@ -150,7 +150,12 @@ func (o *EvalOptions) takeFromRun() error {
 	}
 	o.Predictor.Model = cmp.Or(o.Predictor.Model, c.Model.Path)
 	o.Predictor.DType = cmp.Or(o.Predictor.DType, c.Model.DType)
-	o.Predictor.Device = cmp.Or(o.Predictor.Device, c.Device)
+	if o.GLUE == "" {
+		takeRecorded(c, func(text string) { o.note("%s", text) })
+	}
+	if o.Predictor.Device == "" {
+		o.Predictor.Device = recordedDevice(c.Device, func(text string) { o.note("%s", text) })
+	}
 	o.Predictor.BatchSize = cmp.Or(o.Predictor.BatchSize, c.Train.EvalBatchSize)
 	o.GLUE = cmp.Or(o.GLUE, c.Data.GLUE)
 	o.Predictor.Task = cmp.Or(o.Predictor.Task, c.Task)                                         // of an adapter for several, the run's own

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/folder"
 	"github.com/metatt/metatt/pkg/hf"
 	"github.com/metatt/metatt/pkg/lora"
 	"github.com/metatt/metatt/pkg/models"
@@ -40,7 +41,7 @@ type Exported struct {
 // adapter that is no LoRA is an error that says why. The model is loaded for what
 // PEFT wrote alone.
 func Export(o ExportOptions) (*Exported, error) {
-	if err := checkNew(o.Out); err != nil {
+	if err := folder.CheckNew(o.Out); err != nil {
 		return nil, err
 	}
 	dir, err := adapterFolder(o.Dir)
@@ -75,13 +76,13 @@ func Export(o ExportOptions) (*Exported, error) {
 		Method: saved.Config.Method, Task: name, Targets: config.Targets, Layers: config.Layers, Parameters: adapter.Count(converted.Parameters()),
 	}
 	exported.Lowest, exported.Highest = rankRange(converted)
-	describeExport(&config, saved.Config, name, o.Model)
+	describeExport(&config, saved.Config, name, absoluteModel(o.Model))
 	config = config.WithModel(source.head, source.replaced)
 	replaced, err := adapter.StoredReplaced(config, source.replaced)
 	if err != nil {
 		return nil, err
 	}
-	return exported, makeFolder(o.Out, func(partial string) error {
+	return exported, folder.Make(o.Out, func(partial string) error {
 		if err := adapter.Save(partial, config, slices.Concat(converted.Parameters(), adapter.StoredHead(config, source.head), replaced)); err != nil {
 			return err
 		}

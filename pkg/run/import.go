@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/folder"
 	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/hf/pickle"
 	"github.com/metatt/metatt/pkg/lora"
@@ -45,7 +46,7 @@ func Import(o ImportOptions) (*Imported, error) {
 	if !(o.Alpha > 0) {
 		return nil, fmt.Errorf("alpha %g: must be above 0", o.Alpha)
 	}
-	if err := checkNew(o.Dir); err != nil {
+	if err := folder.CheckNew(o.Dir); err != nil {
 		return nil, err
 	}
 	file, err := pickle.Open(o.File)
@@ -58,7 +59,7 @@ func Import(o ImportOptions) (*Imported, error) {
 		return nil, err
 	}
 	text, err := json.MarshalIndent(map[string]any{
-		"peft_type": "LORA", "task_type": "SEQ_CLS", "base_model_name_or_path": o.Model,
+		"peft_type": "LORA", "task_type": "SEQ_CLS", "base_model_name_or_path": absoluteModel(o.Model),
 		"r": bare.rank, "lora_alpha": o.Alpha, "lora_dropout": 0, "bias": "none", "inference_mode": true,
 		"target_modules": lora.TargetModules(bare.kinds()), "modules_to_save": []string{"classifier"},
 		"tasks": []string{task.Name}, "labels": map[string][]string{task.Name: task.Labels},
@@ -68,7 +69,7 @@ func Import(o ImportOptions) (*Imported, error) {
 	}
 	imported := &Imported{Rank: bare.rank, Tensors: len(bare.tensors)}
 	parents := missingParents(o.Dir)
-	err = makeFolder(o.Dir, func(partial string) error {
+	err = folder.Make(o.Dir, func(partial string) error {
 		if err := safetensors.Write(filepath.Join(partial, adapter.WeightsFile), bare.tensors, map[string]string{"format": "pt"}); err != nil {
 			return err
 		}
@@ -93,7 +94,7 @@ func Import(o ImportOptions) (*Imported, error) {
 // missingParents lists the folders that would have to be made for dir, the
 // innermost first.
 func missingParents(dir string) (missing []string) {
-	for parent := filepath.Dir(filepath.Clean(dir)); checkNew(parent) == nil; parent = filepath.Dir(parent) {
+	for parent := filepath.Dir(filepath.Clean(dir)); folder.CheckNew(parent) == nil; parent = filepath.Dir(parent) {
 		missing = append(missing, parent)
 	}
 	return missing

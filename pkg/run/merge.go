@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/folder"
 	"github.com/metatt/metatt/pkg/hf"
 	"github.com/metatt/metatt/pkg/torch"
 )
@@ -23,10 +24,10 @@ type MergeOptions struct {
 // tokenizer, as transformers stores them. The classes of an adapter that names no
 // task keep the names that they have in the model, or numbers.
 func Merge(o MergeOptions) error {
-	if err := checkNew(o.Out); err != nil {
+	if err := folder.CheckNew(o.Out); err != nil {
 		return err
 	}
-	p, err := openPredictor(o.Dir, PredictorOptions{Model: o.Model, Task: o.Task, Note: o.Note})
+	p, err := openPredictor(o.Dir, PredictorOptions{Model: o.Model, Task: o.Task, Note: o.Note}, false)
 	if err != nil {
 		return err
 	}
@@ -39,7 +40,7 @@ func Merge(o MergeOptions) error {
 	if err := p.merge(); err != nil {
 		return fmt.Errorf("%s: %w", p.dir, err)
 	}
-	return makeFolder(o.Out, func(dir string) error {
+	return folder.Make(o.Out, func(dir string) error {
 		if err := p.model.Save(dir); err != nil {
 			return err
 		}

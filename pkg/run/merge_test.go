@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/metatt/metatt/pkg/adapter"
-	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/run"
 	"github.com/metatt/metatt/pkg/torch"
 )
@@ -17,34 +16,14 @@ import (
 // The merged model, under an adapter that does nothing, predicts what adapter
 // and model predict.
 func TestMergedIsAdapted(t *testing.T) {
-	task, err := glue.Lookup("mrpc")
-	if err != nil {
-		t.Fatal(err)
-	}
-	examples, err := task.Read("testdata/glue", glue.Dev)
-	if err != nil {
-		t.Fatal(err)
-	}
-	logits := func(dir, model string) []float32 {
-		p, err := run.OpenPredictor(dir, run.PredictorOptions{Model: model})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer p.Close()
-		rows, err := p.Logits(t.Context(), examples)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return slices.Concat(rows...)
-	}
 	const start, model = "testdata/start-all", "testdata/tiny-bert"
 	merged := filepath.Join(t.TempDir(), "merged")
 	if err := run.Merge(run.MergeOptions{Dir: start, Out: merged, Model: model}); err != nil {
 		t.Fatal(err)
 	}
-	want := logits(start, model)
+	want := taskLogits(t, start, run.PredictorOptions{Model: model})
 	none := withoutUpdates(t, start)
-	got, unmerged := logits(none, merged), logits(none, model)
+	got, unmerged := taskLogits(t, none, run.PredictorOptions{Model: merged}), taskLogits(t, none, run.PredictorOptions{Model: model})
 	scale := slices.Max(want) - slices.Min(want)
 	var changed float64
 	for i := range want {

@@ -53,18 +53,25 @@ type Predictor struct {
 // an adapter's, or a run directory, of which the best adapter is taken. One that
 // PEFT wrote names no task: o.Task does.
 func OpenPredictor(dir string, o PredictorOptions) (*Predictor, error) {
-	p, err := openPredictor(dir, o)
-	if err == nil && p.task.Name == "" {
-		err = fmt.Errorf("%s names no task: --task NAME says what its classifier is for", filepath.Join(p.dir, adapter.ConfigFile))
-		p.Close()
-		p = nil
+	p, err := openPredictor(dir, o, true)
+	if err != nil {
+		return nil, err
 	}
-	return p, err
+	if p.tokens, err = tokenizer.Load(p.modelDir); err != nil {
+		p.Close()
+		return nil, err
+	}
+	if o.Note != nil {
+		for _, text := range p.tokens.Notes() {
+			o.Note(text)
+		}
+	}
+	return p, nil
 }
 
-// openPredictor is OpenPredictor for those who need no task: that of an adapter
-// without one is empty, if the options name none.
-func openPredictor(dir string, o PredictorOptions) (p *Predictor, err error) {
+// openPredictor is OpenPredictor without the tokenizer. With needsTask false, an
+// adapter may name no task, and the options none either.
+func openPredictor(dir string, o PredictorOptions, needsTask bool) (p *Predictor, err error) {
 	dir, err = adapterFolder(dir)
 	if err != nil {
 		return nil, err
@@ -83,13 +90,16 @@ func openPredictor(dir string, o PredictorOptions) (p *Predictor, err error) {
 	}()
 	defer func() { noteAll(saved, o.Note) }()
 	index := 0
-	if len(saved.Config.Tasks) > 0 {
+	switch {
+	case len(saved.Config.Tasks) > 0:
 		if index, err = chooseTask(saved, o.Task); err != nil {
 			return p, err
 		}
 		if p.task, p.columns, err = savedTask(saved.Config, index); err != nil {
 			return p, fmt.Errorf("%s: %w", filepath.Join(dir, adapter.ConfigFile), err)
 		}
+	case o.Task == "" && needsTask:
+		return p, fmt.Errorf("%s names no task: --task NAME says what its classifier is for", filepath.Join(dir, adapter.ConfigFile))
 	}
 	var known bool
 	if p.dtype, known = dtypes[p.dtypeName]; !known {
@@ -106,9 +116,6 @@ func openPredictor(dir string, o PredictorOptions) (p *Predictor, err error) {
 		if labels, err = p.nameTask(saved, o); err != nil {
 			return p, err
 		}
-	}
-	if p.tokens, err = tokenizer.Load(p.modelDir); err != nil {
-		return p, err
 	}
 	if p.model, err = models.Load(p.modelDir, encoder.Options{Labels: labels, DType: p.dtype, Device: p.device, TrainPooler: saved.BringsPooler()}); err != nil {
 		return p, err

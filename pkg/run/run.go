@@ -59,6 +59,9 @@ type Options struct {
 	GLUEDir  string // the environment's GLUE_DIR
 	Version  string // of this program, for the record
 	Observer Observer
+	// FromPrevious: Resume goes on from the newest checkpoint that can be read of
+	// those before the newest, which is damaged.
+	FromPrevious bool
 }
 
 // Summary is what a run came to: summary.json, and the closing table.
@@ -81,7 +84,7 @@ type Summary struct {
 	Best             *train.Best  `json:"best"`
 	Seconds          float64      `json:"seconds"`
 	SamplesPerSecond float64      `json:"samples_per_second"`
-	PeakBytes        int64        `json:"peak_bytes"` // largest resident memory of the process
+	PeakBytes        int64        `json:"peak_bytes"` // largest resident memory of a process of the run
 	Device           string       `json:"device"`
 	DType            string       `json:"dtype"`
 	Interrupted      bool         `json:"interrupted,omitempty"`
@@ -105,8 +108,8 @@ func Train(ctx context.Context, o Options) (*Summary, error) {
 	return a.train(ctx, dir, nil)
 }
 
-// Resume goes on with the run in a directory, from its newest checkpoint and
-// with its own configuration; o.Config is not looked at.
+// Resume goes on with the run in a directory, from its newest checkpoint (or one
+// before it) and with its own configuration; o.Config is not looked at.
 func Resume(ctx context.Context, dir string, o Options) (*Summary, error) {
 	path := filepath.Join(dir, ConfigFile)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
@@ -116,20 +119,55 @@ func Resume(ctx context.Context, dir string, o Options) (*Summary, error) {
 	if err != nil {
 		return nil, err
 	}
-	checkpoint, err := train.LatestCheckpoint(dir)
+	checkpoint, err := findCheckpoint(dir, o)
 	if err != nil {
 		return nil, err
 	}
-	if checkpoint == nil {
-		o.Observer.Note("no checkpoint yet: starting from the beginning")
-	}
+	takeRecorded(c, o.Observer.Note)
 	o.Config = c
 	a, err := assemble(ctx, o, checkpoint)
 	if err != nil {
 		return nil, err
 	}
 	defer a.free()
-	return a.train(ctx, dir, checkpoint)
+	s, err := a.train(ctx, dir, checkpoint)
+	return s, suggestPrevious(dir, o, err)
+}
+
+// findCheckpoint is what a run goes on from; nil: its beginning.
+func findCheckpoint(dir string, o Options) (*train.Checkpoint, error) {
+	if o.FromPrevious {
+		checkpoint, err := train.PreviousCheckpoint(dir)
+		if err != nil {
+			return nil, err
+		}
+		if checkpoint == nil {
+			return nil, fmt.Errorf("%s: before the newest checkpoint there is none that can be read", dir)
+		}
+		o.Observer.Note("going on from " + checkpoint.Dir)
+		return checkpoint, nil
+	}
+	checkpoint, err := train.LatestCheckpoint(dir)
+	if err != nil {
+		return nil, suggestPrevious(dir, o, err)
+	}
+	if checkpoint == nil {
+		o.Observer.Note("no checkpoint yet: starting from the beginning")
+	}
+	return checkpoint, nil
+}
+
+// suggestPrevious adds to the error of a checkpoint what can be done about it.
+func suggestPrevious(dir string, o Options, err error) error {
+	if damaged := (*train.CheckpointError)(nil); o.FromPrevious || !errors.As(err, &damaged) {
+		return err
+	}
+	switch previous, _ := train.PreviousCheckpoint(dir); {
+	case previous != nil:
+		return fmt.Errorf("%w: go on from %s, which is whole, by --resume %s --from-previous", err, previous.Dir, dir)
+	default:
+		return fmt.Errorf("%w: no checkpoint before it can be read; without %s the run starts from its beginning", err, filepath.Join(dir, "checkpoints"))
+	}
 }
 
 // makeRunDir makes the folder of a new run. A configured folder must not hold a
@@ -206,11 +244,11 @@ func (a *assembly) record(dir, version string) error {
 	if err != nil {
 		return err
 	}
-	if err := renameio.WriteFile(filepath.Join(dir, ConfigFile), text, 0o644); err != nil {
+	if err := renameio.WriteFile(filepath.Join(dir, ConfigFile), text, 0o644, renameio.WithTempDir(dir)); err != nil {
 		return err
 	}
 	return writeJSON(filepath.Join(dir, environmentFile), environment{
-		Version: version, Torch: torch.ReadEnvironment(), Device: a.device.String(), Model: a.modelDir, StartedAt: time.Now().UTC(),
+		Version: version, Torch: torch.ReadEnvironment(), Device: a.device.String(), Model: absolute(a.modelDir), StartedAt: time.Now().UTC(),
 	})
 }
 
@@ -219,7 +257,7 @@ func writeJSON(path string, value any) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	return renameio.WriteFile(path, append(text, '\n'), 0o644)
+	return renameio.WriteFile(path, append(text, '\n'), 0o644, renameio.WithTempDir(filepath.Dir(path)))
 }
 
 // train runs the loop in dir and writes summary.json.
@@ -227,7 +265,7 @@ func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoi
 	a.observer.Note("run directory: " + dir)
 	result, err := train.Run(ctx, train.Setup{
 		Model: a.model, Adapter: a.adapter, Task: a.taskIndex(), Train: a.trainSet, Dev: a.devSet,
-		Dir: dir, Resume: resume, DType: a.dtype, Device: a.device,
+		Dir: dir, Records: []string{ConfigFile, environmentFile, summaryFile}, Resume: resume, DType: a.dtype, Device: a.device,
 		Options: a.options, Ranks: a.ranks, Observer: a.observer, SaveAdapter: a.saveAdapter,
 	})
 	interrupted := errors.Is(err, train.ErrInterrupted)
@@ -241,7 +279,7 @@ func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoi
 		AdapterParams: adapter.Count(a.adapter.Parameters()), HeadParams: adapter.Count(a.model.Head()), BackboneParams: a.model.Frozen(),
 		TrainsBackbone: a.trainsBackbone(), FrozenTasks: adapter.FrozenTasks(a.adapter),
 		Last: result.Last, Best: result.Best, Seconds: result.Seconds, SamplesPerSecond: result.SamplesPerSecond,
-		PeakBytes: peakMemory(), Device: a.device.String(), DType: c.Model.DType, Interrupted: interrupted,
+		PeakBytes: result.PeakBytes, Device: a.device.String(), DType: c.Model.DType, Interrupted: interrupted,
 	}
 	if a.ranked() {
 		s.Rank, s.Ranks = c.Adapter.Rank, a.bondRanks()

@@ -17,8 +17,8 @@ import (
 	"github.com/metatt/metatt/pkg/safetensors"
 )
 
-// taskLogits are an adapter's logits for one of its tasks on MRPC's dev set.
-func taskLogits(t *testing.T, dir string, o run.PredictorOptions) []float32 {
+// mrpcDev is MRPC's dev set in miniature.
+func mrpcDev(t *testing.T) []glue.Example {
 	t.Helper()
 	mrpc, err := glue.Lookup("mrpc")
 	if err != nil {
@@ -28,6 +28,18 @@ func taskLogits(t *testing.T, dir string, o run.PredictorOptions) []float32 {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return examples
+}
+
+// taskLogits are an adapter's logits for one of its tasks on MRPC's dev set.
+func taskLogits(t *testing.T, dir string, o run.PredictorOptions) []float32 {
+	t.Helper()
+	return logitsOf(t, dir, o, mrpcDev(t))
+}
+
+// logitsOf are an adapter's logits, end to end.
+func logitsOf(t *testing.T, dir string, o run.PredictorOptions, examples []glue.Example) []float32 {
+	t.Helper()
 	p, err := run.OpenPredictor(dir, o)
 	if err != nil {
 		t.Fatal(err)

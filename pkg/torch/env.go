@@ -3,6 +3,7 @@ package torch
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"debug/elf"
 	"os"
 	"path/filepath"
@@ -32,7 +33,7 @@ func ReadEnvironment() Environment {
 		Version:    libraryVersion(root),
 		Path:       path,
 		ABI:        libraryABI(filepath.Join(root, "lib", "libc10.so")),
-		Threads:    Threads(),
+		Threads:    cmp.Or(int(threads.Load()), defaultThreads),
 		Capability: capability(),
 		CUDA:       cudaNames(),
 		BFloat16:   auto.ComputesBFloat16(),

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"strings"
 	"unsafe"
+
+	"github.com/sugarme/gotch/libtch"
 )
 
 // Kinds of failure that a caller may want to tell apart with errors.Is.
@@ -79,6 +81,14 @@ func failure(op string, message unsafe.Pointer, operands ...*Tensor) *Error {
 		}
 	}
 	return e
+}
+
+// dropError forgets a failure of this OS thread that nobody has asked for: that of
+// another binding's call, which the next operation would be blamed for.
+func dropError() {
+	if e := libtch.GetAndResetLastErr(); e != nil {
+		C.free(unsafe.Pointer(e))
+	}
 }
 
 // firstLine drops the C++ stack trace and puts what is left on one line.

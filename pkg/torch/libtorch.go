@@ -19,6 +19,13 @@ package torch
 // static void bound_primitive_cache(void) {
 //   if (!getenv("DNNL_PRIMITIVE_CACHE_CAPACITY")) setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64", 0);
 // }
+// // What this OS thread was last told by use_threads; 0: nothing, libtorch's own choice.
+// static __thread int told_threads;
+// static void use_threads(int n) {
+//   if (told_threads == n) return;
+//   at_set_num_threads(n);
+//   told_threads = n;
+// }
 // static void load_cuda(void) { dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL); }
 //
 // static void gelu(void **out, void *self, int tanh_approximation) {
@@ -43,6 +50,8 @@ package torch
 import "C"
 
 import (
+	"math"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/sugarme/gotch/libtch"
@@ -60,11 +69,13 @@ func init() { C.bound_primitive_cache() }
 // there is none, dlopen fails and CUDA is simply not available.
 func init() { C.load_cuda() }
 
-// Threads is the number of threads libtorch spreads an operation over.
+// Threads is the number of threads libtorch spreads an operation over, on this
+// OS thread: outside [Do], where SetThreads may not have reached, it says little.
 func Threads() int { return int(C.at_get_num_threads()) }
 
-// OneThread takes operations to one thread each until restore is called: small
-// matrices are decomposed faster by one than by several that wait for each other.
+// OneThread takes operations to one thread each until restore is called, inside
+// the [Do] that it was called in: small matrices are decomposed faster by one than
+// by several that wait for each other.
 //
 //	defer torch.OneThread()()
 func OneThread() (restore func()) {
@@ -73,16 +84,36 @@ func OneThread() (restore func()) {
 	return func() { C.at_set_num_threads(n) }
 }
 
-// SetThreads sets it, for the whole process; n must be at least 1.
+// threads is what SetThreads asked for; 0: nobody has.
+var threads atomic.Int32
+
+// SetThreads sets it for every [Do] of the process that begins from here on; 0 is
+// libtorch's own choice. OpenMP and MKL keep the number for each OS thread, so
+// that it is Do that tells the one it computes on.
 func SetThreads(n int) error {
-	if n < 1 {
-		return Errorf("set_threads", "%d threads: at least 1 is needed", n)
+	if n < 0 || n > math.MaxInt16 {
+		return Errorf("set_threads", "%d threads: between 1 and %d are possible, or 0 for libtorch's choice", n, math.MaxInt16)
 	}
-	C.at_set_num_threads(C.int(n))
+	if n == 0 && threads.Load() != 0 { // threads that were told another number have to hear of it
+		n = defaultThreads
+	}
+	threads.Store(int32(n))
 	return nil
 }
 
-// Seed starts libtorch's default generators, on every device, from seed.
+// defaultThreads is libtorch's own choice.
+var defaultThreads = Threads()
+
+// useThreads gives the OS thread the number that was asked for.
+func useThreads() {
+	if n := threads.Load(); n > 0 {
+		C.use_threads(C.int(n))
+	}
+}
+
+// Seed starts libtorch's default generators, on every device, from seed. They are
+// the process's: what is drawn belongs into the [Do] of its seed, or another's
+// computation may draw in between.
 func Seed(seed uint64) { C.at_manual_seed(C.int64_t(seed)) }
 
 // GELU is the Gaussian error linear unit, exact or in its tanh approximation.

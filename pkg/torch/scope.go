@@ -25,11 +25,16 @@ var (
 // the *Error of the tensor operation that failed in it. Everything f made and
 // did not Keep is freed on return, also after an error; grad mode and the scope
 // stack are what they were before. Do may be nested.
+//
+// Whatever the OS thread did before, f finds it with the threads of [SetThreads],
+// with grad mode on and without an error of someone else's: a result depends on
+// no thread.
 func Do(f func() error) (err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	// The thread is locked to this goroutine, so its id tells whether this is
 	// a nested call; another goroutine's thread has another id.
+	grad := GradEnabled()
 	if tid := int64(unix.Gettid()); owner.Load() != tid {
 		engine.Lock()
 		owner.Store(tid)
@@ -37,8 +42,11 @@ func Do(f func() error) (err error) {
 			owner.Store(0)
 			engine.Unlock()
 		}()
+		useThreads()
+		setGradEnabled(true)
+		dropError()
 	}
-	outer, grad := current, GradEnabled()
+	outer := current
 	current = &scope{outer: outer}
 	defer func() {
 		p := recover()

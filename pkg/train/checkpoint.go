@@ -10,12 +10,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/renameio/v2"
-
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/data"
+	"github.com/metatt/metatt/pkg/folder"
 	"github.com/metatt/metatt/pkg/optim"
 	"github.com/metatt/metatt/pkg/safetensors"
-	"github.com/metatt/metatt/pkg/torch"
 )
 
 // A run's checkpoints stand in this folder, one folder each, named after the
@@ -28,18 +27,42 @@ const (
 	checkpointPrefix  = "step-"
 )
 
-// state is what a run goes on from, beside tensors.
+// state is what a run goes on from, beside tensors. Builds before the fields of
+// Last to PeakBytes wrote none of them: of such a run they count from here on.
 type state struct {
-	Step         int     `json:"step"`      // updates done
-	Evaluated    bool    `json:"evaluated"` // the evaluation due after Step is done
-	MetricsBytes int64   `json:"metrics_bytes"`
-	TimingsBytes int64   `json:"timings_bytes"`
-	Seconds      float64 `json:"seconds"` // of training so far
-	Best         *Best   `json:"best,omitempty"`
+	Step         int          `json:"step"`      // updates done
+	Evaluated    bool         `json:"evaluated"` // the evaluation due after Step is done
+	MetricsBytes int64        `json:"metrics_bytes"`
+	TimingsBytes int64        `json:"timings_bytes"`
+	Seconds      float64      `json:"seconds"` // of the run so far
+	Best         *Best        `json:"best,omitempty"`
+	Last         data.Metrics `json:"last,omitempty"` // of the last evaluation with these ranks
+	Trained      lap          `json:"trained"`        // so far
+	Lap          lap          `json:"lap"`            // since the last evaluation
+	PeakBytes    int64        `json:"peak_bytes"`     // largest resident memory of a process of the run
 	// Events is how many of the rank plan's are done; Optimizer how far the
 	// optimizer is with each parameter.
 	Events    int              `json:"events,omitempty"`
 	Optimizer []optim.Progress `json:"optimizer"`
+}
+
+// lap is a stretch of training alone.
+type lap struct {
+	Seconds float64 `json:"seconds"`
+	Samples int     `json:"samples"` // training examples
+}
+
+func (l *lap) add(seconds float64, samples int) {
+	l.Seconds += seconds
+	l.Samples += samples
+}
+
+// speed is samples per second; 0 where nothing was trained.
+func (l lap) speed() float64 {
+	if l.Seconds <= 0 {
+		return 0
+	}
+	return float64(l.Samples) / l.Seconds
 }
 
 // Checkpoint is a saved state of a run.
@@ -48,26 +71,71 @@ type Checkpoint struct {
 	state state
 }
 
-// LatestCheckpoint finds the newest checkpoint of a run directory; nil where
-// there is none.
+// CheckpointError is what is wrong with the checkpoint that a run is to go on from.
+type CheckpointError struct{ Err error }
+
+func (e *CheckpointError) Error() string { return e.Err.Error() }
+
+// Unwrap is the cause.
+func (e *CheckpointError) Unwrap() error { return e.Err }
+
+// LatestCheckpoint is the newest checkpoint of a run directory; nil where there
+// is none. One that is damaged is a [*CheckpointError].
 func LatestCheckpoint(dir string) (*Checkpoint, error) {
 	names, err := checkpointNames(dir)
 	if err != nil || len(names) == 0 {
 		return nil, err
 	}
-	c := &Checkpoint{Dir: filepath.Join(dir, checkpointsFolder, names[len(names)-1])}
-	path := filepath.Join(c.Dir, stateFile)
-	text, err := os.ReadFile(path)
+	return readCheckpoint(dir, names[len(names)-1])
+}
+
+// PreviousCheckpoint is the newest checkpoint that can be read of those before
+// the newest; nil where there is none.
+func PreviousCheckpoint(dir string) (*Checkpoint, error) {
+	names, err := checkpointNames(dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal(text, &c.state); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	for i := len(names) - 2; i >= 0; i-- {
+		if c, err := readCheckpoint(dir, names[i]); err == nil {
+			return c, nil
+		}
 	}
-	if c.state.Step < 0 || c.state.MetricsBytes < 0 || c.state.TimingsBytes < 0 || c.state.Events < 0 {
-		return nil, fmt.Errorf("%s: a negative count", path)
+	return nil, nil
+}
+
+// readCheckpoint reads the state, and looks whether the tensors are all there.
+func readCheckpoint(dir, name string) (*Checkpoint, error) {
+	c := &Checkpoint{Dir: filepath.Join(dir, checkpointsFolder, name)}
+	var err error
+	if c.state, err = readState(c.Dir); err != nil {
+		return nil, &CheckpointError{err}
 	}
-	return c, nil
+	saved, err := adapter.Read(c.Dir)
+	if err != nil {
+		return nil, &CheckpointError{err}
+	}
+	defer saved.Close()
+	moments, err := safetensors.Open(filepath.Join(c.Dir, optimizerFile))
+	if err != nil {
+		return nil, &CheckpointError{err}
+	}
+	return c, moments.Close()
+}
+
+func readState(checkpoint string) (s state, err error) {
+	path := filepath.Join(checkpoint, stateFile)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(text, &s); err != nil {
+		return s, fmt.Errorf("%s: %w", path, err)
+	}
+	if s.Step < 0 || s.MetricsBytes < 0 || s.TimingsBytes < 0 || s.Events < 0 || s.Trained.Samples < 0 || s.Lap.Samples < 0 {
+		return s, fmt.Errorf("%s: a negative count", path)
+	}
+	return s, nil
 }
 
 // checkpointNames lists whole checkpoints, oldest first: steps are written
@@ -87,97 +155,83 @@ func checkpointNames(dir string) ([]string, error) {
 	return names, nil
 }
 
-// save writes a checkpoint and removes all but the newest keep.
-func (t *trainer) save() (err error) {
+func checkpointName(step int) string { return fmt.Sprintf("%s%08d", checkpointPrefix, step) }
+
+// save writes a checkpoint and removes what none of the newest needs.
+func (t *trainer) save() error {
+	if err := t.checkFinite(); err != nil {
+		return fmt.Errorf("step %d: nothing is saved: %w", t.state.Step, err)
+	}
 	if err := errors.Join(t.metrics.sync(), t.timings.sync()); err != nil {
 		return err
 	}
 	t.state.MetricsBytes, t.state.TimingsBytes = t.metrics.size, t.timings.size
-	t.state.Seconds, t.state.Optimizer = t.seconds(), t.optimizer.Progress()
-	parent := filepath.Join(t.Dir, checkpointsFolder)
-	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return err
-	}
-	temporary, err := os.MkdirTemp(parent, ".partial-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(temporary) // nothing is left of it after the rename
-	if err := t.SaveAdapter(temporary); err != nil {
-		return err
-	}
-	if err := saveOptimizer(filepath.Join(temporary, optimizerFile), t.optimizer, t.parameters, adapter.Progress(t.Adapter)); err != nil {
-		return err
-	}
+	t.state.Seconds, t.state.PeakBytes, t.state.Optimizer = t.seconds(), t.peakMemory(), t.optimizer.Progress()
 	text, err := json.MarshalIndent(t.state, "", "  ")
 	if err != nil {
 		return err
 	}
-	if err := renameio.WriteFile(filepath.Join(temporary, stateFile), append(text, '\n'), 0o644); err != nil {
-		return err
-	}
-	final := filepath.Join(parent, fmt.Sprintf("%s%08d", checkpointPrefix, t.state.Step))
-	if err := os.RemoveAll(final); err != nil { // an earlier one of the same step
-		return err
-	}
-	if err := os.Rename(temporary, final); err != nil {
-		return err
-	}
-	if err := syncFolder(parent); err != nil {
+	final := filepath.Join(t.Dir, checkpointsFolder, checkpointName(t.state.Step))
+	err = folder.Replace(final, func(partial string) error {
+		if err := t.SaveAdapter(partial); err != nil {
+			return err
+		}
+		if err := saveOptimizer(filepath.Join(partial, optimizerFile), t.optimizer, t.parameters, adapter.Progress(t.Adapter)); err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(partial, stateFile), append(text, '\n'), 0o644)
+	})
+	if err != nil {
 		return err
 	}
 	t.Observer.Checkpoint(final)
-	if t.state.Best == nil { // of ranks that a sweep has changed since
-		if err := os.RemoveAll(t.folder("best")); err != nil {
-			return err
-		}
-	}
 	return t.prune()
 }
 
+// prune removes all but the newest checkpoints, and best adapters that none of
+// these knows.
 func (t *trainer) prune() error {
 	names, err := checkpointNames(t.Dir)
 	if err != nil {
 		return err
 	}
 	for _, name := range names[:max(0, len(names)-t.Options.KeepCheckpoints)] {
-		if err := os.RemoveAll(filepath.Join(t.Dir, checkpointsFolder, name)); err != nil {
+		if err := folder.Remove(filepath.Join(t.Dir, checkpointsFolder, name)); err != nil {
 			return err
 		}
 	}
-	return nil
+	return t.pruneBest()
 }
 
-func syncFolder(dir string) error {
-	f, err := os.Open(dir)
+// tidy removes what is not of the run as it was after the step that it goes on
+// from: what a killed process left, checkpoints of later steps, best adapters that
+// are not known yet. The journals are locked: no other process is at work here.
+func (t *trainer) tidy() error {
+	if err := folder.Clean(t.Dir, t.Records...); err != nil {
+		return err
+	}
+	for _, dir := range []string{t.folder(""), filepath.Join(t.Dir, checkpointsFolder)} {
+		if err := folder.Clean(dir); err != nil {
+			return err
+		}
+	}
+	for _, dir := range []string{t.folder("best"), t.folder("last")} {
+		if err := folder.Clean(dir, adapter.ConfigFile, adapter.WeightsFile); err != nil {
+			return err
+		}
+	}
+	names, err := checkpointNames(t.Dir)
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
-}
-
-// momentNames are the names of a parameter's two moments in optimizerFile.
-func momentNames(p adapter.Parameter) [2]string {
-	return [2]string{p.Name + ".exp_avg", p.Name + ".exp_avg_sq"}
-}
-
-// saveOptimizer writes the moments, and the adapter's progress beside them.
-func saveOptimizer(path string, o *optim.AdamW, parameters, progress []adapter.Parameter) error {
-	var tensors []safetensors.Tensor
-	add := func(name string, t *torch.Tensor) {
-		cpu := t.To(torch.CPU).Contiguous()
-		tensors = append(tensors, safetensors.Tensor{Name: name, DType: "F32", Shape: cpu.Shape(), Data: cpu.Bytes()})
+	for _, name := range names {
+		if t.Resume == nil || name > filepath.Base(t.Resume.Dir) {
+			if err := folder.Remove(filepath.Join(t.Dir, checkpointsFolder, name)); err != nil {
+				return err
+			}
+		}
 	}
-	for i, p := range parameters {
-		first, second := o.Moments(i)
-		names := momentNames(p)
-		add(names[0], first)
-		add(names[1], second)
-	}
-	for _, p := range progress {
-		add(p.Name, p.Tensor)
-	}
-	return safetensors.Write(path, tensors, nil)
+	return t.restoreBest()
 }
 
 // check is an error where a state is not one of this run after all that was due.
@@ -200,41 +254,4 @@ func (s state) check(options Options, w *sweeper) error {
 		}
 	}
 	return nil
-}
-
-// loadOptimizer continues the optimizer and the adapter's progress from a
-// checkpoint.
-func loadOptimizer(c *Checkpoint, o *optim.AdamW, parameters, progress []adapter.Parameter) error {
-	path := filepath.Join(c.Dir, optimizerFile)
-	f, err := safetensors.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	read := func(name string, shape []int64) (*torch.Tensor, error) {
-		info, ok := f.Info(name)
-		if !ok || info.DType != "F32" || !slices.Equal(info.Shape, shape) {
-			return nil, fmt.Errorf("%s: no tensor %s of type F32 and shape %v", path, name, shape)
-		}
-		t := torch.Empty(torch.Float32, torch.CPU, shape...)
-		return t, f.ReadInto(name, t.Bytes())
-	}
-	var moments [2][]*torch.Tensor
-	for _, p := range parameters {
-		for j, name := range momentNames(p) {
-			moment, err := read(name, p.Tensor.Shape())
-			if err != nil {
-				return err
-			}
-			moments[j] = append(moments[j], moment)
-		}
-	}
-	for _, p := range progress {
-		saved, err := read(p.Name, p.Tensor.Shape())
-		if err != nil {
-			return err
-		}
-		p.Tensor.CopyFrom(saved)
-	}
-	return o.Restore(c.state.Optimizer, moments[0], moments[1])
 }

@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/metatt/metatt/pkg/adapter"
@@ -51,15 +52,19 @@ func (t *trainer) evaluate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	step, epoch := t.state.Step, t.epoch(t.state.Step)
 	metrics, err := t.Dev.Evaluate(logits)
 	if err != nil {
-		return err
+		return fmt.Errorf("step %d: %w", step, err)
 	}
-	step, epoch, loss := t.state.Step, t.epoch(t.state.Step), t.devLoss(logits)
+	loss := t.devLoss(logits)
+	if !finite(loss) {
+		return fmt.Errorf("step %d: the dev loss is %v", step, loss)
+	}
 	seconds := time.Since(began).Seconds()
 	isBest := t.judge(metrics, epoch)
 	if isBest {
-		if err := t.SaveAdapter(t.folder("best")); err != nil {
+		if err := t.saveBest(); err != nil {
 			return err
 		}
 	}
@@ -71,14 +76,11 @@ func (t *trainer) evaluate(ctx context.Context) error {
 	if err := t.metrics.append(event); err != nil {
 		return err
 	}
-	timing := timingEvent{Event: "epoch", Step: step, Seconds: t.lap.seconds, EvalSeconds: seconds}
-	if t.lap.seconds > 0 {
-		timing.SamplesPerSecond = float64(t.lap.samples) / t.lap.seconds
-	}
-	if err := t.timings.append(timing); err != nil {
+	since := t.state.Lap
+	if err := t.timings.append(timingEvent{"epoch", step, since.Seconds, since.speed(), seconds}); err != nil {
 		return err
 	}
-	t.lap, t.last, t.state.Evaluated = lap{}, metrics, true
+	t.state.Lap, t.state.Last, t.state.Evaluated = lap{}, metrics, true
 	t.Observer.Eval(EvalInfo{Epoch: epoch, Step: step, Metrics: metrics, Seconds: seconds, IsBest: isBest, OneClass: oneClass})
 	return nil
 }
@@ -93,23 +95,4 @@ func (t *trainer) devLoss(logits []float32) (loss float64) {
 		})
 	})
 	return loss
-}
-
-// judge compares an evaluation with the best so far and remembers the better.
-func (t *trainer) judge(metrics data.Metrics, epoch int) bool {
-	metric, _ := metrics.Get(t.Options.BestMetric)
-	if best := t.state.Best; best != nil {
-		previous := data.Metric{Undefined: best.Value == nil}
-		if best.Value != nil {
-			previous.Value = *best.Value
-		}
-		if !metric.Better(previous) {
-			return false
-		}
-	}
-	t.state.Best = &Best{Epoch: epoch, Step: t.state.Step, Metric: metric.Name}
-	if !metric.Undefined {
-		t.state.Best.Value = &metric.Value
-	}
-	return true
 }

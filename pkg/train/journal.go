@@ -24,6 +24,8 @@ type stepEvent struct {
 	Step  int     `json:"step"`
 	Loss  float32 `json:"loss"` // mean over the batch, before the update
 	LR    float64 `json:"lr"`
+	// Penalty is what the adapter added to the loss; absent where it has none.
+	Penalty *float32 `json:"penalty,omitempty"`
 }
 
 type evalEvent struct {
@@ -89,7 +91,7 @@ func openJournal(path string, size int64) (*journal, error) {
 	}
 	info, err := f.Stat()
 	if err == nil && info.Size() < size {
-		err = fmt.Errorf("%s: %d bytes, the checkpoint was made when it had %d", path, info.Size(), size)
+		err = &CheckpointError{fmt.Errorf("%s: %d bytes, the checkpoint was made when it had %d", path, info.Size(), size)}
 	}
 	if err == nil {
 		err = f.Truncate(size)

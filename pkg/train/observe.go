@@ -26,9 +26,10 @@ type BeginInfo struct {
 
 // StepInfo is one optimizer step.
 type StepInfo struct {
-	Step, Total      int // from 1
-	Epoch            int // from 1
-	Loss, LR         float64
+	Step, Total      int           // from 1
+	Epoch            int           // from 1
+	Loss, LR         float64       // the task's loss alone
+	Penalty          float64       // that the adapter added to it
 	SamplesPerSecond float64       // since training began or was resumed
 	ETA              time.Duration // of the steps that are left
 }

@@ -1,11 +1,8 @@
 package train
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"math"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -140,6 +137,9 @@ func (t *trainer) adapt(e dmrg.Event) error {
 	if err := adapt(e, &event); err != nil {
 		return err
 	}
+	if err := t.checkFinite(); err != nil {
+		return err
+	}
 	event.Ranks, event.Parameters = t.ranks(), adapter.Count(t.Adapter.Parameters())
 	if !slices.Equal(before, event.Ranks) {
 		if err := t.forgetBest(e); err != nil {
@@ -155,31 +155,6 @@ func (t *trainer) adapt(e dmrg.Event) error {
 	t.Observer.Sweep(SweepInfo{Event: e, Step: t.state.Step, Epoch: event.Epoch, Mode: w.Mode, Report: event.Report,
 		Ranks: event.Ranks, Parameters: event.Parameters, Seconds: seconds})
 	return t.metrics.append(event)
-}
-
-// forgetBest makes way for a best adapter of the ranks that the run ends with.
-// The one before the sweep that the event is of stays beside it.
-func (t *trainer) forgetBest(e dmrg.Event) error {
-	known := t.state.Best != nil
-	t.last, t.state.Best = nil, nil // were judged with other ranks
-	if !known || e.Close != dmrg.NoPair {
-		return nil
-	}
-	// A copy: a resumed run that has this sweep before it still has its best. The
-	// next checkpoint takes that away. One that is there already is of before the
-	// run was resumed, and best may be of after the sweep by then.
-	name := fmt.Sprintf("best-before-sweep-%d", e.Sweep+1)
-	if _, err := os.Stat(t.folder(name)); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	partial := t.folder(".partial-" + name)
-	if err := os.RemoveAll(partial); err != nil {
-		return err
-	}
-	if err := os.CopyFS(partial, os.DirFS(t.folder("best"))); err != nil {
-		return err
-	}
-	return os.Rename(partial, t.folder(name))
 }
 
 func (t *trainer) adaptTrain(e dmrg.Event, event *sweepEvent) error {

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"path/filepath"
 	"slices"
 	"time"
@@ -36,6 +35,7 @@ type Setup struct {
 	Task       int // that Train and Dev are of, of an adapter with a task mode
 	Train, Dev *data.Set
 	Dir        string      // the run directory, which exists
+	Records    []string    // files in Dir that others write by a temporary name
 	Resume     *Checkpoint // nil: from the start. Adapter and head hold its tensors already
 	DType      torch.DType // of the backbone
 	Device     torch.Device
@@ -74,14 +74,15 @@ type Best struct {
 
 // Result is what a run came to.
 type Result struct {
-	Steps   int          // updates done
-	Epochs  int          // begun
-	Last    data.Metrics // of the last evaluation; nil where there was none
-	Best    *Best
-	Seconds float64 // of training and evaluation, over all resumptions
-	// SamplesPerSecond is training examples per second of training alone, of
-	// this process.
+	Steps  int          // updates done
+	Epochs int          // begun
+	Last   data.Metrics // of the last evaluation; nil where there was none
+	Best   *Best
+	// All over all resumptions: seconds of training and evaluation, examples per
+	// second of training alone, largest resident memory of a process.
+	Seconds          float64
 	SamplesPerSecond float64
+	PeakBytes        int64
 }
 
 // StepsPerEpoch is the number of batches of an epoch; the last may be short.
@@ -116,17 +117,9 @@ type trainer struct {
 	state      state
 	perEpoch   int
 
-	last         data.Metrics
-	began        time.Time
-	trainSeconds float64 // of this process
-	samples      int     // of this process
-	lap          lap
-}
-
-// lap is what the next timing event reports.
-type lap struct {
-	seconds float64
-	samples int
+	bestStep int       // that adapter/best is of; 0: there is none
+	began    time.Time // this process
+	trained  lap       // by this process
 }
 
 func newTrainer(s Setup) (*trainer, error) {
@@ -142,14 +135,9 @@ func newTrainer(s Setup) (*trainer, error) {
 	}
 	t.optimizer = optim.NewAdamW(masters, s.Options.AdamW)
 	if s.Resume != nil {
-		t.state = s.Resume.state
-		if err := t.state.check(s.Options, t.sweeper); err != nil {
+		if err := t.resume(s.Resume); err != nil {
 			t.optimizer.Free()
-			return nil, fmt.Errorf("%s: %w", filepath.Join(s.Resume.Dir, stateFile), err)
-		}
-		if err := loadOptimizer(s.Resume, t.optimizer, t.parameters, adapter.Progress(s.Adapter)); err != nil {
-			t.optimizer.Free()
-			return nil, err
+			return nil, &CheckpointError{err}
 		}
 	}
 	t.activate()
@@ -157,7 +145,20 @@ func newTrainer(s Setup) (*trainer, error) {
 		t.optimizer.Free()
 		return nil, err
 	}
+	if err := t.tidy(); err != nil {
+		t.close()
+		return nil, err
+	}
 	return t, nil
+}
+
+// resume takes the state of a checkpoint over.
+func (t *trainer) resume(c *Checkpoint) error {
+	t.state = c.state
+	if err := t.state.check(t.Options, t.sweeper); err != nil {
+		return fmt.Errorf("%s: %w", filepath.Join(c.Dir, stateFile), err)
+	}
+	return loadOptimizer(c, t.optimizer, t.parameters, adapter.Progress(t.Adapter))
 }
 
 // list takes stock of what is trained.
@@ -175,25 +176,31 @@ func (t *trainer) list() {
 
 // gradients are those of the leaves that are trained now, clipped together, in
 // fp32; nil for the others.
-func (t *trainer) gradients(objective *torch.Tensor) []*torch.Tensor {
+func (t *trainer) gradients(objective *torch.Tensor) ([]*torch.Tensor, error) {
 	var trained []*torch.Tensor
+	var names []string
 	for i, leaf := range t.leaves {
 		if t.active[i] {
-			trained = append(trained, leaf)
+			trained, names = append(trained, leaf), append(names, t.parameters[i].Name)
 		}
 	}
 	found := torch.Gradients(objective, trained)
 	for i, g := range found {
 		found[i] = g.ToDType(torch.Float32) // of a bf16 backbone that is trained
 	}
-	optim.Clip(found, t.Options.ClipNorm)
+	if norm := optim.Clip(found, t.Options.ClipNorm); !optim.Finite(norm) {
+		if i := optim.FirstNotFinite(found); i >= 0 {
+			return nil, fmt.Errorf("the gradient of %s is not finite", names[i])
+		}
+		return nil, fmt.Errorf("the norm of the gradients is %g", norm)
+	}
 	all := make([]*torch.Tensor, len(t.leaves))
 	for i := range all {
 		if t.active[i] {
 			all[i], found = found[0], found[1:]
 		}
 	}
-	return all
+	return all, nil
 }
 
 // adaptRanks lets an adapter whose ranks fall do so, and the optimizer follow.
@@ -252,35 +259,61 @@ func (t *trainer) step(step int, batch data.Batch) error {
 	}
 	lr := t.Options.Schedule.LR(step)
 	var loss float64
+	var penalty *float64
 	torch.Seed(stepSeed(t.Options.Seed, step))
 	torch.Scoped(func() {
 		pass := t.Adapter.Begin(adapter.Step{DType: t.DType, Training: true, Task: t.Task, Tokens: int64(len(batch.IDs))})
 		objective := t.loss(t.Model.Forward(in, pass, true), batch)
-		if r, ok := t.Adapter.(adapter.Regularized); ok {
-			objective = objective.Add(r.Penalty())
-		}
 		loss = objective.Item()
-		if math.IsNaN(loss) || math.IsInf(loss, 0) {
+		sum := loss
+		if r, ok := t.Adapter.(adapter.Regularized); ok {
+			term := r.Penalty()
+			value := term.Item()
+			objective, penalty, sum = objective.Add(term), &value, loss+value
+		}
+		if !finite(sum) {
+			err = fmt.Errorf("the loss is %v", sum)
 			return
 		}
-		gradients := t.gradients(objective)
-		t.scalePair(step)
-		t.optimizer.Step(lr, gradients)
-		if b, ok := t.Adapter.(adapter.BackboneTrainer); ok {
-			b.Publish()
-		}
-		t.adaptRanks(step+1, gradients)
+		err = t.update(step, lr, objective)
 	})
-	if math.IsNaN(loss) || math.IsInf(loss, 0) {
-		return fmt.Errorf("step %d: the loss is %v: the learning rate %g may be too high", step+1, loss, t.Options.Schedule.Peak)
+	if err != nil {
+		return t.notFinite(step, batch, err.Error())
 	}
 	t.state.Step, t.state.Evaluated = step+1, false
-	t.time(time.Since(began).Seconds(), len(batch.Indices))
-	t.Observer.Step(StepInfo{
+	seconds := time.Since(began).Seconds()
+	for _, l := range []*lap{&t.trained, &t.state.Trained, &t.state.Lap} {
+		l.add(seconds, len(batch.Indices))
+	}
+	info := StepInfo{
 		Step: step + 1, Total: t.Options.Steps, Epoch: t.epoch(step + 1), Loss: loss, LR: lr,
-		SamplesPerSecond: float64(t.samples) / t.trainSeconds, ETA: t.eta(),
-	})
-	return t.metrics.append(stepEvent{"step", step + 1, float32(loss), lr})
+		SamplesPerSecond: t.trained.speed(), ETA: t.eta(),
+	}
+	event := stepEvent{Event: "step", Step: step + 1, Loss: float32(loss), LR: lr}
+	if penalty != nil {
+		info.Penalty, event.Penalty = *penalty, new(float32)
+		*event.Penalty = float32(*penalty)
+	}
+	t.Observer.Step(info)
+	return t.metrics.append(event)
+}
+
+// update changes the parameters by the gradients of the objective. Where something
+// of that is not finite, they stay and the error says what.
+func (t *trainer) update(step int, lr float64, objective *torch.Tensor) error {
+	gradients, err := t.gradients(objective)
+	if err != nil {
+		return err
+	}
+	t.scalePair(step)
+	if i := t.optimizer.Step(lr, gradients); i >= 0 {
+		return fmt.Errorf("%s would not be finite after the update", t.parameters[i].Name)
+	}
+	if b, ok := t.Adapter.(adapter.BackboneTrainer); ok {
+		b.Publish()
+	}
+	t.adaptRanks(step+1, gradients)
+	return nil
 }
 
 // loss is the mean over the batch: cross entropy, or the squared error of a
@@ -332,13 +365,6 @@ func (t *trainer) folder(name string) string { return filepath.Join(t.Dir, "adap
 // epoch is the epoch, from 1, that step belongs to.
 func (t *trainer) epoch(step int) int { return max(1, (step+t.perEpoch-1)/t.perEpoch) }
 
-func (t *trainer) time(seconds float64, samples int) {
-	t.trainSeconds += seconds
-	t.samples += samples
-	t.lap.seconds += seconds
-	t.lap.samples += samples
-}
-
 // seconds is the time since the run began, without the pauses between
 // resumptions.
 func (t *trainer) seconds() float64 {
@@ -351,15 +377,16 @@ func (t *trainer) seconds() float64 {
 
 func (t *trainer) eta() time.Duration {
 	left := (t.Options.Steps - t.state.Step) * t.Options.BatchSize
-	return time.Duration(float64(left) * t.trainSeconds / float64(t.samples) * float64(time.Second))
+	return time.Duration(float64(left) * t.trained.Seconds / float64(t.trained.Samples) * float64(time.Second))
 }
 
+func (t *trainer) peakMemory() int64 { return max(t.state.PeakBytes, peakMemory()) }
+
 func (t *trainer) result() Result {
-	r := Result{Steps: t.state.Step, Epochs: t.epoch(t.state.Step), Last: t.last, Best: t.state.Best, Seconds: t.seconds()}
-	if t.trainSeconds > 0 {
-		r.SamplesPerSecond = float64(t.samples) / t.trainSeconds
+	return Result{
+		Steps: t.state.Step, Epochs: t.epoch(t.state.Step), Last: t.state.Last, Best: t.state.Best,
+		Seconds: t.seconds(), SamplesPerSecond: t.state.Trained.speed(), PeakBytes: t.peakMemory(),
 	}
-	return r
 }
 
 // stepSeed mixes run seed and step (splitmix64's finaliser): neighbouring steps
