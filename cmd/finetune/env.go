@@ -31,6 +31,7 @@ func (p *program) envCommand() *cobra.Command {
 				{"from", e.Path},
 				{"C++ ABI", e.ABI},
 				{"threads", fmt.Sprint(e.Threads)},
+				{"they wait by", p.spinning()},
 				{"CPU", strings.Join(e.Capability, " ")},
 				{"dtype auto", auto},
 			}

@@ -283,6 +283,7 @@ func TestEnv(t *testing.T) {
 from                /opt/torch/lib/libtorch_cpu.so
 C++ ABI             cxx11
 threads             2
+they wait by        libgomp's own
 CPU                 AVX2 AVX512
 dtype auto          fp32
 CUDA                none

@@ -69,7 +69,7 @@ func (t *trainer) evaluate(ctx context.Context) error {
 		}
 	}
 	oneClass, _ := t.Dev.Task.OneClass(logits)
-	event := evalEvent{"eval", step, epoch, float32(loss), metrics, isBest, t.ranks(), nil, oneClass}
+	event := EvalEvent{"eval", step, epoch, float32(loss), metrics, isBest, t.ranks(), nil, oneClass}
 	if pair, _ := t.sweeper.open(t.state.Events); pair != dmrg.NoPair {
 		event.Open = &pair
 	}

@@ -19,7 +19,8 @@ const (
 	TimingsFile = "timings.jsonl" // what depends on time and machine
 )
 
-type stepEvent struct {
+// StepEvent is one optimizer step.
+type StepEvent struct {
 	Event string  `json:"event"`
 	Step  int     `json:"step"`
 	Loss  float32 `json:"loss"` // mean over the batch, before the update
@@ -28,7 +29,8 @@ type stepEvent struct {
 	Penalty *float32 `json:"penalty,omitempty"`
 }
 
-type evalEvent struct {
+// EvalEvent is one evaluation of the dev set.
+type EvalEvent struct {
 	Event   string       `json:"event"`
 	Step    int          `json:"step"`
 	Epoch   int          `json:"epoch"`
@@ -41,8 +43,8 @@ type evalEvent struct {
 	OneClass string `json:"one_class,omitempty"`
 }
 
-// sweepEvent is one sweep, or of a two-site sweep the split of one pair.
-type sweepEvent struct {
+// SweepEvent is one sweep, or of a two-site sweep the split of one pair.
+type SweepEvent struct {
 	Event      string       `json:"event"`
 	Step       int          `json:"step"`
 	Epoch      int          `json:"epoch"`

@@ -126,7 +126,7 @@ func (t *trainer) adapt(e dmrg.Event) error {
 	began := time.Now()
 	w := t.sweeper
 	before := t.ranks()
-	event := sweepEvent{Event: "sweep", Step: t.state.Step, Epoch: t.epoch(t.state.Step), Sweep: e.Sweep + 1, Mode: w.Mode, Moments: w.Moments}
+	event := SweepEvent{Event: "sweep", Step: t.state.Step, Epoch: t.epoch(t.state.Step), Sweep: e.Sweep + 1, Mode: w.Mode, Moments: w.Moments}
 	if e.Open != dmrg.NoPair {
 		event.Open = &e.Open
 	}
@@ -157,7 +157,7 @@ func (t *trainer) adapt(e dmrg.Event) error {
 	return t.metrics.append(event)
 }
 
-func (t *trainer) adaptTrain(e dmrg.Event, event *sweepEvent) error {
+func (t *trainer) adaptTrain(e dmrg.Event, event *SweepEvent) error {
 	x, err := dmrg.NewTrain(t.sweeper.train.Cores())
 	if err != nil {
 		return err
@@ -172,7 +172,7 @@ func (t *trainer) adaptTrain(e dmrg.Event, event *sweepEvent) error {
 }
 
 // sweep truncates all bonds, and grows them where the mode does.
-func (t *trainer) sweep(x dmrg.Train, e dmrg.Event, event *sweepEvent) error {
+func (t *trainer) sweep(x dmrg.Train, e dmrg.Event, event *SweepEvent) error {
 	w := t.sweeper
 	o, err := w.Sweep(e.Sweep)
 	if err != nil {
@@ -208,7 +208,7 @@ func (t *trainer) sweep(x dmrg.Train, e dmrg.Event, event *sweepEvent) error {
 }
 
 // nextPair splits the pair that was trained, and opens the next.
-func (t *trainer) nextPair(x dmrg.Train, e dmrg.Event, event *sweepEvent) error {
+func (t *trainer) nextPair(x dmrg.Train, e dmrg.Event, event *SweepEvent) error {
 	w := t.sweeper
 	if e.Close != dmrg.NoPair {
 		o, err := w.Sweep(e.Sweep)

@@ -6,7 +6,7 @@ import (
 )
 
 // adaptStacks is adaptTrain for an adapter whose trains share one rank.
-func (t *trainer) adaptStacks(e dmrg.Event, event *sweepEvent) error {
+func (t *trainer) adaptStacks(e dmrg.Event, event *SweepEvent) error {
 	w := t.sweeper
 	var stacks []dmrg.Stack
 	for _, cores := range w.stacks.Stacks() {

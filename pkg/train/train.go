@@ -289,7 +289,7 @@ func (t *trainer) step(step int, batch data.Batch) error {
 		Step: step + 1, Total: t.Options.Steps, Epoch: t.epoch(step + 1), Loss: loss, LR: lr,
 		SamplesPerSecond: t.trained.speed(), ETA: t.eta(),
 	}
-	event := stepEvent{Event: "step", Step: step + 1, Loss: float32(loss), LR: lr}
+	event := StepEvent{Event: "step", Step: step + 1, Loss: float32(loss), LR: lr}
 	if penalty != nil {
 		info.Penalty, event.Penalty = *penalty, new(float32)
 		*event.Penalty = float32(*penalty)
