@@ -25,9 +25,9 @@ func (p *program) exportCommand() *cobra.Command {
 		Long:    exportHelp,
 		Example: "  finetune export runs/mrpc-metatt4d-r8-s42 mrpc-lora",
 		Args:    p.exactly(2, "adapter and a new folder"),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Dir, o.Out, o.Note = args[0], args[1], p.note
-			e, err := p.backend.export(o)
+			e, err := p.backend.export(cmd.Context(), o)
 			if err != nil {
 				return err
 			}

@@ -25,9 +25,9 @@ func (p *program) mergeCommand() *cobra.Command {
 		Long:    mergeHelp,
 		Example: "  finetune merge runs/mrpc-metatt4d-r8-s42 mrpc-merged",
 		Args:    p.exactly(2, "adapter and a new folder"),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Dir, o.Out, o.Note = args[0], args[1], p.note
-			if err := p.backend.merge(o); err != nil {
+			if err := p.backend.merge(cmd.Context(), o); err != nil {
 				return err
 			}
 			_, err := fmt.Fprintf(p.stdout, "the merged model is in %s\n", args[1])

@@ -23,7 +23,7 @@ func TestTaskFlag(t *testing.T) {
 			got = append(got, o.Task)
 			return nil, asked
 		},
-		merge:   func(o run.MergeOptions) error { got = append(got, o.Task); return asked },
+		merge:   func(_ context.Context, o run.MergeOptions) error { got = append(got, o.Task); return asked },
 		inspect: func(o run.InspectOptions) (*run.Inspection, error) { got = append(got, o.Task); return nil, asked },
 	}
 	for _, words := range []string{"eval a", "predict a text", "merge a b", "inspect a"} {

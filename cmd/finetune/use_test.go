@@ -264,7 +264,7 @@ func (r recorder) Examples(in run.Input) (iter.Seq2[glue.Example, error], error)
 func TestExport(t *testing.T) {
 	var got run.ExportOptions
 	e := run.Exported{Method: "metatt4d", Task: "MRPC", Targets: []string{"query", "ffn_up"}, Layers: 6, Lowest: 3, Highest: 5, Parameters: 12345}
-	b := backend{export: func(o run.ExportOptions) (*run.Exported, error) {
+	b := backend{export: func(_ context.Context, o run.ExportOptions) (*run.Exported, error) {
 		got = o
 		return &e, nil
 	}}
@@ -278,7 +278,7 @@ func TestExport(t *testing.T) {
 	if r = command(t, t.Context(), b, 0, nil, "export", "runs/mrpc", "out"); !strings.Contains(r.stdout, "of rank 3 on") {
 		t.Errorf("got %+v", r)
 	}
-	refuse := backend{export: func(run.ExportOptions) (*run.Exported, error) { return nil, errors.New("a: dora is no LoRA") }}
+	refuse := backend{export: func(context.Context, run.ExportOptions) (*run.Exported, error) { return nil, errors.New("a: dora is no LoRA") }}
 	if r = command(t, t.Context(), refuse, 0, nil, "export", "a", "out"); r.code != 1 || r.stderr != "finetune: a: dora is no LoRA\n" {
 		t.Errorf("got %+v", r)
 	}

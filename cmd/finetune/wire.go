@@ -20,8 +20,8 @@ type backend struct {
 	describe    func(context.Context, run.Options) (*run.Plan, error)
 	evaluate    func(context.Context, run.EvalOptions) (*run.Evaluation, error)
 	predictor   func(dir string, o run.PredictorOptions) (predictor, error)
-	merge       func(run.MergeOptions) error
-	export      func(run.ExportOptions) (*run.Exported, error)
+	merge       func(context.Context, run.MergeOptions) error
+	export      func(context.Context, run.ExportOptions) (*run.Exported, error)
 	inspect     func(run.InspectOptions) (*run.Inspection, error)
 	plot        func(io.Writer, *run.Inspection) error
 	methods     func() []adapter.Method

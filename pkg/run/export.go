@@ -2,6 +2,8 @@ package run
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -15,6 +17,7 @@ import (
 	"github.com/metatt/metatt/pkg/models"
 	"github.com/metatt/metatt/pkg/models/encoder"
 	"github.com/metatt/metatt/pkg/torch"
+	"github.com/metatt/metatt/pkg/train"
 )
 
 // ExportOptions say what is exported. Empty fields are the defaults.
@@ -40,8 +43,9 @@ type Exported struct {
 // Export writes a saved adapter as a LoRA with its head, as PEFT stores it: the
 // same updates exactly, α folded in, each matrix at the rank that they have. An
 // adapter that is no LoRA is an error that says why. The model is loaded for what
-// PEFT wrote alone.
-func Export(o ExportOptions) (*Exported, error) {
+// PEFT wrote alone. When ctx ends before the folder is there, the error is
+// [train.ErrInterrupted] and there is none.
+func Export(ctx context.Context, o ExportOptions) (*Exported, error) {
 	if err := folder.CheckNew(o.Out); err != nil {
 		return nil, err
 	}
@@ -67,6 +71,9 @@ func Export(o ExportOptions) (*Exported, error) {
 		return nil, err
 	}
 	defer source.free()
+	if ctx.Err() != nil {
+		return nil, train.ErrInterrupted
+	}
 	if name == "" {
 		name = source.task.Name
 	}
@@ -96,7 +103,10 @@ func Export(o ExportOptions) (*Exported, error) {
 		if err != nil {
 			return err
 		}
-		return again.Close()
+		if ctx.Err() != nil {
+			err = train.ErrInterrupted
+		}
+		return errors.Join(err, again.Close())
 	})
 }
 

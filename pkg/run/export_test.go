@@ -108,7 +108,7 @@ func TestExportOfEveryMethod(t *testing.T) {
 					config.Tasks, config.Labels, config.MaxLength = []string{"MRPC"}, map[string][]string{"MRPC": {"0", "1"}}, 77
 					dir, out := t.TempDir(), filepath.Join(t.TempDir(), "lora")
 					want := saveDisturbed(t, dir, a, model, config, 0)
-					exported, err := run.Export(run.ExportOptions{Dir: dir, Out: out})
+					exported, err := run.Export(t.Context(), run.ExportOptions{Dir: dir, Out: out})
 					if _, factored := a.(adapter.Factored); !factored {
 						if err == nil || !strings.Contains(err.Error(), method.Name+" is no LoRA: ") {
 							t.Errorf("not refused: %v", err)
@@ -199,7 +199,7 @@ func TestExportedRanks(t *testing.T) {
 			defer a.Free()
 			dir, out := t.TempDir(), filepath.Join(t.TempDir(), "lora")
 			want := saveDisturbed(t, dir, a, model, a.Config(), 0)
-			exported, err := run.Export(run.ExportOptions{Dir: dir, Out: out})
+			exported, err := run.Export(t.Context(), run.ExportOptions{Dir: dir, Out: out})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -246,17 +246,17 @@ func TestExportOfATask(t *testing.T) {
 	for task, message := range map[string]string{
 		"": "the adapter has the tasks CoLA, MRPC, and a LoRA is for one: say which", "RTE": `no task "RTE"; it has CoLA, MRPC`,
 	} {
-		if _, err := run.Export(run.ExportOptions{Dir: dir, Out: out, Task: task}); err == nil || !strings.Contains(err.Error(), message) {
+		if _, err := run.Export(t.Context(), run.ExportOptions{Dir: dir, Out: out, Task: task}); err == nil || !strings.Contains(err.Error(), message) {
 			t.Errorf("task %q: %v", task, err)
 		}
 	}
-	if _, err := run.Export(run.ExportOptions{Dir: dir, Out: out, Task: "MRPC"}); err != nil {
+	if _, err := run.Export(t.Context(), run.ExportOptions{Dir: dir, Out: out, Task: "MRPC"}); err != nil {
 		t.Fatal(err)
 	}
 	if c := checkExported(t, out, modelDir, want); !slices.Equal(c.Tasks, []string{"MRPC"}) {
 		t.Errorf("tasks %v", c.Tasks)
 	}
-	if _, err := run.Export(run.ExportOptions{Dir: dir, Out: out, Task: "MRPC"}); err == nil || !strings.Contains(err.Error(), out+" exists already") {
+	if _, err := run.Export(t.Context(), run.ExportOptions{Dir: dir, Out: out, Task: "MRPC"}); err == nil || !strings.Contains(err.Error(), out+" exists already") {
 		t.Errorf("onto a folder that is there: %v", err)
 	}
 }
@@ -268,7 +268,7 @@ func TestExportOfARun(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := filepath.Join(t.TempDir(), "lora")
-	if _, err := run.Export(run.ExportOptions{Dir: summary.RunDir, Out: out}); err != nil {
+	if _, err := run.Export(t.Context(), run.ExportOptions{Dir: summary.RunDir, Out: out}); err != nil {
 		t.Fatal(err)
 	}
 	evaluated := func(dir string) string {

@@ -51,7 +51,7 @@ func TestLabelsOfACheckpointStopNoTask(t *testing.T) {
 		}
 		// A head of its own is all that a saved adapter uses.
 		var said []string
-		if err := run.Merge(run.MergeOptions{
+		if err := run.Merge(t.Context(), run.MergeOptions{
 			Dir: "testdata/start-all", Model: dir, Out: filepath.Join(t.TempDir(), "merged"), Note: func(text string) { said = append(said, text) },
 		}); err != nil || strings.Contains(strings.Join(said, "\n"), c.note) {
 			t.Errorf("merge with %s: %v, notes %q", c.keys, err, said)

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/metatt/metatt/pkg/folder"
 	"github.com/metatt/metatt/pkg/hf"
 	"github.com/metatt/metatt/pkg/torch"
+	"github.com/metatt/metatt/pkg/train"
 )
 
 // MergeOptions say what is merged. Empty fields are the defaults.
@@ -22,8 +24,9 @@ type MergeOptions struct {
 // Merge adds a saved adapter's updates to the weights of its model, in fp32 from
 // the checkpoint's own, and writes the model with the adapter's head and its
 // tokenizer, as transformers stores them. The classes of an adapter that names no
-// task keep the names that they have in the model, or numbers.
-func Merge(o MergeOptions) error {
+// task keep the names that they have in the model, or numbers. When ctx ends before
+// the folder is there, the error is [train.ErrInterrupted] and there is none.
+func Merge(ctx context.Context, o MergeOptions) error {
 	if err := folder.CheckNew(o.Out); err != nil {
 		return err
 	}
@@ -37,6 +40,9 @@ func Merge(o MergeOptions) error {
 			o.Note(filepath.Join(p.modelDir, "config.json") + ": " + text)
 		}
 	}
+	if ctx.Err() != nil {
+		return train.ErrInterrupted
+	}
 	if err := p.merge(); err != nil {
 		return fmt.Errorf("%s: %w", p.dir, err)
 	}
@@ -44,7 +50,10 @@ func Merge(o MergeOptions) error {
 		if err := p.model.Save(dir); err != nil {
 			return err
 		}
-		return hf.CopyTokenizer(dir, p.modelDir)
+		if err := hf.CopyTokenizer(dir, p.modelDir); err != nil || ctx.Err() == nil {
+			return err
+		}
+		return train.ErrInterrupted
 	})
 }
 

@@ -18,7 +18,7 @@ import (
 func TestMergedIsAdapted(t *testing.T) {
 	const start, model = "testdata/start-all", "testdata/tiny-bert"
 	merged := filepath.Join(t.TempDir(), "merged")
-	if err := run.Merge(run.MergeOptions{Dir: start, Out: merged, Model: model}); err != nil {
+	if err := run.Merge(t.Context(), run.MergeOptions{Dir: start, Out: merged, Model: model}); err != nil {
 		t.Fatal(err)
 	}
 	want := taskLogits(t, start, run.PredictorOptions{Model: model})
@@ -35,7 +35,7 @@ func TestMergedIsAdapted(t *testing.T) {
 	if changed < 1e-2*float64(scale) {
 		t.Error("the adapter changes nothing: the test tells nothing")
 	}
-	if err := run.Merge(run.MergeOptions{Dir: start, Out: merged, Model: model}); err == nil || !strings.Contains(err.Error(), merged+" exists already") {
+	if err := run.Merge(t.Context(), run.MergeOptions{Dir: start, Out: merged, Model: model}); err == nil || !strings.Contains(err.Error(), merged+" exists already") {
 		t.Errorf("onto a folder that is there: %v", err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(merged), ".partial-*")); len(left) > 0 {

@@ -59,13 +59,13 @@ func TestPEFTsFolders(t *testing.T) {
 			same(t, "loaded", predicted(dir), want)
 
 			merged := filepath.Join(t.TempDir(), "merged")
-			if err := run.Merge(run.MergeOptions{Dir: dir, Out: merged, Model: tinyBERT}); err != nil {
+			if err := run.Merge(t.Context(), run.MergeOptions{Dir: dir, Out: merged, Model: tinyBERT}); err != nil {
 				t.Fatal(err)
 			}
 			same(t, "merged", modelLogits(t, merged, examples), want)
 
 			exported := filepath.Join(t.TempDir(), "exported")
-			switch _, err := run.Export(run.ExportOptions{Dir: dir, Out: exported, Model: tinyBERT}); {
+			switch _, err := run.Export(t.Context(), run.ExportOptions{Dir: dir, Out: exported, Model: tinyBERT}); {
 			case strings.Contains(name, "dora") && (err == nil || !strings.Contains(err.Error(), "is no LoRA")):
 				t.Errorf("export: %v", err)
 			case strings.Contains(name, "dora"):
@@ -292,9 +292,9 @@ func TestPEFTsHeadOfAnotherWidth(t *testing.T) {
 	for _, shape := range [][]int64{{1 << 40, 0}, {5, 11}, {0, 12}} {
 		rewrite(t, path, "base_model.model.classifier.weight", shape)
 		for name, err := range map[string]error{
-			"merge": run.Merge(run.MergeOptions{Dir: dir, Out: filepath.Join(t.TempDir(), "out"), Model: tinyBERT}),
+			"merge": run.Merge(t.Context(), run.MergeOptions{Dir: dir, Out: filepath.Join(t.TempDir(), "out"), Model: tinyBERT}),
 			"export": func() error {
-				_, err := run.Export(run.ExportOptions{Dir: dir, Out: filepath.Join(t.TempDir(), "out"), Model: tinyBERT})
+				_, err := run.Export(t.Context(), run.ExportOptions{Dir: dir, Out: filepath.Join(t.TempDir(), "out"), Model: tinyBERT})
 				return err
 			}(),
 		} {
@@ -353,7 +353,7 @@ func TestPEFTsRevision(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	exported := filepath.Join(t.TempDir(), "exported")
-	if _, err := run.Export(run.ExportOptions{Dir: dir, Out: exported, Task: "mrpc"}); err != nil {
+	if _, err := run.Export(t.Context(), run.ExportOptions{Dir: dir, Out: exported, Task: "mrpc"}); err != nil {
 		t.Fatal(err)
 	}
 	saved, err := adapter.Read(exported)

@@ -94,7 +94,7 @@ func TestPoolerThatTheCheckpointLacks(t *testing.T) {
 				same(t, "a start", predicted(t, again.RunDir), want)
 			}
 			merged := filepath.Join(t.TempDir(), "merged")
-			switch err := run.Merge(run.MergeOptions{Dir: last, Out: merged}); {
+			switch err := run.Merge(t.Context(), run.MergeOptions{Dir: last, Out: merged}); {
 			case m.Name == "loretta-adp" && err != nil: // nonlinear
 			case err != nil:
 				t.Errorf("merge: %v", err)
@@ -102,7 +102,7 @@ func TestPoolerThatTheCheckpointLacks(t *testing.T) {
 				same(t, "merged", modelLogits(t, merged, examples), want)
 			}
 			exported := filepath.Join(t.TempDir(), "exported")
-			if _, err := run.Export(run.ExportOptions{Dir: last, Out: exported}); err != nil {
+			if _, err := run.Export(t.Context(), run.ExportOptions{Dir: last, Out: exported}); err != nil {
 				if !strings.Contains(err.Error(), "is no LoRA") {
 					t.Errorf("export: %v", err)
 				}
@@ -190,7 +190,7 @@ func TestPoolersOfSeveralTasks(t *testing.T) {
 		t.Errorf("%+v (%v), training evaluated %v", e, err, both.Last)
 	}
 	for _, task := range []string{"mrpc", "sample"} {
-		if err := run.Merge(run.MergeOptions{Dir: both.RunDir, Out: filepath.Join(t.TempDir(), task), Task: task}); err != nil {
+		if err := run.Merge(t.Context(), run.MergeOptions{Dir: both.RunDir, Out: filepath.Join(t.TempDir(), task), Task: task}); err != nil {
 			t.Errorf("%s: %v", task, err)
 		}
 	}

@@ -282,18 +282,18 @@ func TestMergedTask(t *testing.T) {
 		t.Fatal(err)
 	}
 	both := filepath.Join(summary.RunDir, "adapter", "last")
-	if err := run.Merge(run.MergeOptions{Dir: both, Out: filepath.Join(t.TempDir(), "merged")}); err == nil || !strings.Contains(err.Error(), "the tasks MRPC, custom: one is needed") {
+	if err := run.Merge(t.Context(), run.MergeOptions{Dir: both, Out: filepath.Join(t.TempDir(), "merged")}); err == nil || !strings.Contains(err.Error(), "the tasks MRPC, custom: one is needed") {
 		t.Error(err)
 	}
 	for _, task := range []string{"MRPC", "custom"} {
 		merged := filepath.Join(t.TempDir(), "merged")
-		if err := run.Merge(run.MergeOptions{Dir: both, Out: merged, Task: task}); err != nil {
+		if err := run.Merge(t.Context(), run.MergeOptions{Dir: both, Out: merged, Task: task}); err != nil {
 			t.Fatal(err)
 		}
 		want := taskLogits(t, both, run.PredictorOptions{Task: task})
 		got := taskLogits(t, withoutCore(t, both), run.PredictorOptions{Task: task, Model: merged})
 		exported := filepath.Join(t.TempDir(), "lora")
-		if _, err := run.Export(run.ExportOptions{Dir: both, Out: exported, Task: task}); err != nil {
+		if _, err := run.Export(t.Context(), run.ExportOptions{Dir: both, Out: exported, Task: task}); err != nil {
 			t.Fatal(err)
 		}
 		lora := taskLogits(t, exported, run.PredictorOptions{})
