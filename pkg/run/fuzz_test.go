@@ -9,6 +9,7 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/internal/allocbound"
+	"github.com/metatt/metatt/pkg/safetensors"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train"
 )
@@ -37,6 +38,8 @@ func addFolders(f *testing.F, add func(config string, weights []byte)) {
 // A folder of any content is an error of one line, or an adapter for the model.
 func FuzzAdapterFolder(f *testing.F) {
 	addFolders(f, func(config string, weights []byte) { f.Add(config, weights) })
+	lora := safetensorsFile(f, "base_model.model.bert.encoder.layer.0.attenti\n.self.query.lora_A.weight")
+	f.Add(`{"peft_type":"LORA","r":1,"lora_alpha":1,"target_modules":["query"]}`, lora)
 	f.Add(`{"peft_type":"LORA","r":1,"lora_alpha":1e308,"target_modules":["query"]}`, []byte{})
 	model := adapter.Architecture{ModelType: "bert", Hidden: 12, Layers: 3, Heads: 3, Intermediate: 24}
 	f.Fuzz(func(t *testing.T, config string, weights []byte) {
@@ -48,6 +51,20 @@ func FuzzAdapterFolder(f *testing.F) {
 			t.Errorf("an error of several lines: %q", err)
 		}
 	})
+}
+
+// safetensorsFile is a file of one number of that name.
+func safetensorsFile(f *testing.F, name string) []byte {
+	f.Helper()
+	path := filepath.Join(f.TempDir(), "one.safetensors")
+	if err := safetensors.Write(path, []safetensors.Tensor{{Name: name, DType: "F32", Shape: []int64{1, 1}, Data: make([]byte, 4)}}, nil); err != nil {
+		f.Fatal(err)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	return content
 }
 
 // openAdapterFolder is what every reader of an adapter does.
