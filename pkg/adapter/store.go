@@ -10,7 +10,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/metatt/metatt/pkg/folder"
 	"github.com/metatt/metatt/pkg/hf/pickle"
@@ -206,7 +205,7 @@ func Read(dir string) (*Saved, error) {
 	if s.weights, err = openWeights(dir); err != nil {
 		return nil, err
 	}
-	if err = s.checkNames(); err == nil {
+	if err = s.weights.CheckNames(); err == nil {
 		err = s.nameTensors("")
 	}
 	if err == nil && s.foreign {
@@ -219,17 +218,6 @@ func Read(dir string) (*Saved, error) {
 		return nil, err
 	}
 	return s, nil
-}
-
-// checkNames refuses names that would break the line of every message that shows
-// them.
-func (s *Saved) checkNames() error {
-	for _, name := range s.weights.Names() {
-		if strings.ContainsFunc(name, unicode.IsControl) {
-			return fmt.Errorf("%s: tensor %.200q: a control character in its name", s.weights.Path(), name)
-		}
-	}
-	return nil
 }
 
 // openWeights opens the tensors of an adapter folder: safetensors, or what older

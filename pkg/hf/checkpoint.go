@@ -102,6 +102,9 @@ func newCheckpoint(path string, files []*safetensors.Tensors, index *shardIndex)
 // they are, as transformers finds them.
 func (c *Checkpoint) assign(index *shardIndex) error {
 	for _, file := range c.files {
+		if err := file.CheckNames(); err != nil {
+			return err
+		}
 		for _, name := range file.Names() {
 			if index != nil {
 				if shard, placed := index.weightMap[name]; placed && shard != filepath.Base(file.Path()) {

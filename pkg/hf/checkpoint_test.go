@@ -130,6 +130,7 @@ func TestOpenCheckpointRefuses(t *testing.T) {
 		"absent .bin":    {index: `{"weight_map":{"a":"x.bin"}}`, want: "/" + index + `: weight_map: tensor "a": "x.bin" is not the name of a .safetensors file of this folder`},
 		"missing shard":  {index: `{"weight_map":{"a":"x.safetensors"}}`, want: "/x.safetensors: no such file or directory"},
 		"missing tensor": {index: `{"weight_map":{"a":"x.safetensors","b":"x.safetensors"}}`, shards: map[string][]string{"x.safetensors": {"a"}}, want: "/" + index + `: weight_map: tensor "b" is not in x.safetensors`},
+		"a broken line":  {index: `{"weight_map":{"a":"x.safetensors"}}`, shards: map[string][]string{"x.safetensors": {"a", "b\nc"}}, want: `/x.safetensors: unsupported: tensor "b\nc": a control character in its name`},
 		"unlisted twice": {index: `{"weight_map":{"a":"x.safetensors","b":"y.safetensors"}}`, shards: map[string][]string{"x.safetensors": {"a", "c"}, "y.safetensors": {"b", "c"}}, want: `/y.safetensors: tensor "c" is in x.safetensors too`},
 	} {
 		t.Run(name, func(t *testing.T) {

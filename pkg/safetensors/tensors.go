@@ -3,6 +3,8 @@ package safetensors
 import (
 	"fmt"
 	"os"
+	"strings"
+	"unicode"
 )
 
 // Tensors are those of one open file. They stay on disk until they are read.
@@ -44,6 +46,17 @@ func (t *Tensors) Info(name string) (Info, bool) {
 		return Info{}, false
 	}
 	return t.infos[i], true
+}
+
+// CheckNames refuses names with control characters, for those who show names: they
+// would break every message. The format allows them.
+func (t *Tensors) CheckNames() error {
+	for _, name := range t.Names() {
+		if strings.ContainsFunc(name, unicode.IsControl) {
+			return &UnsupportedError{t.Path(), fmt.Sprintf("tensor %.200q: a control character in its name", name)}
+		}
+	}
+	return nil
 }
 
 // Path is the path the file was opened by.
