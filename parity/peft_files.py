@@ -66,6 +66,7 @@ CASES = [
     ("bias: all, AdaLoRA", adalora(bias="all"), BOTH),
     ("bias: vera_only", vera(bias="vera_only"), BOTH),
     ("bias: all, modules_to_save", lora(bias="all", modules_to_save=["classifier", "pooler", "LayerNorm"]), ("bert",)),
+    ("bias: all, VeRA, modules_to_save", vera(bias="all", modules_to_save=["classifier", "pooler"]), ("bert",)),
     ("DoRA with rsLoRA's scale", lora(use_dora=True, use_rslora=True), BOTH),
     ("the first of several patterns counts", lora(alpha_pattern={r".*\.query": 3, "self.query": 9, r"layer.1\..*": 4}, rank_pattern={r"layer.0\..*": 2, "query": 4}), BOTH),
     ("the classifier's own layers", lora(task_type=None, target_modules=r".*(query|classifier|classifier\.dense|classifier\.out_proj)", lora_bias=True), ("bert",)),
@@ -82,7 +83,7 @@ CASES = [
 # Written by PEFT, then changed as files in the world differ.
 STORED = ["F16", "BF16", "F64", "bin", "bin, F16"]
 
-# What is set in the file, and a part of the line that refuses it.
+# What is set in the file, or what PEFT is asked for, and a part of the line that refuses it.
 REFUSED = [
     (dict(alora_invocation_tokens=[5, 6]), "alora_invocation_tokens"),
     (dict(trainable_token_indices=[3]), "trainable_token_indices"),
@@ -98,6 +99,8 @@ REFUSED = [
     (dict(bias="some"), "bias"),
     (dict(task_type="SEQ_CLASSIFICATION"), "task_type"),
     (dict(peft_type="IA3"), "IA3"),
+    (lora(modules_to_save=["classifier", "embeddings"]), "wraps a module inside another one"),
+    (lora(target_modules=["query", "word_embeddings"]), "lora_embedding_A changes the model"),
     (dict(rank_pattern={"query": 2.9}), "not a rank"),
 ]
 
@@ -255,8 +258,9 @@ class Comparison:
 
     def refusals(self):
         for keys, part in REFUSED:
-            adapter, _ = self.written(lora())
-            edit(adapter, **keys)
+            adapter, _ = self.written(lora() if isinstance(keys, dict) else keys)
+            if isinstance(keys, dict):
+                edit(adapter, **keys)
             done = subprocess.run([self.args.finetune, "export", adapter, self.scratch / "none", "--model", self.folder], capture_output=True, text=True)
             if done.returncode != 1 or part not in done.stderr or done.stderr.count("\n") != 1 or (self.scratch / "none").exists():
                 self.fail(f"{keys} is not refused in one line: {done.stderr}")

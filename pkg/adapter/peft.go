@@ -172,7 +172,7 @@ func (s *Saved) nameTensors(modelType string) error {
 	for _, stored := range s.weights.Names() {
 		name := stored
 		if s.Config.PEFT != nil {
-			if nestedCopy.MatchString(stored) {
+			if copiedWeight.MatchString(stored) {
 				return fmt.Errorf("%s: tensor %s: modules_to_save wraps a module inside another one, which PEFT cannot load either", s.weights.Path(), stored)
 			}
 			name = peftName(stored, modelType)
@@ -193,9 +193,9 @@ func (s *Saved) nameTensors(modelType string) error {
 // original beside it, and of the module that an adapter is wrapped around.
 const savedCopy, originalModule, wrapped = ".modules_to_save.", ".original_module.", ".base_layer."
 
-// nestedCopy finds what PEFT stores of a module of modules_to_save inside another:
-// the adapter's name stays in it, or there are two copies in one name.
-var nestedCopy = regexp.MustCompile(`\.modules_to_save\.(default\.|.*\.(modules_to_save|original_module)\.)|\.original_module\..*\.modules_to_save\.`)
+// copiedWeight finds what PEFT stores of a module of modules_to_save inside another.
+// Beside a single one it stores copies of biases alone, with bias: all.
+var copiedWeight = regexp.MustCompile(`\.(modules_to_save|original_module)\..*weight$`)
 
 // peftName is the name that a tensor has here; empty for one that is nobody's.
 func peftName(stored, modelType string) string {
@@ -206,6 +206,7 @@ func peftName(stored, modelType string) string {
 	if strings.HasPrefix(name, "base_model.") { // VeRA's matrices belong to no module
 		return name
 	}
+	name = strings.Replace(name, savedCopy+"default.", ".", 1) // of a module in it, PEFT leaves the adapter's name there
 	name = strings.Replace(strings.Replace(name, savedCopy, ".", 1), wrapped, ".", 1)
 	return PEFTPrefix + familyName(name, modelType)
 }

@@ -227,7 +227,7 @@ func readPattern(s *adapter.Saved, key string) (*pattern, error) {
 			return nil, fmt.Errorf("%s: %.200q is %.40s, not a number above 0", key, m.Name, m.Value)
 		}
 		if entry.module, err = regexp.Compile(`^(.*\.)?(` + m.Name + `)$`); err != nil {
-			return nil, fmt.Errorf("%s: %w", key, err)
+			return nil, fmt.Errorf("%s: %.200q is no expression, or one of Python's that this build cannot read", key, m.Name)
 		}
 		p.entries = append(p.entries, entry)
 	}
