@@ -62,6 +62,14 @@ func loadOptimizer(c *Checkpoint, o *optim.AdamW, parameters, progress []adapter
 			moments[j] = append(moments[j], moment)
 		}
 	}
+	for j := range moments {
+		if i := optim.FirstNotFinite(moments[j]); i >= 0 {
+			return fmt.Errorf("%s: tensor %s is not finite", path, momentNames(parameters[i])[j])
+		}
+	}
+	if have, want := len(f.Names()), 2*len(parameters)+len(progress); have > want {
+		return fmt.Errorf("%s: %d tensors, this run has %d: it is another one's", path, have, want)
+	}
 	for _, p := range progress {
 		saved, err := read(p.Name, p.Tensor.Shape())
 		if err != nil {

@@ -1,0 +1,78 @@
+package train
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/internal/allocbound"
+	"github.com/metatt/metatt/pkg/optim"
+	"github.com/metatt/metatt/pkg/torch"
+)
+
+// trainedPair is an optimizer of two parameters after an update, and what a file of
+// it is to fit.
+func trainedPair(tb testing.TB) (o *optim.AdamW, parameters []adapter.Parameter) {
+	tb.Helper()
+	if err := torch.Do(func() error {
+		var tensors, gradients []*torch.Tensor
+		for name, shape := range map[string][]int64{"cores.0": {1, 2, 3}, "classifier.bias": {4}} {
+			p := torch.Ones(torch.Float32, torch.CPU, shape...).Keep()
+			parameters = append(parameters, adapter.Parameter{Name: name, Tensor: p})
+			tensors, gradients = append(tensors, p), append(gradients, torch.Ones(torch.Float32, torch.CPU, shape...))
+		}
+		o = optim.NewAdamW(tensors, optim.AdamWConfig{Beta1: 0.9, Beta2: 0.99, Eps: 1e-8})
+		o.Step(0.1, gradients)
+		return nil
+	}); err != nil {
+		tb.Fatal(err)
+	}
+	return o, parameters
+}
+
+// An optimizer file of any content, beside a state of any content, is one to go on
+// from with what is finite, or what is wrong with it.
+func FuzzOptimizerFile(f *testing.F) {
+	dir := f.TempDir()
+	o, parameters := trainedPair(f)
+	path := filepath.Join(dir, optimizerFile)
+	if err := torch.Do(func() error { return saveOptimizer(path, o, parameters, nil) }); err != nil {
+		f.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole, `[{"steps":1},{"steps":1}]`)
+	f.Add(whole[:len(whole)-3], `[{"steps":1}]`)
+	f.Add([]byte{}, `[{"steps":-1,"rewarm":9}]`)
+	f.Fuzz(func(t *testing.T, file []byte, progress string) {
+		if err := os.WriteFile(path, file, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		c := &Checkpoint{Dir: dir}
+		if json.Unmarshal([]byte(progress), &c.state.Optimizer) != nil {
+			return
+		}
+		var err error
+		allocbound.Check(t, len(file)+len(progress), func() {
+			err = torch.Do(func() error { return loadOptimizer(c, o, parameters, nil) })
+		})
+		if err != nil && strings.ContainsAny(err.Error(), "\n\r") {
+			t.Errorf("an error of several lines: %q", err)
+		}
+		if err := torch.Do(func() error {
+			for i := range parameters {
+				if m, v := o.Moments(i); optim.FirstNotFinite([]*torch.Tensor{m, v}) >= 0 {
+					t.Errorf("moments of %s are not finite", parameters[i].Name)
+				}
+			}
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+	})
+}
