@@ -150,12 +150,13 @@ func TestWhatIsNotFiniteIsNotKept(t *testing.T) {
 		value float32
 		want  string
 	}{
-		"moment": {nil, 3, "optimizer.safetensors", "cores.1.exp_avg_sq", inf, "step 4: cores.1 would not be finite after the update"},
+		"moment":         {nil, 3, "optimizer.safetensors", "cores.1.exp_avg_sq", inf, "tensor cores.1.exp_avg_sq is not finite: go on from "},
+		"a large moment": {nil, 3, "optimizer.safetensors", "cores.1.exp_avg", 1e19, "step 4: cores.1 would not be finite after the update"},
 		"AdaLoRA's importance": {[]string{"adapter.method=adalora"}, 3, "optimizer.safetensors",
 			"base_model.model.bert.encoder.layer.0.attention.self.query.lora_A.sensitivity", inf, "step 4: nothing is saved: base_model.model.bert.encoder.layer.0.attention.self.query.lora_A.sensitivity is not finite"},
 		"dev logits": {nil, 7, adapter.WeightsFile, "classifier.bias", inf, "step 7: evaluate MRPC: example 0 (ID 0) has the logit "},
 		"sweep": {[]string{"dmrg.mode=canonical", "dmrg.unit=step", "dmrg.at=4", "dmrg.maxdim=2", "dmrg.moments=transport"}, 3, "optimizer.safetensors",
-			"cores.1.exp_avg", inf, "cores.1"},
+			"cores.1.exp_avg", 1e19, "cores.1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := tiny(t, append([]string{"train.checkpoint_every=1", "train.keep_checkpoints=2"}, c.keys...)...)
