@@ -46,10 +46,7 @@ func (c *Config) UnmarshalJSON(text []byte) error {
 		return errors.New("null where an object belongs")
 	}
 	type plain Config
-	others := map[string]any{}
-	for key, value := range keys {
-		others[key] = value
-	}
+	others := maps.Clone(keys)
 	for field := range reflect.TypeFor[Config]().Fields() {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		delete(others, name)

@@ -177,14 +177,7 @@ func (a *adaLoRA) build(modules []module, prepare func(*triplet) error, fill fun
 
 // Fold implements [adapter.Folding].
 func (a *adaLoRA) Fold(_ func(string) (*torch.Tensor, error), add func(string, *torch.Tensor) error) (err error) {
-	torch.NoGrad(func() {
-		for _, t := range a.others {
-			torch.Scoped(func() { err = add(t.module+".weight", a.scaledUp(t).MatMul(t.down)) })
-			if err != nil {
-				return
-			}
-		}
-	})
+	err = foldEach(a.others, func(t *triplet) error { return add(t.module+".weight", a.scaledUp(t).MatMul(t.down)) })
 	for _, t := range a.others {
 		t.free()
 	}

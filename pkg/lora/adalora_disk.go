@@ -15,11 +15,7 @@ const scheduleSteps = 1_000_000
 // Config implements [adapter.Adapter]. Before the schedule is through there is
 // no rank_pattern.
 func (a *adaLoRA) Config() adapter.Config {
-	sites := make([]adapter.Site, len(a.triplets))
-	for i, t := range a.triplets {
-		sites[i] = t.site
-	}
-	c := describe("adalora", "ADALORA", a.model, a.targets, sites, a.rank, a.alpha, a.dropout)
+	c := describe("adalora", "ADALORA", a.model, a.targets, a.bySite, a.rank, a.alpha, a.dropout)
 	delete(c.PEFT, "r") // which PEFT warns that it ignores
 	var pattern map[string][]bool
 	if a.pruned {

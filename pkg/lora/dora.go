@@ -20,6 +20,12 @@ func (m *magnitude) free() {
 	m.squares.Free()
 }
 
+// measure takes the weight W that the lengths are of. It runs in a scope.
+func (m *magnitude) measure(weight *torch.Tensor) {
+	m.weight = weight
+	m.squares = weight.Detach().ToDType(torch.Float32).Square().SumDim(1).Keep()
+}
+
 // dora is pairs with magnitudes. It reads the weights of its sites.
 type dora struct{ *lowRank }
 
@@ -28,9 +34,10 @@ func (l dora) Bind(b adapter.Backbone) error {
 	torch.NoGrad(func() {
 		for _, p := range l.pairs {
 			m := p.magnitude
-			m.weight, m.bias = b.Projection(p.site)
+			weight, bias := b.Projection(p.site)
+			m.bias = bias
 			torch.Scoped(func() {
-				m.squares = m.weight.Detach().ToDType(torch.Float32).Square().SumDim(1).Keep()
+				m.measure(weight)
 				if m.fresh {
 					m.length.CopyFrom(m.squares.Sqrt())
 					m.fresh = false

@@ -230,20 +230,16 @@ func (l *lowRank) build(modules []module, rankOf func(module) (int64, error), fi
 
 // Fold implements [adapter.Folding]: PEFT's lora_bias is s b on top of the bias.
 func (l *lowRank) Fold(weight func(string) (*torch.Tensor, error), add func(string, *torch.Tensor) error) (err error) {
-	torch.NoGrad(func() {
-		for _, p := range slices.Concat(l.pairs, l.others) {
-			torch.Scoped(func() {
-				if p.upBias != nil {
-					err = add(p.module+".bias", p.upBias.MulScalar(p.scale))
-				}
-				if err == nil && p.site.Kind == noKind {
-					err = l.foldOther(p, weight, add)
-				}
-			})
-			if err != nil {
-				return
+	err = foldEach(slices.Concat(l.pairs, l.others), func(p *pair) error {
+		if p.upBias != nil {
+			if err := add(p.module+".bias", p.upBias.MulScalar(p.scale)); err != nil {
+				return err
 			}
 		}
+		if p.site.Kind == noKind {
+			return p.foldWeight(weight, add)
+		}
+		return nil
 	})
 	for _, p := range l.pairs {
 		p.upBias.Free()
@@ -256,17 +252,17 @@ func (l *lowRank) Fold(weight func(string) (*torch.Tensor, error), add func(stri
 	return err
 }
 
-// foldOther hands out the update of a layer that is no site.
-func (l *lowRank) foldOther(p *pair, weight func(string) (*torch.Tensor, error), add func(string, *torch.Tensor) error) error {
+// foldWeight hands out the update of a layer that is no site.
+func (p *pair) foldWeight(weight func(string) (*torch.Tensor, error), add func(string, *torch.Tensor) error) error {
 	name := p.module + ".weight"
 	if p.magnitude == nil {
 		return add(name, p.product().T())
 	}
-	var err error
-	if p.weight, err = weight(name); err != nil {
+	w, err := weight(name)
+	if err != nil {
 		return err
 	}
-	p.squares = p.weight.Square().SumDim(1).Keep()
+	p.measure(w)
 	return add(name, p.rescaledDelta().T())
 }
 

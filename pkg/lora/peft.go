@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/torch"
 )
 
 // What PEFT calls the tensors, behind a module's name.
@@ -21,11 +22,7 @@ const (
 
 // Config implements [adapter.Adapter].
 func (l *lowRank) Config() adapter.Config {
-	sites := make([]adapter.Site, len(l.pairs))
-	for i, p := range l.pairs {
-		sites[i] = p.site
-	}
-	c := describe(l.name, "LORA", l.model, l.targets, sites, l.rank, l.alpha, l.dropout)
+	c := describe(l.name, "LORA", l.model, l.targets, l.bySite, l.rank, l.alpha, l.dropout)
 	ranks, alphas := map[string]any{}, map[string]any{}
 	for _, p := range l.pairs {
 		// PEFT looks a pattern's key up as it is, or since 0.15 as a regular
@@ -48,9 +45,9 @@ func (l *lowRank) Config() adapter.Config {
 	return c
 }
 
-// describe is the part of the config that the family shares. sites is what is
-// adapted: all targets of every layer, or some.
-func describe(method, peftType string, model adapter.Architecture, targets []adapter.Kind, sites []adapter.Site, rank int64, alpha, dropout float64) adapter.Config {
+// describe is the part of the config that the family shares. adapted has all
+// targets of every layer, or some.
+func describe[T any](method, peftType string, model adapter.Architecture, targets []adapter.Kind, adapted map[adapter.Site]T, rank int64, alpha, dropout float64) adapter.Config {
 	c := adapter.Config{
 		FormatVersion: adapter.FormatVersion, PEFTType: peftType, Method: method,
 		Ranks: []int64{rank}, Alpha: alpha, Dropout: dropout,
@@ -62,9 +59,11 @@ func describe(method, peftType string, model adapter.Architecture, targets []ada
 	for _, kind := range targets {
 		c.Targets = append(c.Targets, kind.String())
 	}
-	if len(sites) < model.Layers*len(targets) {
-		for _, site := range sites {
-			c.Modules = append(c.Modules, model.Module(site))
+	if all := modulesOf(model, targets); len(adapted) < len(all) {
+		for _, m := range all {
+			if _, ok := adapted[m.Site]; ok {
+				c.Modules = append(c.Modules, m.name)
+			}
 		}
 		c.PEFT["target_modules"] = c.Modules
 	}
@@ -80,7 +79,7 @@ type module struct {
 
 const noKind adapter.Kind = -1
 
-// modulesOf lists the sites of a new adapter.
+// modulesOf lists all targets of every layer.
 func modulesOf(model adapter.Architecture, targets []adapter.Kind) []module {
 	var all []module
 	for layer := range model.Layers {
@@ -90,6 +89,19 @@ func modulesOf(model adapter.Architecture, targets []adapter.Kind) []module {
 		}
 	}
 	return all
+}
+
+// foldEach hands out, one by one, what is to be put into the model's tensors, until
+// that fails.
+func foldEach[T any](all []T, hand func(T) error) (err error) {
+	torch.NoGrad(func() {
+		for _, one := range all {
+			if torch.Scoped(func() { err = hand(one) }); err != nil {
+				return
+			}
+		}
+	})
+	return err
 }
 
 // savedModules lists what is adapted in a file. The sizes of what is no site are

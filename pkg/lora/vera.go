@@ -197,11 +197,7 @@ func (v *vera) build(modules []module, fill func(in, out int64) error) (adapter.
 
 // Config implements [adapter.Adapter].
 func (v *vera) Config() adapter.Config {
-	sites := make([]adapter.Site, len(v.sites))
-	for i, s := range v.sites {
-		sites[i] = s.site
-	}
-	c := describe("vera", "VERA", v.model, v.targets, sites, v.rank, 1, v.dropout)
+	c := describe("vera", "VERA", v.model, v.targets, v.bySite, v.rank, 1, v.dropout)
 	for key, value := range map[string]any{
 		"vera_dropout": v.dropout, "d_initial": veraDStart, "init_weights": true,
 		"projection_prng_key": v.seed, "save_projection": true,
@@ -237,15 +233,8 @@ func (v *vera) Free() {
 
 // Fold implements [adapter.Folding].
 func (v *vera) Fold(_ func(string) (*torch.Tensor, error), add func(string, *torch.Tensor) error) (err error) {
-	torch.NoGrad(func() {
-		for _, s := range v.others {
-			torch.Scoped(func() {
-				err = add(s.module+".weight", v.scaledUp(s).MatMul(v.down.Narrow(1, 0, s.site.In)))
-			})
-			if err != nil {
-				return
-			}
-		}
+	err = foldEach(v.others, func(s *scales) error {
+		return add(s.module+".weight", v.scaledUp(s).MatMul(v.down.Narrow(1, 0, s.site.In)))
 	})
 	for _, s := range v.others {
 		s.d.Free()

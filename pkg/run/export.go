@@ -135,10 +135,7 @@ func modelArchitecture(model string, saved *adapter.Saved) (adapter.Architecture
 	if err != nil {
 		return adapter.Architecture{}, err
 	}
-	return adapter.Architecture{
-		ModelType: m.ModelType, Hidden: int64(m.HiddenSize), Layers: m.NumHiddenLayers,
-		Heads: m.NumAttentionHeads, Intermediate: int64(m.IntermediateSize),
-	}, nil
+	return encoder.ArchitectureOf(m), nil
 }
 
 // exportSource is what is exported, with what stands beside it.
