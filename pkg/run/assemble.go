@@ -200,7 +200,7 @@ func (a *assembly) loadModel(trained *adapter.Saved) (err error) {
 	c := a.config
 	a.model, err = models.Load(a.modelDir, encoder.Options{
 		Labels: max(1, len(a.task.Labels)), DType: a.dtype, Device: a.device,
-		Dropout: c.Model.Dropout, Seed: uint64(c.Train.Seed), TrainPooler: trained != nil && trained.BringsPooler(),
+		Seed: uint64(c.Train.Seed), TrainPooler: trained != nil && trained.BringsPooler(),
 	})
 	if err != nil {
 		return err

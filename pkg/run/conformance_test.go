@@ -21,7 +21,7 @@ type fixedBatch struct {
 func (m fixedBatch) Tokens() int64 { return int64(len(m.batch.IDs)) }
 
 func (m fixedBatch) Logits(pass adapter.Pass) *torch.Tensor {
-	return m.Forward(m.batch, pass, false)
+	return m.Forward(m.batch, pass, encoder.Dropout{})
 }
 
 // Every registered method passes the conformance suite on both families. The
