@@ -53,6 +53,9 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 		}
 	}()
 	c := a.config
+	if len(c.Tasks) > 1 {
+		return a, invalid("task", fmt.Errorf("%s: a run learns one task for now", strings.Join(c.Tasks, ", ")))
+	}
 	if a.device, err = torch.ParseDevice(c.Device); err != nil {
 		return a, invalid("device", err)
 	}
