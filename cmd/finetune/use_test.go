@@ -278,7 +278,9 @@ func TestExport(t *testing.T) {
 	if r = command(t, t.Context(), b, 0, nil, "export", "runs/mrpc", "out"); !strings.Contains(r.stdout, "of rank 3 on") {
 		t.Errorf("got %+v", r)
 	}
-	refuse := backend{export: func(context.Context, run.ExportOptions) (*run.Exported, error) { return nil, errors.New("a: dora is no LoRA") }}
+	refuse := backend{export: func(context.Context, run.ExportOptions) (*run.Exported, error) {
+		return nil, errors.New("a: dora is no LoRA")
+	}}
 	if r = command(t, t.Context(), refuse, 0, nil, "export", "a", "out"); r.code != 1 || r.stderr != "finetune: a: dora is no LoRA\n" {
 		t.Errorf("got %+v", r)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/metatt/metatt/pkg/tokenizer"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train"
+	"github.com/metatt/metatt/pkg/train/ranks"
 )
 
 // assembly is a run that is ready to train: every file read and checked.
@@ -36,7 +37,7 @@ type assembly struct {
 	trainSet *data.Set
 	devSet   *data.Set
 	options  train.Options
-	ranks    *train.Ranks
+	ranks    *ranks.Plan
 }
 
 var dtypes = map[string]torch.DType{"fp32": torch.Float32, "bf16": torch.BFloat16}
@@ -389,7 +390,7 @@ func (a *assembly) checkEncoded(name string, set *data.Set) error {
 // plan turns the train section into the loop's constants.
 func (a *assembly) plan() error {
 	c := a.config.Train
-	perEpoch := train.StepsPerEpoch(a.trainSet.Len(), c.BatchSize)
+	perEpoch := train.StepsPerEpoch([]int{a.trainSet.Len()}, c.BatchSize, c.Accumulate)
 	steps := c.MaxSteps
 	if steps == 0 {
 		steps = c.Epochs * perEpoch
@@ -398,24 +399,44 @@ func (a *assembly) plan() error {
 	if err != nil {
 		return invalid("train.schedule", err)
 	}
-	every := c.CheckpointEvery.Steps
-	if c.CheckpointEvery.Epoch {
-		every = perEpoch
-	}
-	best := c.BestMetric
-	if best == "" {
-		best = a.task.Best
-	} else if !slices.Contains(a.task.Metrics, best) {
-		return invalid("train.best_metric", fmt.Errorf("%s has the metrics %v, not %s", a.task.Name, a.task.Metrics, best))
+	best, err := train.NewCriterion(c.BestMetric, a.tasks())
+	if err != nil {
+		return invalid("train.best_metric", err)
 	}
 	a.options = train.Options{
-		Steps: steps, BatchSize: c.BatchSize, EvalBatchSize: c.EvalBatchSize, Shuffle: a.config.Data.Shuffle,
-		Seed: uint64(c.Seed), Schedule: schedule,
-		AdamW:    optim.AdamWConfig{Beta1: c.Beta1, Beta2: c.Beta2, Eps: c.Eps, WeightDecay: c.WeightDecay},
-		ClipNorm: c.ClipNorm, CheckpointEvery: every, KeepCheckpoints: c.KeepCheckpoints, BestMetric: best,
+		Steps: steps, BatchSize: c.BatchSize, Accumulate: c.Accumulate, EvalBatchSize: c.EvalBatchSize, Shuffle: a.config.Data.Shuffle,
+		Seed: uint64(c.Seed), Mixture: train.Mixture(c.Mixture), Schedule: schedule,
+		AdamW:           optim.AdamWConfig{Beta1: c.Beta1, Beta2: c.Beta2, Eps: c.Eps, WeightDecay: c.WeightDecay, ClipNorm: c.ClipNorm},
+		CheckpointEvery: stepsOf(c.CheckpointEvery, perEpoch), KeepCheckpoints: c.KeepCheckpoints,
+		EvalEvery: stepsOf(c.EvalEvery, perEpoch), Patience: c.Patience, Best: best,
 	}
 	a.ranks, err = a.rankPlan(perEpoch, steps)
 	return err
+}
+
+// stepsOf is an interval in steps; 0: never.
+func stepsOf(every config.Interval, perEpoch int) int {
+	if every.Epoch {
+		return perEpoch
+	}
+	return every.Steps
+}
+
+// tasks are the run's, as the loop takes them.
+func (a *assembly) tasks() []train.Task {
+	own := a.config.Settings(a.config.Task())
+	return []train.Task{{
+		Name: a.task.Name, Index: a.taskIndex(), Model: a.model, Train: a.trainSet, Dev: a.devSet,
+		Weight: own.Weight, HeadScale: *own.LR / a.config.Train.LR,
+	}}
+}
+
+// hooks are those that the configuration asks for.
+func (a *assembly) hooks() []train.Hook {
+	if a.ranks == nil {
+		return nil
+	}
+	return []train.Hook{ranks.New(*a.ranks)}
 }
 
 // saveAdapter writes adapter and heads, as they are, into a folder. It runs

@@ -44,7 +44,7 @@ func Describe(ctx context.Context, o Options) (*Plan, error) {
 	}
 	defer a.free()
 	model, saved := a.model.Architecture(), a.adapter.Config()
-	perEpoch := train.StepsPerEpoch(a.trainSet.Len(), a.options.BatchSize)
+	perEpoch := train.StepsPerEpoch([]int{a.trainSet.Len()}, a.options.BatchSize, a.options.Accumulate)
 	p := &Plan{
 		Task: a.task.Name, Method: saved.Method, Model: a.modelDir, ModelType: model.ModelType,
 		Hidden: model.Hidden, Layers: model.Layers, Heads: model.Heads,

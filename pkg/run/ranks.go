@@ -8,7 +8,7 @@ import (
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/dmrg"
 	"github.com/metatt/metatt/pkg/torch"
-	"github.com/metatt/metatt/pkg/train"
+	"github.com/metatt/metatt/pkg/train/ranks"
 )
 
 // settleShare is the part of a run after which, by default, no rank changes any
@@ -16,7 +16,7 @@ import (
 const settleShare = 0.6
 
 // rankPlan is the dmrg section as a plan for the run; nil where ranks stay.
-func (a *assembly) rankPlan(perEpoch, steps int) (*train.Ranks, error) {
+func (a *assembly) rankPlan(perEpoch, steps int) (*ranks.Plan, error) {
 	c := a.config.DMRG
 	if c.Mode == "none" {
 		return nil, nil
@@ -44,7 +44,7 @@ func (a *assembly) rankPlan(perEpoch, steps int) (*train.Ranks, error) {
 			moments = dmrg.Reset
 		}
 	}
-	ranks := &train.Ranks{
+	plan := &ranks.Plan{
 		Plan: dmrg.Plan{
 			Mode: dmrg.Mode(c.Mode), At: at,
 			Schedule: dmrg.Schedule{MaxDim: dims(c.MaxDim), MinDim: dims(c.MinDim), Cutoff: c.Cutoff},
@@ -54,11 +54,11 @@ func (a *assembly) rankPlan(perEpoch, steps int) (*train.Ranks, error) {
 		},
 		ProbeBatches: c.ProbeBatches, GradientBatches: c.GradientBatches,
 	}
-	err := torch.Do(func() error { return ranks.Check(a.adapter, steps) })
+	err := torch.Do(func() error { return plan.Check(a.adapter, steps) })
 	if err != nil {
 		return nil, invalid("dmrg", err)
 	}
-	return ranks, nil
+	return plan, nil
 }
 
 func dims(list []int) []int64 {

@@ -66,28 +66,30 @@ type Options struct {
 
 // Summary is what a run came to: summary.json, and the closing table.
 type Summary struct {
-	RunDir           string       `json:"run_dir"`
-	Task             string       `json:"task"`
-	Method           string       `json:"method"`
-	Rank             int          `json:"rank,omitempty"`
-	Ranks            []int64      `json:"ranks,omitempty"` // of a train's bonds, where they differ or were adapted
-	Seed             int          `json:"seed"`
-	Steps            int          `json:"steps"`
-	Epochs           int          `json:"epochs"`
-	AdapterParams    int64        `json:"adapter_parameters"`
-	WholeParams      int64        `json:"whole_adapter_parameters,omitempty"` // with the frozen tasks, as stored; 0: none is frozen
-	FrozenTasks      []string     `json:"frozen_tasks,omitempty"`
-	HeadParams       int64        `json:"head_parameters"`
-	BackboneParams   int64        `json:"backbone_parameters"`
-	TrainsBackbone   bool         `json:"trains_backbone,omitempty"` // the adapter's parameters are the backbone's own
-	Last             glue.Metrics `json:"last"`                      // of the last evaluation, on the dev set
-	Best             *train.Best  `json:"best"`
-	Seconds          float64      `json:"seconds"`
-	SamplesPerSecond float64      `json:"samples_per_second"`
-	PeakBytes        int64        `json:"peak_bytes"` // largest resident memory of a process of the run
-	Device           string       `json:"device"`
-	DType            string       `json:"dtype"`
-	Interrupted      bool         `json:"interrupted,omitempty"`
+	RunDir           string           `json:"run_dir"`
+	Task             string           `json:"task"`
+	Method           string           `json:"method"`
+	Rank             int              `json:"rank,omitempty"`
+	Ranks            []int64          `json:"ranks,omitempty"` // of a train's bonds, where they differ or were adapted
+	Seed             int              `json:"seed"`
+	Steps            int              `json:"steps"`
+	Epochs           int              `json:"epochs"`
+	AdapterParams    int64            `json:"adapter_parameters"`
+	WholeParams      int64            `json:"whole_adapter_parameters,omitempty"` // with the frozen tasks, as stored; 0: none is frozen
+	FrozenTasks      []string         `json:"frozen_tasks,omitempty"`
+	HeadParams       int64            `json:"head_parameters"`
+	BackboneParams   int64            `json:"backbone_parameters"`
+	TrainsBackbone   bool             `json:"trains_backbone,omitempty"` // the adapter's parameters are the backbone's own
+	Last             glue.Metrics     `json:"last,omitempty"`            // of the last evaluation, on the dev set of the one task
+	Tasks            []train.TaskEval `json:"tasks,omitempty"`           // the same of several
+	Best             *train.Best      `json:"best"`
+	Seconds          float64          `json:"seconds"`
+	SamplesPerSecond float64          `json:"samples_per_second"`
+	PeakBytes        int64            `json:"peak_bytes"` // largest resident memory of a process of the run
+	Device           string           `json:"device"`
+	DType            string           `json:"dtype"`
+	Stopped          bool             `json:"stopped_early,omitempty"` // by train.patience
+	Interrupted      bool             `json:"interrupted,omitempty"`
 }
 
 // Train makes a new run directory and trains. Cancelling ctx saves the state
@@ -264,9 +266,8 @@ func writeJSON(path string, value any) error {
 func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoint) (*Summary, error) {
 	a.observer.Note("run directory: " + dir)
 	result, err := train.Run(ctx, train.Setup{
-		Model: a.model, Adapter: a.adapter, Task: a.taskIndex(), Train: a.trainSet, Dev: a.devSet,
-		Dir: dir, Records: []string{ConfigFile, environmentFile, summaryFile}, Resume: resume, DType: a.dtype, Device: a.device,
-		Dropout: a.model.Dropout(a.config.Model.Dropout), Options: a.options, Ranks: a.ranks, Observer: a.observer, SaveAdapter: a.saveAdapter,
+		Adapter: a.adapter, Tasks: a.tasks(), Dir: dir, Records: []string{ConfigFile, environmentFile, summaryFile}, Resume: resume, DType: a.dtype, Device: a.device,
+		Dropout: a.model.Dropout(a.config.Model.Dropout), Options: a.options, Hooks: a.hooks(), Observer: a.observer, SaveAdapter: a.saveAdapter,
 	})
 	interrupted := errors.Is(err, train.ErrInterrupted)
 	if err != nil && !interrupted {
@@ -278,8 +279,14 @@ func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoi
 		Steps: result.Steps, Epochs: result.Epochs,
 		AdapterParams: adapter.Count(a.adapter.Parameters()), HeadParams: adapter.Count(a.model.Head()), BackboneParams: a.model.Frozen(),
 		TrainsBackbone: a.trainsBackbone(), FrozenTasks: adapter.FrozenTasks(a.adapter),
-		Last: result.Last, Best: result.Best, Seconds: result.Seconds, SamplesPerSecond: result.SamplesPerSecond,
+		Stopped: result.Stopped, Best: result.Best, Seconds: result.Seconds, SamplesPerSecond: result.SamplesPerSecond,
 		PeakBytes: result.PeakBytes, Device: a.device.String(), DType: c.Model.DType, Interrupted: interrupted,
+	}
+	switch {
+	case len(result.Last) == 1:
+		s.Last = result.Last[0].Metrics
+	default:
+		s.Tasks = result.Last
 	}
 	if a.ranked() {
 		s.Rank, s.Ranks = c.Adapter.Rank, a.bondRanks()
