@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/task"
 	"github.com/metatt/metatt/pkg/train"
 )
 
@@ -79,7 +79,7 @@ func evalLine(e train.EvalInfo) string {
 	return line
 }
 
-func metrics(all glue.Metrics) string {
+func metrics(all task.Metrics) string {
 	words := make([]string, len(all))
 	for i, m := range all {
 		words[i] = m.Name + " " + metric(m)

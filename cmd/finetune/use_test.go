@@ -11,9 +11,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/metatt/metatt/pkg/glue"
-	"github.com/metatt/metatt/pkg/glue/own"
 	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/task"
+	"github.com/metatt/metatt/pkg/task/own"
 	"github.com/metatt/metatt/pkg/train"
 )
 
@@ -21,8 +21,8 @@ func TestEval(t *testing.T) {
 	e := &run.Evaluation{
 		Adapter: "runs/mnli/adapter/best", Task: "MNLI", Model: "/models/minilm", Device: "cpu", DType: "fp32",
 		Splits: []run.Judgement{
-			{Split: "dev", Examples: 9815, Metrics: glue.Metrics{{Name: "accuracy", Value: 0.75}}},
-			{Split: "dev_mismatched", Examples: 9832, Metrics: glue.Metrics{{Name: "accuracy", Undefined: true}}},
+			{Split: "dev", Examples: 9815, Metrics: task.Metrics{{Name: "accuracy", Value: 0.75}}},
+			{Split: "dev_mismatched", Examples: 9832, Metrics: task.Metrics{{Name: "accuracy", Undefined: true}}},
 		},
 	}
 	var got run.EvalOptions
@@ -88,12 +88,12 @@ model               /models/minilm
 }
 
 // parrot predicts a text's length: even ones are "a <b>", its score is the length.
-type parrot struct{ task glue.Task }
+type parrot struct{ task task.Task }
 
-func (p parrot) Task() glue.Task { return p.task }
+func (p parrot) Task() task.Task { return p.task }
 func (parrot) Close()            {}
 
-func (p parrot) Predict(_ context.Context, examples []glue.Example) ([]run.Prediction, error) {
+func (p parrot) Predict(_ context.Context, examples []task.Example) ([]run.Prediction, error) {
 	var all []run.Prediction
 	for _, e := range examples {
 		n := len(e.Text) + len(e.Pair)
@@ -107,24 +107,24 @@ func (p parrot) Predict(_ context.Context, examples []glue.Example) ([]run.Predi
 }
 
 // Examples yields the lines of the input; an empty one is a fault.
-func (p parrot) Examples(in run.Input) (iter.Seq2[glue.Example, error], error) {
-	return func(yield func(glue.Example, error) bool) {
+func (p parrot) Examples(in run.Input) (iter.Seq2[task.Example, error], error) {
+	return func(yield func(task.Example, error) bool) {
 		text, _ := io.ReadAll(in.Reader)
 		line := 0
 		for row := range strings.Lines(string(text)) {
 			line++
 			if row = strings.TrimSuffix(row, "\n"); row == "" {
-				yield(glue.Example{}, &glue.FormatError{File: in.Name, Line: line, Message: "1 columns, want 2"})
+				yield(task.Example{}, &task.FormatError{File: in.Name, Line: line, Message: "1 columns, want 2"})
 				return
 			}
-			if !yield(glue.Example{Text: row}, nil) {
+			if !yield(task.Example{Text: row}, nil) {
 				return
 			}
 		}
 	}, nil
 }
 
-func (p parrot) Stream(ctx context.Context, examples iter.Seq2[glue.Example, error], take func(run.Prediction) error) error {
+func (p parrot) Stream(ctx context.Context, examples iter.Seq2[task.Example, error], take func(run.Prediction) error) error {
 	for e, err := range examples {
 		if err != nil {
 			return err
@@ -132,7 +132,7 @@ func (p parrot) Stream(ctx context.Context, examples iter.Seq2[glue.Example, err
 		if e.Text == "interrupt" {
 			return train.ErrInterrupted
 		}
-		predictions, _ := p.Predict(ctx, []glue.Example{e})
+		predictions, _ := p.Predict(ctx, []task.Example{e})
 		if err := take(predictions[0]); err != nil {
 			return err
 		}
@@ -140,18 +140,18 @@ func (p parrot) Stream(ctx context.Context, examples iter.Seq2[glue.Example, err
 	return nil
 }
 
-func parrots(task glue.Task) backend {
+func parrots(task task.Task) backend {
 	return backend{predictor: func(string, run.PredictorOptions) (predictor, error) { return parrot{task}, nil }}
 }
 
 var (
-	classes    = glue.Task{Name: "custom", Labels: []string{"a <b>", "ü"}}
-	regression = glue.Task{Name: "STS-B", HasPair: true, Regression: true}
+	classes    = task.Task{Name: "custom", Labels: []string{"a <b>", "ü"}}
+	regression = task.Task{Name: "STS-B", HasPair: true, Regression: true}
 )
 
 func TestPredictOne(t *testing.T) {
 	for _, c := range []struct {
-		task           glue.Task
+		task           task.Task
 		texts          []string
 		code           int
 		stdout, stderr string
@@ -171,7 +171,7 @@ func TestPredictOne(t *testing.T) {
 
 func TestPredictAll(t *testing.T) {
 	for _, c := range []struct {
-		task           glue.Task
+		task           task.Task
 		args, stdin    string
 		code           int
 		stdout, stderr string
@@ -256,7 +256,7 @@ type recorder struct {
 	got *run.Input
 }
 
-func (r recorder) Examples(in run.Input) (iter.Seq2[glue.Example, error], error) {
+func (r recorder) Examples(in run.Input) (iter.Seq2[task.Example, error], error) {
 	*r.got = in
 	return nil, errors.New("recorded")
 }
@@ -278,7 +278,9 @@ func TestExport(t *testing.T) {
 	if r = command(t, t.Context(), b, 0, nil, "export", "runs/mrpc", "out"); !strings.Contains(r.stdout, "of rank 3 on") {
 		t.Errorf("got %+v", r)
 	}
-	refuse := backend{export: func(context.Context, run.ExportOptions) (*run.Exported, error) { return nil, errors.New("a: dora is no LoRA") }}
+	refuse := backend{export: func(context.Context, run.ExportOptions) (*run.Exported, error) {
+		return nil, errors.New("a: dora is no LoRA")
+	}}
 	if r = command(t, t.Context(), refuse, 0, nil, "export", "a", "out"); r.code != 1 || r.stderr != "finetune: a: dora is no LoRA\n" {
 		t.Errorf("got %+v", r)
 	}

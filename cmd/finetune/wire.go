@@ -6,10 +6,11 @@ import (
 	"iter"
 
 	"github.com/metatt/metatt/pkg/adapter"
-	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/hf"
 	"github.com/metatt/metatt/pkg/report"
 	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/task"
+	"github.com/metatt/metatt/pkg/task/glue"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
@@ -28,7 +29,7 @@ type backend struct {
 	importLoRA  func(run.ImportOptions) (*run.Imported, error)
 	environment func() torch.Environment
 	fetch       func(ctx context.Context, name string, o hf.FetchOptions) (hf.Fetched, error)
-	fetchGLUE   func(ctx context.Context, dir string, t glue.Task, o glue.FetchOptions) (already bool, err error)
+	fetchGLUE   func(ctx context.Context, dir string, t task.Task, o glue.FetchOptions) (already bool, err error)
 }
 
 func wired() backend {
@@ -52,10 +53,10 @@ func wired() backend {
 
 // predictor is what predict needs of a [run.Predictor].
 type predictor interface {
-	Task() glue.Task
-	Predict(context.Context, []glue.Example) ([]run.Prediction, error)
-	Examples(run.Input) (iter.Seq2[glue.Example, error], error)
-	Stream(context.Context, iter.Seq2[glue.Example, error], func(run.Prediction) error) error
+	Task() task.Task
+	Predict(context.Context, []task.Example) ([]run.Prediction, error)
+	Examples(run.Input) (iter.Seq2[task.Example, error], error)
+	Stream(context.Context, iter.Seq2[task.Example, error], func(run.Prediction) error) error
 	Close()
 }
 

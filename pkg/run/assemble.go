@@ -11,11 +11,11 @@ import (
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/config"
 	"github.com/metatt/metatt/pkg/data"
-	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/hf"
 	"github.com/metatt/metatt/pkg/models"
 	"github.com/metatt/metatt/pkg/models/encoder"
 	"github.com/metatt/metatt/pkg/optim"
+	"github.com/metatt/metatt/pkg/task"
 	"github.com/metatt/metatt/pkg/tokenizer"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train"
@@ -199,7 +199,7 @@ func noteAll(saved *adapter.Saved, note func(string)) {
 func (a *assembly) loadModel(trained *adapter.Saved) (err error) {
 	c := a.config
 	a.model, err = models.Load(a.modelDir, encoder.Options{
-		Labels: max(1, len(a.task.Labels)), DType: a.dtype, Device: a.device,
+		Labels: a.task.Outputs(), DType: a.dtype, Device: a.device,
 		Dropout: c.Model.Dropout, Seed: uint64(c.Train.Seed), TrainPooler: trained != nil && trained.BringsPooler(),
 	})
 	if err != nil {
@@ -357,7 +357,7 @@ func (a *assembly) loadData(ctx context.Context) error {
 	if c.Data.Cache {
 		cache = data.Cache{Dir: filepath.Join(hf.Home(), "encoded"), Limit: encodedLimit}
 	}
-	for set, examples := range map[**data.Set][]glue.Example{&a.trainSet: training, &a.devSet: dev} {
+	for set, examples := range map[**data.Set][]task.Example{&a.trainSet: training, &a.devSet: dev} {
 		if *set, err = cache.Encode(ctx, tokens, a.task, examples, c.Data.MaxLength); err != nil {
 			if ctx.Err() != nil {
 				return train.ErrInterrupted // nothing has begun: nothing to save
@@ -426,7 +426,7 @@ func (a *assembly) saveAdapter(dir string) error {
 	}
 	var columns *adapter.Columns
 	if a.files != nil {
-		own := adapter.Columns(a.columns)
+		own := adapter.Columns(a.task.Columns)
 		columns = &own
 	}
 	config = config.WithTask(a.task.Name, a.task.Labels, columns, a.config.Data.MaxLength).WithModel(a.model.Head(), a.model.Replaced())

@@ -11,8 +11,9 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/config"
-	"github.com/metatt/metatt/pkg/glue"
-	"github.com/metatt/metatt/pkg/glue/own"
+	"github.com/metatt/metatt/pkg/task"
+	"github.com/metatt/metatt/pkg/task/glue"
+	"github.com/metatt/metatt/pkg/task/own"
 )
 
 // EvalOptions ask for an evaluation. What is empty is the run's own, or where an
@@ -45,7 +46,7 @@ type Evaluation struct {
 type Judgement struct {
 	Split    string       `json:"split"` // or the file of own data that was asked for
 	Examples int          `json:"examples"`
-	Metrics  glue.Metrics `json:"metrics"`
+	Metrics  task.Metrics `json:"metrics"`
 }
 
 // Evaluate judges a saved adapter. Of MNLI both dev sets are judged, and with a
@@ -82,7 +83,7 @@ func Evaluate(ctx context.Context, o EvalOptions) (*Evaluation, error) {
 		if err != nil {
 			return nil, err
 		}
-		metrics, err := set.task.Evaluate(logits, max(1, len(set.task.Labels)), set.examples)
+		metrics, err := set.task.Evaluate(logits, set.task.Outputs(), set.examples)
 		if err != nil {
 			return nil, err
 		}
@@ -107,9 +108,9 @@ func Evaluate(ctx context.Context, o EvalOptions) (*Evaluation, error) {
 
 // exampleSet is one split of a task.
 type exampleSet struct {
-	task     glue.Task
-	split    glue.Split
-	examples []glue.Example
+	task     task.Task
+	split    task.Split
+	examples []task.Example
 }
 
 func (p *Predictor) setLogits(ctx context.Context, o EvalOptions, set exampleSet) ([]float32, error) {
@@ -121,14 +122,14 @@ func (p *Predictor) setLogits(ctx context.Context, o EvalOptions, set exampleSet
 	return logits, err
 }
 
-func readSplits(folder string, task glue.Task, splits ...glue.Split) ([]exampleSet, error) {
+func readSplits(from task.Source, t task.Task, splits ...task.Split) ([]exampleSet, error) {
 	var sets []exampleSet
 	for _, split := range splits {
-		examples, err := task.Read(folder, split)
+		examples, err := from.Read(t, split, nil)
 		if err != nil {
 			return nil, err
 		}
-		sets = append(sets, exampleSet{task, split, examples})
+		sets = append(sets, exampleSet{t, split, examples})
 	}
 	return sets, nil
 }
@@ -177,56 +178,49 @@ func (p *Predictor) readLabelled(o EvalOptions) ([]exampleSet, error) {
 		if o.Data == "" {
 			return nil, fmt.Errorf("no file of own data to evaluate on: give --data FILE (or train with data.%s)", o.Split)
 		}
-		examples, err := own.Read(o.Data, p.task, p.columns)
-		return []exampleSet{{p.task, glue.Split(o.judged), examples}}, err
+		examples, err := own.Read(o.Data, p.task)
+		return []exampleSet{{p.task, task.Split(o.judged), examples}}, err
 	}
 	if o.Data != "" {
 		return nil, fmt.Errorf("%s is evaluated on GLUE's own files, not on %s; finetune predict takes any", p.task.Name, o.Data)
 	}
-	if p.task.Name != glue.SampleName && o.Split == "test" {
+	if p.task.Name != task.Sample && o.Split == "test" {
 		return nil, errors.New("the labels of GLUE's test sets are hidden: --submission FILE.zip writes predictions that the GLUE site judges")
 	}
-	folder, err := p.glueFolder(o)
+	from, err := openSource(p.task, o.GLUE, o.GLUEDir)
 	if err != nil {
 		return nil, err
 	}
-	splits := []glue.Split{glue.Split(o.Split)}
-	if slices.Contains(p.task.Splits(), glue.DevMismatched) {
-		splits = append(splits, glue.DevMismatched)
+	splits := []task.Split{task.Split(o.Split)}
+	if slices.Contains(p.task.Splits, task.DevMismatched) {
+		splits = append(splits, task.DevMismatched)
 	}
-	return readSplits(folder, p.task, splits...)
-}
-
-func (p *Predictor) glueFolder(o EvalOptions) (string, error) {
-	if p.task.Name == glue.SampleName {
-		return "", nil
-	}
-	return glue.Find(o.GLUE, o.GLUEDir, glue.StandardFolder)
+	return readSplits(from, p.task, splits...)
 }
 
 // readHidden reads the test sets of the task: of MNLI also the diagnostic set,
 // where it is there.
 func (p *Predictor) readHidden(o EvalOptions) ([]exampleSet, error) {
-	splits := p.task.SubmissionSplits()
+	splits := glue.SubmissionSplits(p.task)
 	if len(splits) == 0 {
 		return nil, fmt.Errorf("task %s is none of GLUE's: nothing can be submitted", p.task.Name)
 	}
-	folder, err := p.glueFolder(o)
+	from, err := openSource(p.task, o.GLUE, o.GLUEDir)
 	if err != nil {
 		return nil, err
 	}
-	sets, err := readSplits(folder, p.task, splits...)
+	sets, err := readSplits(from, p.task, splits...)
 	if err != nil {
 		return nil, err
 	}
-	diagnostic, err := glue.Lookup("AX")
+	diagnostic, err := task.Lookup("AX")
 	if err != nil {
 		return nil, err
 	}
 	if diagnostic, err = diagnostic.WithLabels(p.task.Labels); err != nil {
 		return sets, nil // the labels are not MNLI's
 	}
-	more, err := readSplits(folder, diagnostic, glue.Test)
+	more, err := readSplits(from, diagnostic, task.Test)
 	if errors.Is(err, fs.ErrNotExist) {
 		o.note("no AX.tsv in the submission: %v", err)
 		return sets, nil

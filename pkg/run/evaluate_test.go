@@ -13,9 +13,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/metatt/metatt/pkg/glue"
-	"github.com/metatt/metatt/pkg/glue/own"
 	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/task"
+	"github.com/metatt/metatt/pkg/task/own"
 	"github.com/metatt/metatt/pkg/train"
 )
 
@@ -30,7 +30,7 @@ func TestEvaluateIsWhatWasTrained(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		accuracy, _ := e.Splits[0].Metrics.Get(glue.Accuracy)
+		accuracy, _ := e.Splits[0].Metrics.Get(task.Accuracy)
 		if e.Task != "MRPC" || e.DType != dtype || e.Splits[0].Examples != 15 || accuracy.Value != *summary.Best.Value {
 			t.Errorf("%s: %+v, the best was %v", dtype, e, *summary.Best.Value)
 		}
@@ -173,9 +173,9 @@ func TestStream(t *testing.T) {
 	words := []string{"the king", "a cat sees", "a red bell often", "never", ""}
 	var bare, header, lines strings.Builder
 	header.WriteString("id\tsecond\tfirst\n")
-	var examples []glue.Example
+	var examples []task.Example
 	for i := range n {
-		e := glue.Example{Text: words[i%5], Pair: words[i*7%11%5]}
+		e := task.Example{Text: words[i%5], Pair: words[i*7%11%5]}
 		examples = append(examples, e)
 		bare.WriteString(e.Text + "\t" + e.Pair + "\n")
 		header.WriteString("x\t" + e.Pair + "\t" + e.Text + "\n")
@@ -255,9 +255,9 @@ func TestStreamStopsWithItsConsumer(t *testing.T) {
 	p := openTiny(t)
 	full := errors.New("no space left")
 	ended := make(chan struct{})
-	var endless iter.Seq2[glue.Example, error] = func(yield func(glue.Example, error) bool) {
+	var endless iter.Seq2[task.Example, error] = func(yield func(task.Example, error) bool) {
 		defer close(ended)
-		for yield(glue.Example{Text: "a", Pair: "b"}, nil) {
+		for yield(task.Example{Text: "a", Pair: "b"}, nil) {
 		}
 	}
 	if err := p.Stream(t.Context(), endless, func(run.Prediction) error { return full }); !errors.Is(err, full) {

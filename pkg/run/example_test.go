@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/task"
 )
 
 // Load a model, apply a saved adapter to it, predict.
@@ -16,7 +16,7 @@ func ExamplePredictor() {
 		return
 	}
 	defer p.Close()
-	rows, err := p.Logits(context.Background(), []glue.Example{{Text: "the king sees a cat .", Pair: "a cat sees the king ."}})
+	rows, err := p.Logits(context.Background(), []task.Example{{Text: "the king sees a cat .", Pair: "a cat sees the king ."}})
 	if err != nil {
 		fmt.Println(err)
 		return

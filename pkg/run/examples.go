@@ -10,16 +10,17 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/config"
-	"github.com/metatt/metatt/pkg/glue"
-	"github.com/metatt/metatt/pkg/glue/own"
 	"github.com/metatt/metatt/pkg/hf"
+	"github.com/metatt/metatt/pkg/task"
+	"github.com/metatt/metatt/pkg/task/glue"
+	"github.com/metatt/metatt/pkg/task/own"
+	"github.com/metatt/metatt/pkg/task/sample"
 )
 
 // source is a task and where its examples are.
 type source struct {
-	task    glue.Task
-	folder  string            // of GLUE
-	columns own.Columns       // of own data
+	task    task.Task
+	from    task.Source       // of GLUE's tasks and the built-in one
 	files   map[string]string // of own data, by the key that names each
 	guessed string            // what is assumed of a checkpoint's classes that have no names; "": nothing
 }
@@ -28,16 +29,14 @@ type source struct {
 // file, unless saved has decided them. saved may be nil.
 func newSource(c *config.Config, glueDir string, saved *adapter.Saved, note func(string)) (s source, err error) {
 	if c.Task != own.TaskName {
-		if s.task, err = glue.Lookup(c.Task); err != nil {
+		if s.task, err = task.Lookup(c.Task); err != nil {
 			return s, err
 		}
-		if s.task.Name != glue.SampleName { // which needs no files
-			s.folder, err = glue.Find(c.Data.GLUE, glueDir, glue.StandardFolder)
-		}
+		s.from, err = openSource(s.task, c.Data.GLUE, glueDir)
 		return s, err
 	}
-	s.columns = own.Columns{Text: c.Data.Text, Pair: c.Data.TextPair, Label: c.Data.Label}
-	if err := s.columns.Check(); err != nil {
+	columns := task.Columns{Text: c.Data.Text, Pair: c.Data.TextPair, Label: c.Data.Label}
+	if err := own.CheckColumns(columns); err != nil {
 		return s, invalid("data", err)
 	}
 	s.files = map[string]string{"data.train": c.Data.Train, "data.dev": c.Data.Dev, "data.test": c.Data.Test}
@@ -51,16 +50,25 @@ func newSource(c *config.Config, glueDir string, saved *adapter.Saved, note func
 	var labels []string
 	if c.Data.Kind == "classification" {
 		if labels = savedLabels(saved, own.TaskName); labels == nil {
-			if labels, err = own.Labels(c.Data.Train, s.columns); err != nil {
+			if labels, err = own.Labels(c.Data.Train, columns); err != nil {
 				return s, fmt.Errorf("data.train: %w", err)
 			}
 			note(fmt.Sprintf("%d labels: %s", len(labels), adapter.Few(labels)))
 		}
 	}
-	if s.task, err = own.Task(s.columns.Pair != "", labels); err != nil { // of labels that were saved
+	if s.task, err = own.Task(columns, labels); err != nil { // of labels that were saved
 		return s, fmt.Errorf("%s: %w", saved.Dir, err)
 	}
 	return s, nil
+}
+
+// openSource is where the examples of a task that has a name are: in the GLUE
+// folder, see [glue.Find], those of the built-in task in none.
+func openSource(t task.Task, configured, env string) (task.Source, error) {
+	if t.Name == task.Sample {
+		return sample.Source{}, nil
+	}
+	return glue.Find(configured, env, glue.StandardFolder)
 }
 
 // savedLabels are the classes of a saved head for that task, in its rows' order.
@@ -112,30 +120,30 @@ func (s *source) orderClasses(modelDir string, saved *adapter.Saved, note func(s
 }
 
 // readTraining reads the examples to train on; note is told what is left out.
-func (s *source) readTraining(c *config.Config, note func(string)) ([]glue.Example, error) {
+func (s *source) readTraining(c *config.Config, note func(string)) ([]task.Example, error) {
 	switch {
 	case s.files != nil:
 		return s.readFile("data.train")
 	case c.Data.TrainSubset:
-		return s.task.ReadNoting(s.folder, glue.TrainSubset, note)
+		return s.from.Read(s.task, task.TrainSubset, note)
 	}
-	return s.task.ReadNoting(s.folder, glue.Train, note)
+	return s.from.Read(s.task, task.Train, note)
 }
 
 // readDev reads the examples to evaluate on; note is told what is left out.
-func (s *source) readDev(note func(string)) ([]glue.Example, error) {
+func (s *source) readDev(note func(string)) ([]task.Example, error) {
 	if s.files != nil {
 		return s.readFile("data.dev")
 	}
-	return s.task.ReadNoting(s.folder, glue.Dev, note)
+	return s.from.Read(s.task, task.Dev, note)
 }
 
 // readFile reads one of the files of own data.
-func (s *source) readFile(key string) ([]glue.Example, error) {
+func (s *source) readFile(key string) ([]task.Example, error) {
 	if s.files[key] == "" {
 		return nil, invalid(key, errors.New("is not set"))
 	}
-	examples, err := own.Read(s.files[key], s.task, s.columns)
+	examples, err := own.Read(s.files[key], s.task)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", key, err)
 	}

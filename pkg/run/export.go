@@ -11,11 +11,11 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/folder"
-	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/hf"
 	"github.com/metatt/metatt/pkg/lora"
 	"github.com/metatt/metatt/pkg/models"
 	"github.com/metatt/metatt/pkg/models/encoder"
+	"github.com/metatt/metatt/pkg/task"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train"
 )
@@ -141,7 +141,7 @@ func modelArchitecture(model string, saved *adapter.Saved) (adapter.Architecture
 // exportSource is what is exported, with what stands beside it.
 type exportSource struct {
 	adapter        adapter.Adapter
-	task           glue.Task           // that the options name for an adapter that names none
+	task           task.Task           // that the options name for an adapter that names none
 	head, replaced []adapter.Parameter // under the names of the model
 	model          *encoder.Model      // that they are of; nil: they are the source's own
 }

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/task"
 )
 
 // Methods of shared and of tensor-train factors train on every matrix, stop and
@@ -41,7 +41,7 @@ func TestFactoredMethods(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if accuracy, _ := e.Splits[0].Metrics.Get(glue.Accuracy); accuracy.Value != *whole.Best.Value {
+			if accuracy, _ := e.Splits[0].Metrics.Get(task.Accuracy); accuracy.Value != *whole.Best.Value {
 				t.Errorf("judged at %v, training found %v", accuracy.Value, *whole.Best.Value)
 			}
 

@@ -11,10 +11,10 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/folder"
-	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/hf/pickle"
 	"github.com/metatt/metatt/pkg/lora"
 	"github.com/metatt/metatt/pkg/safetensors"
+	"github.com/metatt/metatt/pkg/task"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
@@ -39,7 +39,7 @@ type Imported struct {
 // folder appears when it is whole and can be used: the adapter has been opened from
 // it, with the head of the task.
 func Import(o ImportOptions) (*Imported, error) {
-	task, err := glue.Lookup(o.Task)
+	task, err := task.Lookup(o.Task)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func Import(o ImportOptions) (*Imported, error) {
 
 // tryOut opens what was written as whoever uses it does, on a model like the one
 // that it was made for. What would only be noted then is an error now.
-func (i *Imported) tryOut(dir string, model adapter.Architecture, task glue.Task) error {
+func (i *Imported) tryOut(dir string, model adapter.Architecture, task task.Task) error {
 	saved, err := adapter.Read(dir)
 	if err != nil {
 		return err

@@ -12,9 +12,9 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/config"
-	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/run"
 	"github.com/metatt/metatt/pkg/safetensors"
+	"github.com/metatt/metatt/pkg/task"
 )
 
 // files writes files into a new folder and returns it.
@@ -98,7 +98,7 @@ func TestOwnData(t *testing.T) {
 		if len(e.Splits) != 1 || e.Splits[0].Split != c.split || e.Splits[0].Examples != c.examples || e.Adapter != best {
 			t.Errorf("%+v", e)
 		}
-		for i, name := range []string{glue.Accuracy, glue.MacroF1} {
+		for i, name := range []string{task.Accuracy, task.MacroF1} {
 			if e.Splits[0].Metrics[i].Name != name {
 				t.Errorf("metrics %+v", e.Splits[0].Metrics)
 			}
@@ -113,7 +113,7 @@ func TestOwnRegression(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := summary.Last.Get(glue.Spearman); !ok {
+	if _, ok := summary.Last.Get(task.Spearman); !ok {
 		t.Errorf("metrics %+v", summary.Last)
 	}
 	e, err := run.Evaluate(t.Context(), run.EvalOptions{Dir: filepath.Join(summary.RunDir, "adapter", "last"), Data: scores})
@@ -258,7 +258,7 @@ func TestCheckpointDecidesTheClassOrder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if accuracy, _ := e.Splits[0].Metrics.Get(glue.Accuracy); accuracy.Value != *turned.Best.Value {
+	if accuracy, _ := e.Splits[0].Metrics.Get(task.Accuracy); accuracy.Value != *turned.Best.Value {
 		t.Errorf("accuracy %v, the best was %v", accuracy.Value, *turned.Best.Value)
 	}
 	again, err := run.Train(t.Context(), tiny(t, "adapter.init_from="+best, "train.max_steps=1"))

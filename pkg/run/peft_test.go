@@ -12,11 +12,11 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/data"
-	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/models"
 	"github.com/metatt/metatt/pkg/models/encoder"
 	"github.com/metatt/metatt/pkg/run"
 	"github.com/metatt/metatt/pkg/safetensors"
+	"github.com/metatt/metatt/pkg/task"
 	"github.com/metatt/metatt/pkg/tokenizer"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train"
@@ -30,7 +30,7 @@ type peftExpected struct {
 	Logits map[string][][]float64
 }
 
-func readPEFTExpected(t *testing.T) (e peftExpected, examples []glue.Example) {
+func readPEFTExpected(t *testing.T) (e peftExpected, examples []task.Example) {
 	t.Helper()
 	text, err := os.ReadFile("testdata/peft/expected.json")
 	if err == nil {
@@ -40,7 +40,7 @@ func readPEFTExpected(t *testing.T) (e peftExpected, examples []glue.Example) {
 		t.Fatal(err)
 	}
 	for _, pair := range e.Pairs {
-		examples = append(examples, glue.Example{Text: pair[0], Pair: pair[1], Label: glue.Unlabelled})
+		examples = append(examples, task.Example{Text: pair[0], Pair: pair[1], Label: task.Unlabelled})
 	}
 	return e, examples
 }
@@ -132,7 +132,7 @@ func same[number float32 | float64](t *testing.T, what string, got []float32, wa
 }
 
 // modelLogits is what a model alone makes of pairs of sentences.
-func modelLogits(t *testing.T, dir string, examples []glue.Example) (logits []float32) {
+func modelLogits(t *testing.T, dir string, examples []task.Example) (logits []float32) {
 	t.Helper()
 	model, err := models.Load(dir, encoder.Options{DType: torch.Float32, Device: torch.CPU})
 	if err != nil {
@@ -146,11 +146,11 @@ func modelLogits(t *testing.T, dir string, examples []glue.Example) (logits []fl
 	if err != nil {
 		t.Fatal(err)
 	}
-	task, err := glue.Lookup("mrpc")
+	named, err := task.Lookup("mrpc")
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := data.Encode(t.Context(), tokens, task, examples, model.MaxLength())
+	set, err := data.Encode(t.Context(), tokens, named, examples, model.MaxLength())
 	if err != nil {
 		t.Fatal(err)
 	}

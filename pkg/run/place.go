@@ -9,6 +9,7 @@ import (
 
 	"github.com/metatt/metatt/pkg/config"
 	"github.com/metatt/metatt/pkg/hf"
+	"github.com/metatt/metatt/pkg/task/glue"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
@@ -40,8 +41,8 @@ func (a *assembly) settlePlaces() {
 	for _, path := range []*string{&c.Data.Train, &c.Data.Dev, &c.Data.Test, &c.Adapter.InitFrom, &c.Adapter.Append.To} {
 		*path = absolute(*path)
 	}
-	if a.folder != "" {
-		c.Data.GLUE = absolute(a.folder)
+	if folder, ok := a.from.(glue.Folder); ok {
+		c.Data.GLUE = absolute(string(folder))
 	}
 }
 

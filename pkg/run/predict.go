@@ -12,11 +12,11 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/data"
-	"github.com/metatt/metatt/pkg/glue"
-	"github.com/metatt/metatt/pkg/glue/own"
 	"github.com/metatt/metatt/pkg/hf"
 	"github.com/metatt/metatt/pkg/models"
 	"github.com/metatt/metatt/pkg/models/encoder"
+	"github.com/metatt/metatt/pkg/task"
+	"github.com/metatt/metatt/pkg/task/own"
 	"github.com/metatt/metatt/pkg/tokenizer"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train"
@@ -37,8 +37,7 @@ type PredictorOptions struct {
 type Predictor struct {
 	dir       string // of the adapter
 	modelDir  string
-	task      glue.Task
-	columns   own.Columns // of own data
+	task      task.Task
 	maxLength int
 	batchSize int
 	dtypeName string
@@ -95,7 +94,7 @@ func openPredictor(dir string, o PredictorOptions, needsTask bool) (p *Predictor
 		if index, err = chooseTask(saved, o.Task); err != nil {
 			return p, err
 		}
-		if p.task, p.columns, err = savedTask(saved.Config, index); err != nil {
+		if p.task, err = savedTask(saved.Config, index); err != nil {
 			return p, fmt.Errorf("%s: %w", filepath.Join(dir, adapter.ConfigFile), err)
 		}
 	case o.Task == "" && needsTask:
@@ -111,7 +110,7 @@ func openPredictor(dir string, o PredictorOptions, needsTask bool) (p *Predictor
 	if p.modelDir, err = findModel(o.Model, saved); err != nil {
 		return p, err
 	}
-	labels := max(1, len(p.task.Labels))
+	labels := p.task.Outputs()
 	if len(saved.Config.Tasks) == 0 {
 		if p.task, labels, err = nameTask(saved, o.Task, p.modelDir, o.Note); err != nil {
 			return p, err
@@ -149,33 +148,33 @@ func findModel(named string, saved *adapter.Saved) (string, error) {
 // nameTask settles the task of an adapter that names none: the one of that name,
 // with the classes in the order of the checkpoint's names, or where that is empty
 // none. labels is the number of the head's outputs, 0 where nothing says it.
-func nameTask(saved *adapter.Saved, name, modelDir string, note func(string)) (task glue.Task, labels int, err error) {
+func nameTask(saved *adapter.Saved, name, modelDir string, note func(string)) (t task.Task, labels int, err error) {
 	model, err := hf.ReadConfig(modelDir)
 	if err != nil {
-		return task, 0, err
+		return t, 0, err
 	}
 	if labels, err = saved.Outputs(int64(model.HiddenSize)); err != nil || name == "" {
-		return task, labels, err
+		return t, labels, err
 	}
 	if name == own.TaskName {
-		return task, 0, fmt.Errorf("%s does not say what the labels and columns of own data are: it cannot be used for task %s", filepath.Join(saved.Dir, adapter.ConfigFile), name)
+		return t, 0, fmt.Errorf("%s does not say what the labels and columns of own data are: it cannot be used for task %s", filepath.Join(saved.Dir, adapter.ConfigFile), name)
 	}
 	if note == nil {
 		note = func(string) {}
 	}
 	s := source{}
-	if s.task, err = glue.Lookup(name); err != nil {
-		return task, 0, err
+	if s.task, err = task.Lookup(name); err != nil {
+		return t, 0, err
 	}
 	if err = s.orderClasses(modelDir, nil, note); err != nil {
-		return task, 0, err
+		return t, 0, err
 	}
 	if s.guessed != "" {
 		note(s.guessed)
 	}
-	want := max(1, len(s.task.Labels))
+	want := s.task.Outputs()
 	if labels != 0 && labels != want {
-		return task, 0, fmt.Errorf("%s: the adapter's classifier has %d outputs, %s has %d", saved.Dir, labels, s.task.Name, want)
+		return t, 0, fmt.Errorf("%s: the adapter's classifier has %d outputs, %s has %d", saved.Dir, labels, s.task.Name, want)
 	}
 	return s.task, want, nil
 }
@@ -215,42 +214,39 @@ func isRun(dir string) bool {
 
 // savedTask is a task that an adapter was trained on, its classes in the order of
 // the head's rows.
-func savedTask(c adapter.Config, index int) (glue.Task, own.Columns, error) {
-	var columns own.Columns
+func savedTask(c adapter.Config, index int) (task.Task, error) {
 	name := c.Tasks[index]
 	labels := c.Labels[name]
 	if name == own.TaskName {
-		columns = own.Columns(c.Columns[name])
-		if err := columns.Check(); err != nil {
-			return glue.Task{}, columns, fmt.Errorf("columns of task %s: %w", name, err)
+		columns := task.Columns(c.Columns[name])
+		if err := own.CheckColumns(columns); err != nil {
+			return task.Task{}, fmt.Errorf("columns of task %s: %w", name, err)
 		}
-		task, err := own.Task(columns.Pair != "", labels)
-		return task, columns, err
+		return own.Task(columns, labels)
 	}
-	task, err := glue.Lookup(name)
+	t, err := task.Lookup(name)
 	if err != nil || labels == nil {
-		return task, columns, err
+		return t, err
 	}
-	task, err = task.WithLabels(labels)
-	return task, columns, err
+	return t.WithLabels(labels)
 }
 
 // Task is what the adapter was trained on, its labels in the order of the logits.
-func (p *Predictor) Task() glue.Task { return p.task }
+func (p *Predictor) Task() task.Task { return p.task }
 
 // Logits is one row of logits for each example, in order; a regression's row is
 // its score. Only the texts of the examples are looked at. When ctx ends, the
 // error is [train.ErrInterrupted].
-func (p *Predictor) Logits(ctx context.Context, examples []glue.Example) (rows [][]float32, err error) {
+func (p *Predictor) Logits(ctx context.Context, examples []task.Example) (rows [][]float32, err error) {
 	flat, err := p.logits(ctx, examples)
-	for outputs := max(1, len(p.task.Labels)); len(flat) > 0; flat = flat[outputs:] {
+	for outputs := p.task.Outputs(); len(flat) > 0; flat = flat[outputs:] {
 		rows = append(rows, flat[:outputs])
 	}
 	return rows, err
 }
 
 // logits is Logits end to end.
-func (p *Predictor) logits(ctx context.Context, examples []glue.Example) (flat []float32, err error) {
+func (p *Predictor) logits(ctx context.Context, examples []task.Example) (flat []float32, err error) {
 	set, err := data.Encode(ctx, p.tokens, p.task, examples, p.maxLength)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -273,7 +269,7 @@ type Prediction struct {
 }
 
 // Predict is one prediction for each example, in order.
-func (p *Predictor) Predict(ctx context.Context, examples []glue.Example) ([]Prediction, error) {
+func (p *Predictor) Predict(ctx context.Context, examples []task.Example) ([]Prediction, error) {
 	rows, err := p.Logits(ctx, examples)
 	if err != nil {
 		return nil, err
@@ -289,14 +285,7 @@ func (p *Predictor) Predict(ctx context.Context, examples []glue.Example) ([]Pre
 			predictions[i].Score = float64(row[0])
 			continue
 		}
-		probabilities := softmax(row)
-		best := 0
-		for class := range row {
-			if row[class] > row[best] {
-				best = class
-			}
-		}
-		predictions[i] = Prediction{Label: p.task.Labels[best], Probabilities: probabilities}
+		predictions[i] = Prediction{Label: p.task.Labels[task.Class(row)], Probabilities: softmax(row)}
 	}
 	return predictions, nil
 }

@@ -20,7 +20,7 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/config"
-	"github.com/metatt/metatt/pkg/glue"
+	"github.com/metatt/metatt/pkg/task"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train"
 
@@ -80,7 +80,7 @@ type Summary struct {
 	HeadParams       int64        `json:"head_parameters"`
 	BackboneParams   int64        `json:"backbone_parameters"`
 	TrainsBackbone   bool         `json:"trains_backbone,omitempty"` // the adapter's parameters are the backbone's own
-	Last             glue.Metrics `json:"last"`                      // of the last evaluation, on the dev set
+	Last             task.Metrics `json:"last"`                      // of the last evaluation, on the dev set
 	Best             *train.Best  `json:"best"`
 	Seconds          float64      `json:"seconds"`
 	SamplesPerSecond float64      `json:"samples_per_second"`

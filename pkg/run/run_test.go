@@ -15,8 +15,9 @@ import (
 	"testing"
 
 	"github.com/metatt/metatt/pkg/config"
-	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/task"
+	"github.com/metatt/metatt/pkg/task/glue"
 	"github.com/metatt/metatt/pkg/train"
 )
 
@@ -396,8 +397,8 @@ func predictsWhatWasEvaluated(t *testing.T, summary *run.Summary, o run.Predicto
 		t.Fatal(err)
 	}
 	defer p.Close()
-	task, _ := glue.Lookup("mrpc")
-	examples, err := task.Read("testdata/glue", glue.Dev)
+	named, _ := task.Lookup("mrpc")
+	examples, err := glue.Folder("testdata/glue").Read(named, task.Dev, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -405,7 +406,7 @@ func predictsWhatWasEvaluated(t *testing.T, summary *run.Summary, o run.Predicto
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := task.Evaluate(slices.Concat(rows...), 2, examples)
+	got, err := named.Evaluate(slices.Concat(rows...), 2, examples)
 	if err != nil || !slices.Equal(got, summary.Last) {
 		t.Errorf("%v (%v), training evaluated %v", got, err, summary.Last)
 	}

@@ -8,8 +8,8 @@ import (
 	"iter"
 	"strconv"
 
-	"github.com/metatt/metatt/pkg/glue"
-	"github.com/metatt/metatt/pkg/glue/own"
+	"github.com/metatt/metatt/pkg/task"
+	"github.com/metatt/metatt/pkg/task/own"
 	"github.com/metatt/metatt/pkg/train"
 )
 
@@ -24,8 +24,8 @@ type Input struct {
 
 // Examples walks over an input, in memory a row at a time; nothing is read before.
 // The first error is the last thing it yields.
-func (p *Predictor) Examples(in Input) (iter.Seq2[glue.Example, error], error) {
-	want := p.textColumns()
+func (p *Predictor) Examples(in Input) (iter.Seq2[task.Example, error], error) {
+	want := p.task.Columns.Texts()
 	columns := in.Columns
 	if columns == nil {
 		columns = want
@@ -33,7 +33,7 @@ func (p *Predictor) Examples(in Input) (iter.Seq2[glue.Example, error], error) {
 	if len(columns) != len(want) {
 		return nil, fmt.Errorf("%s has %d texts an example, %d columns are named", p.task.Name, len(want), len(columns))
 	}
-	return func(yield func(glue.Example, error) bool) {
+	return func(yield func(task.Example, error) bool) {
 		rows, err := in.open(columns)
 		for n := 0; ; n++ {
 			var row own.Row
@@ -44,10 +44,10 @@ func (p *Predictor) Examples(in Input) (iter.Seq2[glue.Example, error], error) {
 				return
 			}
 			if err != nil {
-				yield(glue.Example{}, err)
+				yield(task.Example{}, err)
 				return
 			}
-			e := glue.Example{ID: strconv.Itoa(n), Text: row.Cells[0], Label: glue.Unlabelled}
+			e := task.Example{ID: strconv.Itoa(n), Text: row.Cells[0], Label: task.Unlabelled}
 			if p.task.HasPair {
 				e.Pair = row.Cells[1]
 			}
@@ -65,14 +65,6 @@ func (in Input) open(columns []string) (*own.Rows, error) {
 	return own.ReadRows(in.Reader, in.Name, in.Format, columns)
 }
 
-// textColumns are those of the files that the adapter learned from.
-func (p *Predictor) textColumns() []string {
-	if p.task.Name == own.TaskName {
-		return p.columns.Texts()
-	}
-	return p.task.TextColumns()
-}
-
 // Examples are predicted in portions of the same rows whatever the reader's
 // pace, so that equal input gives equal output; both bounds keep memory flat.
 const (
@@ -83,7 +75,7 @@ const (
 // Stream predicts examples as they come and hands each prediction over in order,
 // until one of them fails. When ctx ends, the error is [train.ErrInterrupted]; an
 // example that is then being waited for is waited for in the background.
-func (p *Predictor) Stream(ctx context.Context, examples iter.Seq2[glue.Example, error], take func(Prediction) error) error {
+func (p *Predictor) Stream(ctx context.Context, examples iter.Seq2[task.Example, error], take func(Prediction) error) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	portions := make(chan portion)
@@ -114,12 +106,12 @@ func (p *Predictor) Stream(ctx context.Context, examples iter.Seq2[glue.Example,
 
 // portion is examples to compute together; err is what came after them.
 type portion struct {
-	examples []glue.Example
+	examples []task.Example
 	err      error
 }
 
 // cut cuts examples into portions until they or ctx end.
-func cut(ctx context.Context, examples iter.Seq2[glue.Example, error], portions chan<- portion) {
+func cut(ctx context.Context, examples iter.Seq2[task.Example, error], portions chan<- portion) {
 	defer close(portions)
 	var next portion
 	bytes := 0

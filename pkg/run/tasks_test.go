@@ -12,19 +12,20 @@ import (
 	"testing"
 
 	"github.com/metatt/metatt/pkg/adapter"
-	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/run"
 	"github.com/metatt/metatt/pkg/safetensors"
+	"github.com/metatt/metatt/pkg/task"
+	"github.com/metatt/metatt/pkg/task/glue"
 )
 
 // mrpcDev is MRPC's dev set in miniature.
-func mrpcDev(t *testing.T) []glue.Example {
+func mrpcDev(t *testing.T) []task.Example {
 	t.Helper()
-	mrpc, err := glue.Lookup("mrpc")
+	mrpc, err := task.Lookup("mrpc")
 	if err != nil {
 		t.Fatal(err)
 	}
-	examples, err := mrpc.Read("testdata/glue", glue.Dev)
+	examples, err := glue.Folder("testdata/glue").Read(mrpc, task.Dev, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +39,7 @@ func taskLogits(t *testing.T, dir string, o run.PredictorOptions) []float32 {
 }
 
 // logitsOf are an adapter's logits, end to end.
-func logitsOf(t *testing.T, dir string, o run.PredictorOptions, examples []glue.Example) []float32 {
+func logitsOf(t *testing.T, dir string, o run.PredictorOptions, examples []task.Example) []float32 {
 	t.Helper()
 	p, err := run.OpenPredictor(dir, o)
 	if err != nil {

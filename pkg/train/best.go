@@ -8,9 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/metatt/metatt/pkg/data"
 	"github.com/metatt/metatt/pkg/dmrg"
 	"github.com/metatt/metatt/pkg/folder"
+	"github.com/metatt/metatt/pkg/task"
 )
 
 // adapter/best is that of the best evaluation so far, and so ahead of the newest
@@ -22,10 +22,10 @@ const formerBestPrefix = ".best-"
 func formerBest(step int) string { return fmt.Sprintf("%s%08d", formerBestPrefix, step) }
 
 // judge compares an evaluation with the best so far and remembers the better.
-func (t *trainer) judge(metrics data.Metrics, epoch int) bool {
+func (t *trainer) judge(metrics task.Metrics, epoch int) bool {
 	metric, _ := metrics.Get(t.Options.BestMetric)
 	if best := t.state.Best; best != nil {
-		previous := data.Metric{Undefined: best.Value == nil}
+		previous := task.Metric{Undefined: best.Value == nil}
 		if best.Value != nil {
 			previous.Value = *best.Value
 		}

@@ -11,10 +11,10 @@ import (
 	"strings"
 
 	"github.com/metatt/metatt/pkg/adapter"
-	"github.com/metatt/metatt/pkg/data"
 	"github.com/metatt/metatt/pkg/folder"
 	"github.com/metatt/metatt/pkg/optim"
 	"github.com/metatt/metatt/pkg/safetensors"
+	"github.com/metatt/metatt/pkg/task"
 )
 
 // A run's checkpoints stand in this folder, one folder each, named after the
@@ -36,7 +36,7 @@ type state struct {
 	TimingsBytes int64        `json:"timings_bytes"`
 	Seconds      float64      `json:"seconds"` // of the run so far
 	Best         *Best        `json:"best,omitempty"`
-	Last         data.Metrics `json:"last,omitempty"` // of the last evaluation with these ranks
+	Last         task.Metrics `json:"last,omitempty"` // of the last evaluation with these ranks
 	Trained      lap          `json:"trained"`        // so far
 	Lap          lap          `json:"lap"`            // since the last evaluation
 	PeakBytes    int64        `json:"peak_bytes"`     // largest resident memory of a process of the run

@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/metatt/metatt/pkg/data"
 	"github.com/metatt/metatt/pkg/dmrg"
+	"github.com/metatt/metatt/pkg/task"
 )
 
 // Files of a run directory that training writes.
@@ -35,7 +35,7 @@ type EvalEvent struct {
 	Step    int          `json:"step"`
 	Epoch   int          `json:"epoch"`
 	Loss    float32      `json:"loss"` // mean over the dev set
-	Metrics data.Metrics `json:"metrics"`
+	Metrics task.Metrics `json:"metrics"`
 	Best    bool         `json:"best"`
 	Ranks   []int64      `json:"ranks,omitempty"` // of a run that adapts them
 	Open    *int         `json:"open,omitempty"`  // pair that is trained as one

@@ -3,8 +3,8 @@ package train
 import (
 	"time"
 
-	"github.com/metatt/metatt/pkg/data"
 	"github.com/metatt/metatt/pkg/dmrg"
+	"github.com/metatt/metatt/pkg/task"
 )
 
 // Observer is told what happens in a run, on the goroutine that trains.
@@ -37,7 +37,7 @@ type StepInfo struct {
 // EvalInfo is one evaluation of the dev set.
 type EvalInfo struct {
 	Epoch, Step int
-	Metrics     data.Metrics
+	Metrics     task.Metrics
 	Seconds     float64
 	IsBest      bool
 	OneClass    string // the label that every example was predicted to have; "" where they differ

@@ -15,6 +15,7 @@ import (
 	"github.com/metatt/metatt/pkg/data"
 	"github.com/metatt/metatt/pkg/models/encoder"
 	"github.com/metatt/metatt/pkg/optim"
+	"github.com/metatt/metatt/pkg/task"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
@@ -76,7 +77,7 @@ type Best struct {
 type Result struct {
 	Steps  int          // updates done
 	Epochs int          // begun
-	Last   data.Metrics // of the last evaluation; nil where there was none
+	Last   task.Metrics // of the last evaluation; nil where there was none
 	Best   *Best
 	// All over all resumptions: seconds of training and evaluation, examples per
 	// second of training alone, largest resident memory of a process.

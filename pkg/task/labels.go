@@ -1,4 +1,4 @@
-package glue
+package task
 
 import (
 	"fmt"
@@ -39,12 +39,4 @@ func (t Task) LikeNames(names []string) (order []string, same bool) {
 		}
 	}
 	return nil, false
-}
-
-// relabel moves examples whose labels were counted in one order into the task's.
-func (t Task) relabel(examples []Example, counted []string) []Example {
-	for i, e := range examples {
-		examples[i].Label = slices.Index(t.Labels, counted[e.Label])
-	}
-	return examples
 }

@@ -1,4 +1,4 @@
-package glue
+package task
 
 import (
 	"slices"
@@ -55,27 +55,5 @@ func TestWithLabelsKeepsMetrics(t *testing.T) {
 	}
 	if _, err := mrpc.WithLabels([]string{"0", "0"}); err == nil || err.Error() != `MRPC has the labels "0 1", not "0 0"` {
 		t.Errorf("%v", err)
-	}
-
-	// Files and the built-in task are read by the labels' names.
-	rte, _ := Lookup("RTE")
-	rte, err = rte.WithLabels([]string{"not_entailment", "entailment"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if examples, err := rte.Read("testdata/glue", Dev); err != nil || examples[0].Label != 0 {
-		t.Errorf("%+v (%v)", examples, err)
-	}
-	sample, _ := Lookup(SampleName)
-	straight, _ := sample.Read("", Dev)
-	sample, _ = sample.WithLabels([]string{"same", "different"})
-	reverse, err := sample.Read("", Dev)
-	if err != nil || len(reverse) != len(straight) {
-		t.Fatal(err)
-	}
-	for i := range reverse {
-		if reverse[i].Label != 1-straight[i].Label {
-			t.Fatalf("example %d has label %d in both orders", i, reverse[i].Label)
-		}
 	}
 }

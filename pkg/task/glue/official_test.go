@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+
+	"github.com/metatt/metatt/pkg/task"
 )
 
 // TestOfficialFiles reads every file of the GLUE folder that GLUE_DIR names and
@@ -33,19 +35,19 @@ func TestOfficialFiles(t *testing.T) {
 			t.Fatalf("%s: %v", lines.Text(), err)
 		}
 		t.Run(name+" "+split, func(t *testing.T) {
-			task, err := Lookup(name)
+			named, err := task.Lookup(name)
 			if err != nil {
 				t.Fatal(err)
 			}
-			skipOther(t, dir, task, Split(split), file)
-			examples, err := task.Read(dir, Split(split))
+			skipOther(t, dir, named, task.Split(split), file)
+			examples, err := Folder(dir).Read(named, task.Split(split), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if len(examples) != rows {
 				t.Errorf("%d examples, want %d", len(examples), rows)
 			}
-			if got := fieldsDigest(task, examples); got != fields {
+			if got := fieldsDigest(named, examples); got != fields {
 				t.Errorf("fields have the digest %s, want %s", got, fields)
 			}
 		})
@@ -53,13 +55,13 @@ func TestOfficialFiles(t *testing.T) {
 }
 
 // skipOther skips the test where a split's file is not the one with this SHA-256.
-func skipOther(t *testing.T, dir string, task Task, s Split, want string) {
+func skipOther(t *testing.T, dir string, named task.Task, s task.Split, want string) {
 	t.Helper()
-	f, err := task.file(s)
+	f, err := fileOf(named, s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(dir, task.Folder, f.name)
+	path := filepath.Join(Folder(dir).Of(named), f.name)
 	content, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		t.Skipf("%s does not exist", path)
@@ -73,14 +75,14 @@ func skipOther(t *testing.T, dir string, task Task, s Split, want string) {
 }
 
 // fieldsDigest hashes examples as testdata/rows.py does.
-func fieldsDigest(task Task, examples []Example) string {
+func fieldsDigest(named task.Task, examples []task.Example) string {
 	digest := sha256.New()
 	for _, e := range examples {
 		gold := ""
 		switch {
-		case e.Label != Unlabelled:
-			gold = task.Labels[e.Label]
-		case task.Regression && e.Score == e.Score: // not NaN
+		case e.Label != task.Unlabelled:
+			gold = named.Labels[e.Label]
+		case named.Regression && e.Score == e.Score: // not NaN
 			gold = strconv.FormatFloat(e.Score, 'e', 17, 64)
 		}
 		fmt.Fprintf(digest, "%s\t%s\t%s\t%s\n", e.ID, e.Text, e.Pair, gold)

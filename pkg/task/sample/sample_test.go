@@ -1,23 +1,28 @@
-package glue
+package sample
 
 import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/metatt/metatt/pkg/task"
 )
 
-func readSample(t *testing.T, s Split) []Example {
+func lookup(t *testing.T) task.Task {
 	t.Helper()
-	task, err := Lookup(SampleName)
+	sample, err := task.Lookup(task.Sample)
 	if err != nil {
 		t.Fatal(err)
 	}
-	examples, err := task.Read("", s)
+	return sample
+}
+
+func readSample(t *testing.T, s task.Split) []task.Example {
+	t.Helper()
+	examples, err := Source{}.Read(lookup(t), s, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,9 +32,9 @@ func readSample(t *testing.T, s Split) []Example {
 // TestSampleStays holds the sample task to the same examples on every machine and
 // in every version: figures that were published on it depend on them.
 func TestSampleStays(t *testing.T) {
-	for split, want := range map[Split]string{
-		Train: "ae9363176f30ef19ec76e917b329bf313aa1ef164a9f9ce650bff88b845eed4c",
-		Dev:   "74ae2b390012704f597cca1f1f3eec5e319735885e8d5b69ccdfae1f36a7e990",
+	for split, want := range map[task.Split]string{
+		task.Train: "ae9363176f30ef19ec76e917b329bf313aa1ef164a9f9ce650bff88b845eed4c",
+		task.Dev:   "74ae2b390012704f597cca1f1f3eec5e319735885e8d5b69ccdfae1f36a7e990",
 	} {
 		digest := sha256.New()
 		for _, e := range readSample(t, split) {
@@ -42,7 +47,7 @@ func TestSampleStays(t *testing.T) {
 }
 
 func TestSampleSizes(t *testing.T) {
-	for split, want := range map[Split]int{Train: 2400, Dev: 600} {
+	for split, want := range map[task.Split]int{task.Train: 2400, task.Dev: 600} {
 		examples := readSample(t, split)
 		same := 0
 		for i, e := range examples {
@@ -58,11 +63,7 @@ func TestSampleSizes(t *testing.T) {
 			t.Errorf("%s: %d examples, %d the same; want %d and half of them", split, len(examples), same, want)
 		}
 	}
-	task, err := Lookup(SampleName)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := task.Read("", Test); err == nil || err.Error() != `task sample has no split "test"; it has train, dev` {
+	if _, err := (Source{}).Read(lookup(t), task.Test, nil); err == nil || err.Error() != `task sample has no split "test"; it has train, dev` {
 		t.Errorf("test: %v", err)
 	}
 }
@@ -78,7 +79,7 @@ func words(sentence string) string {
 // words within a sentence is right more often than chance: whatever the words of
 // two sentences are, as many examples with them say the same as do not.
 func TestSampleNeedsWordOrder(t *testing.T) {
-	for _, split := range []Split{Train, Dev} {
+	for _, split := range []task.Split{task.Train, task.Dev} {
 		balance := map[string]int{}
 		for _, e := range readSample(t, split) {
 			balance[words(e.Text)+"|"+words(e.Pair)] += 2*e.Label - 1
@@ -94,7 +95,7 @@ func TestSampleNeedsWordOrder(t *testing.T) {
 // TestSampleSplitsShareNothing looks for two people who meet in train and in dev
 // and for examples that occur twice.
 func TestSampleSplitsShareNothing(t *testing.T) {
-	met := map[Split]map[string]bool{Train: {}, Dev: {}}
+	met := map[task.Split]map[string]bool{task.Train: {}, task.Dev: {}}
 	seen := map[string]bool{}
 	for split, pairs := range met {
 		for _, e := range readSample(t, split) {
@@ -115,8 +116,8 @@ func TestSampleSplitsShareNothing(t *testing.T) {
 			pairs[two[0]+" "+two[1]] = true
 		}
 	}
-	for pair := range met[Dev] {
-		if met[Train][pair] {
+	for pair := range met[task.Dev] {
+		if met[task.Train][pair] {
 			t.Errorf("%s meet in both splits", pair)
 		}
 	}
@@ -139,31 +140,30 @@ func TestRelations(t *testing.T) {
 	}
 }
 
-func TestWriteSample(t *testing.T) {
-	dir := t.TempDir()
-	if err := WriteSample(dir); err != nil {
-		t.Fatal(err)
-	}
-	task, err := Lookup(SampleName)
+// A classifier may have its classes in the other order: the labels count.
+func TestLabelsInAnotherOrder(t *testing.T) {
+	straight := readSample(t, task.Dev)
+	turned, err := lookup(t).WithLabels([]string{"same", "different"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, split := range task.Splits() {
-		got, err := task.Read(dir, split)
-		if err != nil || !slices.Equal(got, readSample(t, split)) {
-			t.Errorf("%s: what is read is not what was written (%v)", split, err)
-		}
-	}
-	if _, err := Find(dir, "", ""); err != nil {
-		t.Errorf("Find: %v", err)
-	}
-
-	occupied := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(occupied, nil, 0o666); err != nil {
+	reverse, err := Source{}.Read(turned, task.Dev, nil)
+	if err != nil || len(reverse) != len(straight) {
 		t.Fatal(err)
 	}
-	err = WriteSample(occupied)
-	if want := "write the sample task: mkdir " + occupied + ": not a directory"; err == nil || err.Error() != want {
-		t.Errorf("%v, want %s", err, want)
+	for i := range reverse {
+		if reverse[i].Label != 1-straight[i].Label {
+			t.Fatalf("example %d has label %d in both orders", i, reverse[i].Label)
+		}
+	}
+}
+
+func TestReadsNoOtherTask(t *testing.T) {
+	rte, err := task.Lookup("rte")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (Source{}).Read(rte, task.Dev, nil); err == nil || err.Error() != "task RTE is not the built-in one" {
+		t.Errorf("%v", err)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/metatt/metatt/pkg/task"
 )
 
 // ErrNoFolder is wrapped by the errors of Find.
@@ -19,7 +21,7 @@ const StandardFolder = "data/glue"
 // Find chooses the GLUE folder: configured (the key data.glue), else env (the
 // variable GLUE_DIR), else standard. The first that is not empty counts: where
 // it is no folder that holds a task, that is an error and nothing else is tried.
-func Find(configured, env, standard string) (string, error) {
+func Find(configured, env, standard string) (Folder, error) {
 	for _, place := range []struct{ name, dir string }{
 		{"data.glue", configured},
 		{"GLUE_DIR", env},
@@ -30,12 +32,12 @@ func Find(configured, env, standard string) (string, error) {
 		if problem := inspect(place.dir); problem != "" {
 			return "", fmt.Errorf("%w: %s is %s, which %s; %s", ErrNoFolder, place.name, place.dir, problem, advice)
 		}
-		return place.dir, nil
+		return Folder(place.dir), nil
 	}
 	if problem := inspect(standard); problem != "" {
 		return "", fmt.Errorf("%w: data.glue and GLUE_DIR are not set and %s %s; %s", ErrNoFolder, standard, problem, advice)
 	}
-	return standard, nil
+	return Folder(standard), nil
 }
 
 const advice = "bring it with: finetune fetch glue; or set one of them to a folder that holds MRPC/train.tsv and the like, or choose task=sample, which needs none"
@@ -52,8 +54,10 @@ func inspect(dir string) string {
 		return "is not a folder"
 	}
 	var folders []string
-	for _, t := range Tasks() {
-		folders = append(folders, t.Folder)
+	for _, t := range task.Tasks() {
+		if l, err := layoutOf(t); err == nil {
+			folders = append(folders, l.folder)
+		}
 	}
 	if slices.ContainsFunc(folders, func(folder string) bool {
 		info, err := os.Stat(filepath.Join(dir, folder))

@@ -1,102 +1,16 @@
-package glue
+package task
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
 )
 
-// Metric is one figure of an evaluation.
-type Metric struct {
-	Name      string // one of Task.Metrics
-	Value     float64
-	Undefined bool // a correlation with a constant; Value is then 0
-}
-
-// Better says that m is greater than other. What is undefined is better than
-// nothing, so of equals the first remains.
-func (m Metric) Better(other Metric) bool {
-	return !m.Undefined && (other.Undefined || m.Value > other.Value)
-}
-
-// Metrics are an evaluation's figures in the order of Task.Metrics.
-type Metrics []Metric
-
-// Get finds a metric by its name.
-func (m Metrics) Get(name string) (Metric, bool) {
-	i := slices.IndexFunc(m, func(metric Metric) bool { return metric.Name == name })
-	if i < 0 {
-		return Metric{}, false
-	}
-	return m[i], true
-}
-
-// MarshalJSON writes an object in the order of the metrics, null for one that
-// is undefined.
-func (m Metrics) MarshalJSON() ([]byte, error) {
-	var object bytes.Buffer
-	object.WriteByte('{')
-	for i, metric := range m {
-		if i > 0 {
-			object.WriteByte(',')
-		}
-		name, err := json.Marshal(metric.Name)
-		if err != nil {
-			return nil, err
-		}
-		object.Write(name)
-		object.WriteByte(':')
-		if metric.Undefined {
-			object.WriteString("null")
-			continue
-		}
-		value, err := json.Marshal(metric.Value)
-		if err != nil {
-			return nil, fmt.Errorf("metric %s: %w", metric.Name, err)
-		}
-		object.Write(value)
-	}
-	object.WriteByte('}')
-	return object.Bytes(), nil
-}
-
-// UnmarshalJSON is the inverse of MarshalJSON.
-func (m *Metrics) UnmarshalJSON(text []byte) error {
-	*m = nil
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	switch open, err := decoder.Token(); {
-	case err != nil:
-		return err
-	case open == nil:
-		return nil
-	case open != json.Delim('{'):
-		return fmt.Errorf("metrics: found %v, want an object", open)
-	}
-	for decoder.More() {
-		name, err := decoder.Token()
-		if err != nil {
-			return err
-		}
-		var value *float64
-		if err := decoder.Decode(&value); err != nil {
-			return fmt.Errorf("metric %v: %w", name, err)
-		}
-		metric := Metric{Name: fmt.Sprint(name), Undefined: value == nil}
-		if value != nil {
-			metric.Value = *value
-		}
-		*m = append(*m, metric)
-	}
-	return nil
-}
-
 // Evaluate judges a model's logits, (examples, classes) row by row, by the
 // task's metrics. A regression has one class, its logit the predicted score. Of
 // equal logits the first class is predicted.
 func (t Task) Evaluate(logits []float32, classes int, examples []Example) (Metrics, error) {
-	if want := max(len(t.Labels), 1); classes != want {
+	if want := t.Outputs(); classes != want {
 		return nil, fmt.Errorf("evaluate %s: %d logits an example, want %d", t.Name, classes, want)
 	}
 	if len(examples) == 0 {
@@ -125,7 +39,7 @@ func (t Task) agreement(logits []float32, examples []Example) (Metrics, error) {
 			return nil, t.noGold(i, example)
 		}
 		gold[i] = example.Label
-		predicted[i] = argmax(logits[i*classes : (i+1)*classes])
+		predicted[i] = Class(logits[i*classes : (i+1)*classes])
 	}
 	counts := confusion(gold, predicted, classes)
 	metrics := make(Metrics, len(t.Metrics))
@@ -181,20 +95,21 @@ func (t Task) OneClass(logits []float32) (label string, one bool) {
 	if classes < 2 || len(logits) < 2*classes || len(logits)%classes != 0 {
 		return "", false
 	}
-	class := argmax(logits[:classes])
+	class := Class(logits[:classes])
 	for row := range slices.Chunk(logits, classes) {
-		if argmax(row) != class {
+		if Class(row) != class {
 			return "", false
 		}
 	}
 	return t.Labels[class], true
 }
 
-// argmax is the index of the greatest value, the first of equals.
-func argmax(values []float32) int {
+// Class is what an example's logits predict: the class of the greatest, of equals
+// the first.
+func Class(logits []float32) int {
 	best := 0
-	for i, v := range values {
-		if v > values[best] {
+	for i, logit := range logits {
+		if logit > logits[best] {
 			best = i
 		}
 	}

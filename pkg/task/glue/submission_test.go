@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/metatt/metatt/pkg/task"
 )
 
 // readZip is a zip file's content by name, in the zip's order.
@@ -36,22 +38,22 @@ func readZip(t *testing.T, path string) (names []string, content map[string]stri
 	return names, content
 }
 
-func add(t *testing.T, s Submission, name string, split Split, labels []string, logits ...float32) {
+func add(t *testing.T, s Submission, name string, split task.Split, labels []string, logits ...float32) {
 	t.Helper()
-	task, err := Lookup(name)
+	named, err := task.Lookup(name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if labels != nil {
-		if task, err = task.WithLabels(labels); err != nil {
+		if named, err = named.WithLabels(labels); err != nil {
 			t.Fatal(err)
 		}
 	}
-	examples := make([]Example, len(logits)/max(1, len(task.Labels)))
+	examples := make([]task.Example, len(logits)/max(1, len(named.Labels)))
 	for i := range examples {
-		examples[i] = Example{ID: string(rune('0' + i)), Label: Unlabelled}
+		examples[i] = task.Example{ID: string(rune('0' + i)), Label: task.Unlabelled}
 	}
-	if err := s.Add(task, split, logits, examples); err != nil {
+	if err := s.Add(named, split, logits, examples); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -60,16 +62,16 @@ func add(t *testing.T, s Submission, name string, split Split, labels []string, 
 func TestSubmissionIsGathered(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "glue.zip")
 	first := Submission{}
-	add(t, first, "MRPC", Test, nil, 1, 2, 4, 3)
-	add(t, first, "STS-B", Test, nil, -0.25, 2.75, 5.125, 3)
+	add(t, first, "MRPC", task.Test, nil, 1, 2, 4, 3)
+	add(t, first, "STS-B", task.Test, nil, -0.25, 2.75, 5.125, 3)
 	if err := first.WriteZip(path); err != nil {
 		t.Fatal(err)
 	}
 	second := Submission{}
-	add(t, second, "MNLI", Test, nil, 0, 0, 1, 1, 0, 0)
-	add(t, second, "MNLI", TestMismatched, []string{"contradiction", "neutral", "entailment"}, 0, 0, 1, 0, 1, 0)
-	add(t, second, "AX", Test, nil, 0, 1, 0)
-	add(t, second, "MRPC", Test, nil, 2, 1, 3, 4)
+	add(t, second, "MNLI", task.Test, nil, 0, 0, 1, 1, 0, 0)
+	add(t, second, "MNLI", task.TestMismatched, []string{"contradiction", "neutral", "entailment"}, 0, 0, 1, 0, 1, 0)
+	add(t, second, "AX", task.Test, nil, 0, 1, 0)
+	add(t, second, "MRPC", task.Test, nil, 2, 1, 3, 4)
 	if err := second.WriteZip(path); err != nil {
 		t.Fatal(err)
 	}
@@ -89,10 +91,10 @@ func TestSubmissionIsGathered(t *testing.T) {
 // Every test set that GLUE has goes into one file, and none of ours.
 func TestSubmissionHasAllOfGLUE(t *testing.T) {
 	var names []string
-	for _, task := range Tasks() {
-		for _, split := range task.SubmissionSplits() {
+	for _, named := range task.Tasks() {
+		for _, split := range SubmissionSplits(named) {
 			s := Submission{}
-			add(t, s, task.Name, split, nil)
+			add(t, s, named.Name, split, nil)
 			names = append(names, s.Names()...)
 		}
 	}
@@ -104,22 +106,22 @@ func TestSubmissionHasAllOfGLUE(t *testing.T) {
 }
 
 func TestSubmissionRejects(t *testing.T) {
-	mrpc, _ := Lookup("MRPC")
+	mrpc, _ := task.Lookup("MRPC")
 	s := Submission{}
-	if err := s.Add(mrpc, Dev, nil, nil); err == nil || err.Error() != "GLUE takes no predictions for the dev split of MRPC" {
+	if err := s.Add(mrpc, task.Dev, nil, nil); err == nil || err.Error() != "GLUE takes no predictions for the dev split of MRPC" {
 		t.Errorf("%v", err)
 	}
-	if err := s.Add(mrpc, Test, []float32{1}, []Example{{ID: "0"}}); err == nil || err.Error() != "MRPC.tsv: 1 logits, want 2 for 1 examples" {
+	if err := s.Add(mrpc, task.Test, []float32{1}, []task.Example{{ID: "0"}}); err == nil || err.Error() != "MRPC.tsv: 1 logits, want 2 for 1 examples" {
 		t.Errorf("%v", err)
 	}
-	if err := s.Add(mrpc, Test, []float32{1, 2}, []Example{{ID: "1\t1"}}); err == nil || err.Error() != `MRPC.tsv: the test set's index "1\t1" is not a number` {
+	if err := s.Add(mrpc, task.Test, []float32{1, 2}, []task.Example{{ID: "1\t1"}}); err == nil || err.Error() != `MRPC.tsv: the test set's index "1\t1" is not a number` {
 		t.Errorf("%v", err)
 	}
 	nan := float32(math.NaN())
-	if err := s.Add(mrpc, Test, []float32{1, 2, nan, 1}, []Example{{ID: "0"}, {ID: "1"}}); err == nil || err.Error() != "MRPC.tsv: index 1 has the logit NaN" {
+	if err := s.Add(mrpc, task.Test, []float32{1, 2, nan, 1}, []task.Example{{ID: "0"}, {ID: "1"}}); err == nil || err.Error() != "MRPC.tsv: index 1 has the logit NaN" {
 		t.Errorf("%v", err)
 	}
-	add(t, s, "MRPC", Test, nil, 1, 2)
+	add(t, s, "MRPC", task.Test, nil, 1, 2)
 
 	dir := t.TempDir()
 	text, foreign := filepath.Join(dir, "notes.txt"), filepath.Join(dir, "foreign.zip")
@@ -192,7 +194,7 @@ func TestSubmissionByManyAtOnce(t *testing.T) {
 	var wait sync.WaitGroup
 	for _, name := range []string{"CoLA", "SST-2", "MRPC", "QQP", "QNLI", "RTE", "WNLI"} {
 		s := Submission{}
-		add(t, s, name, Test, nil)
+		add(t, s, name, task.Test, nil)
 		wait.Go(func() {
 			if err := s.WriteZip(path); err != nil {
 				t.Error(err)

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/metatt/metatt/pkg/glue"
+	"github.com/metatt/metatt/pkg/task"
 )
 
 // Row is one row's cells in the order in which they were asked for.
@@ -35,13 +35,13 @@ func ReadRows(r io.Reader, file string, format Format, columns []string) (*Rows,
 	rows := &Rows{file, bounded.within(records.next)}
 	header, err := rows.Next()
 	if errors.Is(err, io.EOF) {
-		return nil, &glue.FormatError{File: file, Message: "the file is empty"}
+		return nil, &task.FormatError{File: file, Message: "the file is empty"}
 	}
 	if err != nil {
 		return nil, err
 	}
 	if records.take, err = positions(header.Cells, columns); err != nil {
-		return nil, &glue.FormatError{File: file, Line: header.Line, Message: err.Error()}
+		return nil, &task.FormatError{File: file, Line: header.Line, Message: err.Error()}
 	}
 	return rows, nil
 }
@@ -58,7 +58,7 @@ func ReadBareRows(r io.Reader, file string, format Format, cells int) *Rows {
 }
 
 // Next returns the next row, or io.EOF. What is wrong with the file is a
-// [*glue.FormatError], after which no more can be read.
+// [*task.FormatError], after which no more can be read.
 func (r *Rows) Next() (Row, error) {
 	line, cells, err := r.next()
 	if errors.Is(err, io.EOF) {
@@ -74,7 +74,7 @@ func (r *Rows) Next() (Row, error) {
 	case errors.As(err, &outside):
 		return Row{}, fmt.Errorf("%s: %w", r.file, outside.err)
 	case err != nil:
-		return Row{}, &glue.FormatError{File: r.file, Line: line, Message: err.Error()}
+		return Row{}, &task.FormatError{File: r.file, Line: line, Message: err.Error()}
 	}
 	return Row{line, cells}, nil
 }

@@ -1,4 +1,4 @@
-package glue
+package task
 
 import (
 	"slices"
@@ -78,15 +78,15 @@ func TestSplits(t *testing.T) {
 		"sample": {Train, Dev},
 	} {
 		task, err := Lookup(name)
-		if err != nil || !slices.Equal(task.Splits(), want) {
-			t.Errorf("%s: %v (%v), want %v", name, task.Splits(), err, want)
+		if err != nil || !slices.Equal(task.Splits, want) {
+			t.Errorf("%s: %v (%v), want %v", name, task.Splits, err, want)
 		}
 	}
 	task, err := Lookup("RTE")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = task.Read(t.TempDir(), "trian")
+	err = task.CheckSplit("trian")
 	if want := `task RTE has no split "trian"; it has train, dev, test`; err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}

@@ -1,4 +1,4 @@
-package glue
+package sample
 
 // people are the X and Y of the relations.
 var people = []string{

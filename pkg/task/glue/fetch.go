@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/metatt/metatt/pkg/download"
+	"github.com/metatt/metatt/pkg/task"
 )
 
 // FetchOptions are what a caller may want of [Fetch].
@@ -26,14 +27,14 @@ type FetchOptions struct {
 }
 
 // Published lists the tasks that [Fetch] can bring: all but the sample task.
-func Published() []Task {
-	return slices.DeleteFunc(Tasks(), func(t Task) bool { _, published := releases[t.Name]; return !published })
+func Published() []task.Task {
+	return slices.DeleteFunc(task.Tasks(), func(t task.Task) bool { _, published := releases[t.Name]; return !published })
 }
 
 // Fetch brings the official files of one task into its folder below dir, all of them or none. Where they are there
 // already, it downloads nothing. Other files of the folder stay as they are. A broken download is kept and resumed by
 // the next Fetch; every download must have the published checksum.
-func Fetch(ctx context.Context, dir string, t Task, o FetchOptions) (already bool, err error) {
+func Fetch(ctx context.Context, dir string, t task.Task, o FetchOptions) (already bool, err error) {
 	r, published := releases[t.Name]
 	if !published {
 		return false, fmt.Errorf("task %s is not published, there is nothing to fetch", t.Name)
@@ -44,19 +45,23 @@ func Fetch(ctx context.Context, dir string, t Task, o FetchOptions) (already boo
 	return already, nil
 }
 
-func (r release) fetch(ctx context.Context, dir string, t Task, o FetchOptions) (already bool, err error) {
-	unlock, err := download.Lock(filepath.Join(dir, "."+t.Folder+".lock"))
+func (r release) fetch(ctx context.Context, dir string, t task.Task, o FetchOptions) (already bool, err error) {
+	l, err := layoutOf(t)
+	if err != nil {
+		return false, err
+	}
+	unlock, err := download.Lock(filepath.Join(dir, "."+l.folder+".lock"))
 	if err != nil {
 		return false, err
 	}
 	defer unlock()
-	if r.verify(filepath.Join(dir, t.Folder), t) == nil {
+	if r.verify(filepath.Join(dir, l.folder), t) == nil {
 		return true, nil
 	}
 	if err := download.Offline(); err != nil {
 		return false, err
 	}
-	stage := &download.Stage{Dir: filepath.Join(dir, "."+t.Folder+".partial"), Progress: o.Progress}
+	stage := &download.Stage{Dir: filepath.Join(dir, "."+l.folder+".partial"), Progress: o.Progress}
 	if err := os.MkdirAll(stage.Dir, 0o755); err != nil {
 		return false, err
 	}
@@ -72,18 +77,18 @@ func (r release) fetch(ctx context.Context, dir string, t Task, o FetchOptions) 
 		return false, cmp.Or(ctx.Err(), err)
 	}
 
-	fresh, err := os.MkdirTemp(dir, "."+t.Folder+"-")
+	fresh, err := os.MkdirTemp(dir, "."+l.folder+"-")
 	if err != nil {
 		return false, err
 	}
 	defer os.RemoveAll(fresh)
-	if err := r.unpack(r, stage, t.Folder, fresh); err != nil {
+	if err := r.unpack(r, stage, l.folder, fresh); err != nil {
 		return false, err
 	}
 	if err := r.verify(fresh, t); err != nil {
 		return false, err
 	}
-	if err := r.place(fresh, filepath.Join(dir, t.Folder)); err != nil {
+	if err := r.place(fresh, filepath.Join(dir, l.folder)); err != nil {
 		return false, err
 	}
 	return false, os.RemoveAll(stage.Dir)
@@ -107,7 +112,7 @@ func (r release) place(fresh, folder string) error {
 }
 
 // verify checks that a folder holds the official files.
-func (r release) verify(folder string, t Task) error {
+func (r release) verify(folder string, t task.Task) error {
 	for _, file := range r.files {
 		if err := file.verify(filepath.Join(folder, file.name), t); err != nil {
 			return err
@@ -116,7 +121,7 @@ func (r release) verify(folder string, t Task) error {
 	return nil
 }
 
-func (r released) verify(path string, t Task) error {
+func (r released) verify(path string, t task.Task) error {
 	content, err := readBounded(path)
 	if err != nil {
 		return err
@@ -128,8 +133,9 @@ func (r released) verify(path string, t Task) error {
 		}
 		return nil
 	}
-	form := t.files[slices.IndexFunc(t.files, func(f file) bool { return f.name == r.name })]
-	examples, err := t.parse(path, form, content, func(string) {})
+	files := layouts[t.Name].files
+	form := files[slices.IndexFunc(files, func(f file) bool { return f.name == r.name })]
+	examples, err := parse(t, path, form, content, nil)
 	if err != nil {
 		return err
 	}

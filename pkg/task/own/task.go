@@ -10,30 +10,14 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/metatt/metatt/pkg/glue"
+	"github.com/metatt/metatt/pkg/task"
 )
 
 // TaskName is the name of the user's own task.
 const TaskName = "custom"
 
-// Columns name what an example is made of: columns of a header or keys of JSON
-// objects.
-type Columns struct {
-	Text  string
-	Pair  string // empty: one text an example
-	Label string
-}
-
-// Texts are the columns of the one or two texts.
-func (c Columns) Texts() []string {
-	if c.Pair == "" {
-		return []string{c.Text}
-	}
-	return []string{c.Text, c.Pair}
-}
-
-// Check tells what keeps the columns from being three different ones.
-func (c Columns) Check() error {
+// CheckColumns tells what keeps the columns from being three different ones.
+func CheckColumns(c task.Columns) error {
 	all := append(c.Texts(), c.Label)
 	for i, column := range all {
 		if column == "" {
@@ -47,21 +31,21 @@ func (c Columns) Check() error {
 }
 
 // Task is a classification with these labels in class order, or without labels
-// a regression. It has no splits of GLUE's: [Read] reads its files.
-func Task(pair bool, labels []string) (glue.Task, error) {
-	t := glue.Task{Name: TaskName, HasPair: pair}
+// a regression. It has no splits: [Read] reads its files.
+func Task(c task.Columns, labels []string) (task.Task, error) {
+	t := task.Task{Name: TaskName, HasPair: c.Pair != "", Columns: c}
 	if len(labels) == 0 {
-		t.Regression, t.Metrics, t.Best = true, []string{glue.Pearson, glue.Spearman}, glue.Spearman
+		t.Regression, t.Metrics, t.Best = true, []string{task.Pearson, task.Spearman}, task.Spearman
 		return t, nil
 	}
 	if err := checkLabels(labels); err != nil {
-		return glue.Task{}, err
+		return task.Task{}, err
 	}
 	t.Labels = slices.Clone(labels)
-	t.Metrics, t.Best = []string{glue.Accuracy, glue.MacroF1}, glue.Accuracy
+	t.Metrics, t.Best = []string{task.Accuracy, task.MacroF1}, task.Accuracy
 	if len(labels) == 2 {
 		// By name, so that another class order changes no metric.
-		t.Metrics, t.Positive = []string{glue.Accuracy, glue.F1}, slices.MaxFunc(labels, compareLabels)
+		t.Metrics, t.Positive = []string{task.Accuracy, task.F1}, slices.MaxFunc(labels, compareLabels)
 	}
 	return t, nil
 }

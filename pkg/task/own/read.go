@@ -10,12 +10,12 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/metatt/metatt/pkg/glue"
+	"github.com/metatt/metatt/pkg/task"
 )
 
 // Labels are the different labels of a file: whole numbers by value, then the
 // rest by the alphabet.
-func Labels(path string, c Columns) ([]string, error) {
+func Labels(path string, c task.Columns) ([]string, error) {
 	seen := map[string]bool{}
 	err := each(path, []string{c.Label}, func(row Row) error {
 		label := row.Cells[0]
@@ -40,13 +40,13 @@ func Labels(path string, c Columns) ([]string, error) {
 	}
 	slices.SortFunc(labels, compareLabels)
 	if len(labels) == 1 {
-		return nil, &glue.FormatError{File: path, Message: fmt.Sprintf("every example has the label %.40q; two are needed to learn from", labels[0])}
+		return nil, &task.FormatError{File: path, Message: fmt.Sprintf("every example has the label %.40q; two are needed to learn from", labels[0])}
 	}
 	return labels, nil
 }
 
 // Read reads the examples of a task made by [Task]. A score is a finite number.
-func Read(path string, t glue.Task, c Columns) ([]glue.Example, error) {
+func Read(path string, t task.Task) ([]task.Example, error) {
 	class := map[string]int{}
 	for i, label := range t.Labels {
 		class[label] = i
@@ -58,9 +58,9 @@ func Read(path string, t glue.Task, c Columns) ([]glue.Example, error) {
 	if err != nil {
 		return nil, err
 	}
-	examples := make([]glue.Example, 0, most)
-	err = each(path, append(c.Texts(), c.Label), func(row Row) error {
-		e := glue.Example{ID: strconv.Itoa(len(examples)), Text: row.Cells[0], Label: glue.Unlabelled}
+	examples := make([]task.Example, 0, most)
+	err = each(path, append(t.Columns.Texts(), t.Columns.Label), func(row Row) error {
+		e := task.Example{ID: strconv.Itoa(len(examples)), Text: row.Cells[0], Label: task.Unlabelled}
 		if t.HasPair {
 			e.Pair = row.Cells[1]
 		}
@@ -135,7 +135,7 @@ func each(path string, columns []string, take func(Row) error) error {
 		row, err := rows.Next()
 		if errors.Is(err, io.EOF) {
 			if n == 0 {
-				return &glue.FormatError{File: path, Message: "the file has no examples"}
+				return &task.FormatError{File: path, Message: "the file has no examples"}
 			}
 			return nil
 		}
@@ -143,7 +143,7 @@ func each(path string, columns []string, take func(Row) error) error {
 			return err
 		}
 		if err := take(row); err != nil {
-			return &glue.FormatError{File: path, Line: row.Line, Message: err.Error()}
+			return &task.FormatError{File: path, Line: row.Line, Message: err.Error()}
 		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/metatt/metatt/pkg/download"
+	"github.com/metatt/metatt/pkg/task"
 )
 
 // member is a file of a zip; a slice keeps their order.
@@ -96,14 +97,14 @@ const (
 )
 
 // tinyRTE is a release of two files: one whose checksum is known, one whose number of examples is.
-func tinyRTE(t *testing.T, members ...member) (*host, release, Task) {
+func tinyRTE(t *testing.T, members ...member) (*host, release, task.Task) {
 	t.Helper()
 	h := startHost(t, map[string][]byte{"data/RTE.zip": zipOf(t, members...)})
-	task, err := Lookup("RTE")
+	named, err := task.Lookup("RTE")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return h, release{h.downloads("data/RTE.zip"), unzip, []released{{name: "train.tsv", examples: 2}, {name: "dev.tsv", sha256: sum([]byte(rteDev))}}}, task
+	return h, release{h.downloads("data/RTE.zip"), unzip, []released{{name: "train.tsv", examples: 2}, {name: "dev.tsv", sha256: sum([]byte(rteDev))}}}, named
 }
 
 func content(t *testing.T, path string) string {
@@ -132,12 +133,12 @@ func names(t *testing.T, dir string) string {
 }
 
 func TestFetchUnzipsATask(t *testing.T) {
-	h, r, task := tinyRTE(t, member{"RTE/", ""}, member{"RTE/train.tsv", rteTrain}, member{"RTE/original/dev.tsv", "x"}, member{"RTE/dev.tsv", rteDev})
+	h, r, named := tinyRTE(t, member{"RTE/", ""}, member{"RTE/train.tsv", rteTrain}, member{"RTE/original/dev.tsv", "x"}, member{"RTE/dev.tsv", rteDev})
 	root := t.TempDir()
 	dir := filepath.Join(root, "data", "glue")
 	var last, all int64
 	o := FetchOptions{Host: h.url + "/", Progress: func(done, total int64) { last, all = done, total }}
-	if already, err := r.fetch(t.Context(), dir, task, o); err != nil || already {
+	if already, err := r.fetch(t.Context(), dir, named, o); err != nil || already {
 		t.Fatal(already, err)
 	}
 	if size := r.downloads[0].Size; last != size || all != size {
@@ -149,13 +150,13 @@ func TestFetchUnzipsATask(t *testing.T) {
 	if got := names(t, dir) + ";" + names(t, filepath.Join(dir, "RTE")) + ";" + names(t, root); got != "RTE;dev.tsv train.tsv;data" {
 		t.Errorf("left %s", got)
 	}
-	if examples, err := task.Read(dir, Train); err != nil || len(examples) != 2 {
+	if examples, err := Folder(dir).Read(named, task.Train, nil); err != nil || len(examples) != 2 {
 		t.Errorf("%v, %v", examples, err)
 	}
 
 	// What is there is not asked for again; what is damaged is, and the user's own files stay.
 	h.requests = nil
-	if already, err := r.fetch(t.Context(), dir, task, o); err != nil || !already || len(h.requests) > 0 {
+	if already, err := r.fetch(t.Context(), dir, named, o); err != nil || !already || len(h.requests) > 0 {
 		t.Error(already, err, h.requests)
 	}
 	for name, text := range map[string]string{"dev.tsv": "damaged", "train_subset.tsv": "mine"} {
@@ -163,7 +164,7 @@ func TestFetchUnzipsATask(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if already, err := r.fetch(t.Context(), dir, task, o); err != nil || already {
+	if already, err := r.fetch(t.Context(), dir, named, o); err != nil || already {
 		t.Error(already, err)
 	}
 	if content(t, filepath.Join(dir, "RTE", "dev.tsv")) != rteDev || content(t, filepath.Join(dir, "RTE", "train_subset.tsv")) != "mine" {
@@ -175,10 +176,10 @@ func TestFetchUnzipsATask(t *testing.T) {
 }
 
 func TestFetchTaskResumes(t *testing.T) {
-	h, r, task := tinyRTE(t, member{"RTE/train.tsv", rteTrain}, member{"RTE/dev.tsv", rteDev})
+	h, r, named := tinyRTE(t, member{"RTE/train.tsv", rteTrain}, member{"RTE/dev.tsv", rteDev})
 	h.breaking = 1
 	dir := t.TempDir()
-	if _, err := r.fetch(t.Context(), dir, task, FetchOptions{Host: h.url}); err != nil {
+	if _, err := r.fetch(t.Context(), dir, named, FetchOptions{Host: h.url}); err != nil {
 		t.Fatal(err)
 	}
 	if want := []string{"RTE.zip", fmt.Sprintf("RTE.zip bytes=%d-", r.downloads[0].Size/2)}; !slices.Equal(h.requests, want) {
@@ -194,7 +195,7 @@ func TestFetchTaskResumes(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.requests = nil
-	if _, err := r.fetch(t.Context(), dir, task, FetchOptions{Host: h.url}); err != nil || !slices.Equal(h.requests, []string{"RTE.zip bytes=7-"}) {
+	if _, err := r.fetch(t.Context(), dir, named, FetchOptions{Host: h.url}); err != nil || !slices.Equal(h.requests, []string{"RTE.zip bytes=7-"}) {
 		t.Errorf("requests %q, %v", h.requests, err)
 	}
 }
@@ -219,12 +220,12 @@ func TestFetchTaskRefuses(t *testing.T) {
 		"no zip":         {nil, func(h *host) { h.files["data/RTE.zip"] = h.files["data/RTE.zip"][:22] }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, r, task := tinyRTE(t, c.members...)
+			h, r, named := tinyRTE(t, c.members...)
 			if c.spoil != nil {
 				c.spoil(h)
 			}
 			dir := t.TempDir()
-			_, err := r.fetch(t.Context(), dir, task, FetchOptions{Host: h.url})
+			_, err := r.fetch(t.Context(), dir, named, FetchOptions{Host: h.url})
 			if err == nil {
 				t.Fatal("fetched")
 			}
@@ -240,7 +241,7 @@ func TestFetchTaskRefuses(t *testing.T) {
 			}
 		})
 	}
-	sample, err := Lookup(SampleName)
+	sample, err := task.Lookup(task.Sample)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -287,23 +288,23 @@ func TestReleasesAreTheTasks(t *testing.T) {
 	if got := len(Published()); got != 10 || got != len(releases) {
 		t.Errorf("%d tasks, %d releases", got, len(releases))
 	}
-	for _, task := range Published() {
+	for _, named := range Published() {
 		var want, got []string
-		for _, f := range task.files {
-			if f.split != TrainSubset {
+		for _, f := range layouts[named.Name].files {
+			if f.split != task.TrainSubset {
 				want = append(want, f.name)
 			}
 		}
-		for _, f := range releases[task.Name].files {
+		for _, f := range releases[named.Name].files {
 			got = append(got, f.name)
 			if (f.sha256 == "") == (f.examples == 0) || f.sha256 != "" && len(f.sha256) != 64 {
-				t.Errorf("%s: %+v", task.Name, f)
+				t.Errorf("%s: %+v", named.Name, f)
 			}
 		}
 		slices.Sort(want)
 		slices.Sort(got)
 		if !slices.Equal(got, want) {
-			t.Errorf("%s: %v, want %v", task.Name, got, want)
+			t.Errorf("%s: %v, want %v", named.Name, got, want)
 		}
 	}
 }
@@ -315,16 +316,16 @@ func TestFetchOfficialFiles(t *testing.T) {
 	if source == "" {
 		t.Skip("GLUE_DIR is not set")
 	}
-	for _, task := range Published() {
-		t.Run(task.Name, func(t *testing.T) {
-			r := releases[task.Name]
-			if err := r.verify(filepath.Join(source, task.Folder), task); err != nil {
+	for _, named := range Published() {
+		t.Run(named.Name, func(t *testing.T) {
+			r := releases[named.Name]
+			if err := r.verify(Folder(source).Of(named), named); err != nil {
 				t.Skip(err)
 			}
 			files := map[string][]byte{}
-			read := func(name string) []byte { return []byte(content(t, filepath.Join(source, task.Folder, name))) }
+			read := func(name string) []byte { return []byte(content(t, filepath.Join(Folder(source).Of(named), name))) }
 			switch {
-			case task.Name == "MRPC":
+			case named.Name == "MRPC":
 				files[mrpcTrain], files[mrpcDevIDs] = joinMRPC(read("train.tsv"), read("dev.tsv"))
 				files[mrpcTest] = showMRPC(read("test.tsv"))
 				if got, want := len(files[mrpcTrain]), r.downloads[0].Size; int64(got) != want {
@@ -341,7 +342,7 @@ func TestFetchOfficialFiles(t *testing.T) {
 			default:
 				var members []member
 				for _, f := range r.files {
-					members = append(members, member{task.Folder + "/" + f.name, string(read(f.name))})
+					members = append(members, member{layouts[named.Name].folder + "/" + f.name, string(read(f.name))})
 				}
 				files[r.downloads[0].Name] = zipOf(t, members...)
 			}
@@ -352,10 +353,10 @@ func TestFetchOfficialFiles(t *testing.T) {
 			}
 			r.downloads = h.downloads(names...)
 			dir := t.TempDir()
-			if _, err := r.fetch(t.Context(), dir, task, FetchOptions{Host: h.url}); err != nil {
+			if _, err := r.fetch(t.Context(), dir, named, FetchOptions{Host: h.url}); err != nil {
 				t.Fatal(err)
 			}
-			if err := r.verify(filepath.Join(dir, task.Folder), task); err != nil {
+			if err := r.verify(Folder(dir).Of(named), named); err != nil {
 				t.Error(err)
 			}
 		})
@@ -394,9 +395,9 @@ func showMRPC(test []byte) []byte {
 }
 
 func TestFetchTaskFromADeadHost(t *testing.T) {
-	_, r, task := tinyRTE(t)
+	_, r, named := tinyRTE(t)
 	t.Setenv("HF_HUB_OFFLINE", "0")
-	_, err := r.fetch(t.Context(), t.TempDir(), task, FetchOptions{Host: "http://127.0.0.1:1"})
+	_, err := r.fetch(t.Context(), t.TempDir(), named, FetchOptions{Host: "http://127.0.0.1:1"})
 	if err == nil || !strings.HasSuffix(err.Error(), "connection refused") || errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
@@ -404,19 +405,19 @@ func TestFetchTaskFromADeadHost(t *testing.T) {
 
 // Offline, no host is asked; what is there is found.
 func TestFetchTaskOffline(t *testing.T) {
-	h, r, task := tinyRTE(t, member{"RTE/train.tsv", rteTrain}, member{"RTE/dev.tsv", rteDev})
+	h, r, named := tinyRTE(t, member{"RTE/train.tsv", rteTrain}, member{"RTE/dev.tsv", rteDev})
 	o, empty, filled := FetchOptions{Host: h.url}, t.TempDir(), t.TempDir()
-	if _, err := r.fetch(t.Context(), filled, task, o); err != nil {
+	if _, err := r.fetch(t.Context(), filled, named, o); err != nil {
 		t.Fatal(err)
 	}
 	h.requests = nil
 	t.Setenv("HF_HUB_OFFLINE", "")
 	t.Setenv("TRANSFORMERS_OFFLINE", "Yes")
-	_, err := r.fetch(t.Context(), empty, task, o)
+	_, err := r.fetch(t.Context(), empty, named, o)
 	if !errors.Is(err, download.ErrOffline) || err.Error() != "TRANSFORMERS_OFFLINE is set: nothing is downloaded" || len(h.requests) > 0 || names(t, empty) != "" {
 		t.Errorf("%v, requests %q, left %q", err, h.requests, names(t, empty))
 	}
-	if already, err := r.fetch(t.Context(), filled, task, o); err != nil || !already {
+	if already, err := r.fetch(t.Context(), filled, named, o); err != nil || !already {
 		t.Errorf("what is there: %t, %v", already, err)
 	}
 }

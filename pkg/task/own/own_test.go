@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/metatt/metatt/pkg/glue"
+	"github.com/metatt/metatt/pkg/task"
 )
 
 func write(t testing.TB, name, content string) string {
@@ -23,30 +23,30 @@ func write(t testing.TB, name, content string) string {
 	return path
 }
 
-var review = Columns{Text: "review", Label: "stars"}
-var pair = Columns{Text: "a", Pair: "b", Label: "y"}
+var review = task.Columns{Text: "review", Label: "stars"}
+var pair = task.Columns{Text: "a", Pair: "b", Label: "y"}
 
 func TestRead(t *testing.T) {
 	for _, c := range []struct {
 		file, content string
-		columns       Columns
+		columns       task.Columns
 		labels        []string
-		want          []glue.Example
+		want          []task.Example
 	}{
-		{"x.tsv", "\ufeffid\tstars\treview\r\n1\tgood\tshe said \"yes\"\r\n2\tbad\t\n3\tgood\tlast", review, []string{"bad", "good"}, []glue.Example{
+		{"x.tsv", "\ufeffid\tstars\treview\r\n1\tgood\tshe said \"yes\"\r\n2\tbad\t\n3\tgood\tlast", review, []string{"bad", "good"}, []task.Example{
 			{ID: "0", Text: `she said "yes"`, Label: 1}, {ID: "1", Label: 0}, {ID: "2", Text: "last", Label: 1},
 		}},
-		{"x.CSV", "\ufeffreview,stars\n\"two\nlines, \"\"quoted\"\"\",10\n\nplain,9\n", review, []string{"9", "10"}, []glue.Example{
+		{"x.CSV", "\ufeffreview,stars\n\"two\nlines, \"\"quoted\"\"\",10\n\nplain,9\n", review, []string{"9", "10"}, []task.Example{
 			{ID: "0", Text: "two\nlines, \"quoted\"", Label: 1}, {ID: "1", Text: "plain", Label: 0},
 		}},
-		{"x.tsv", "review\tstars\r\na\t1\r\n\t2\r\n\r\n\n\r", review, []string{"1", "2"}, []glue.Example{
+		{"x.tsv", "review\tstars\r\na\t1\r\n\t2\r\n\r\n\n\r", review, []string{"1", "2"}, []task.Example{
 			{ID: "0", Text: "a", Label: 0}, {ID: "1", Label: 1},
 		}},
-		{"x.jsonl", "\ufeff{\"b\":\"q\",\"a\":\"p\\u00e9 \\ud83d\\ude00\",\"y\":true,\"more\":{\"a\":[1]}}\n\n {\"a\":1.50,\"b\":\"\",\"y\":false}", pair, []string{"false", "true"}, []glue.Example{
+		{"x.jsonl", "\ufeff{\"b\":\"q\",\"a\":\"p\\u00e9 \\ud83d\\ude00\",\"y\":true,\"more\":{\"a\":[1]}}\n\n {\"a\":1.50,\"b\":\"\",\"y\":false}", pair, []string{"false", "true"}, []task.Example{
 			{ID: "0", Text: "pé 😀", Pair: "q", Label: 1}, {ID: "1", Text: "1.50", Label: 0},
 		}},
-		{"x.json", `{"a":"p","b":"q","y":-1.5e1}` + "\n" + `{"a":"p","b":"q","y":"2"}`, pair, nil, []glue.Example{
-			{ID: "0", Text: "p", Pair: "q", Label: glue.Unlabelled, Score: -15}, {ID: "1", Text: "p", Pair: "q", Label: glue.Unlabelled, Score: 2},
+		{"x.json", `{"a":"p","b":"q","y":-1.5e1}` + "\n" + `{"a":"p","b":"q","y":"2"}`, pair, nil, []task.Example{
+			{ID: "0", Text: "p", Pair: "q", Label: task.Unlabelled, Score: -15}, {ID: "1", Text: "p", Pair: "q", Label: task.Unlabelled, Score: 2},
 		}},
 	} {
 		path := write(t, c.file, c.content)
@@ -56,11 +56,11 @@ func TestRead(t *testing.T) {
 				t.Fatalf("%s: labels %q (%v), want %q", c.file, labels, err, c.labels)
 			}
 		}
-		task, err := Task(c.columns.Pair != "", c.labels)
+		named, err := Task(c.columns, c.labels)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := Read(path, task, c.columns)
+		got, err := Read(path, named)
 		if err != nil || !slices.Equal(got, c.want) {
 			t.Errorf("%s: %+v (%v), want %+v", c.file, got, err, c.want)
 		}
@@ -111,28 +111,28 @@ func TestReadRejects(t *testing.T) {
 		if c.regression {
 			labels = nil
 		}
-		task, err := Task(false, labels)
+		named, err := Task(review, labels)
 		if err != nil {
 			t.Fatal(err)
 		}
 		path := write(t, c.file, c.content)
-		_, err = Read(path, task, review)
-		var format *glue.FormatError
+		_, err = Read(path, named)
+		var format *task.FormatError
 		if !errors.As(err, &format) || err.Error() != path+c.want {
 			t.Errorf("%v, want %s", err, path+c.want)
 		}
 	}
-	if _, err := Read("nowhere.tsv", glue.Task{}, review); err == nil || err.Error() != "open nowhere.tsv: no such file or directory" {
+	if _, err := Read("nowhere.tsv", task.Task{Columns: review}); err == nil || err.Error() != "open nowhere.tsv: no such file or directory" {
 		t.Errorf("%v", err)
 	}
-	if _, err := Read("x.txt", glue.Task{}, review); err == nil || err.Error() != "x.txt: the extension tells the format: .tsv, .csv, .jsonl or .json" {
+	if _, err := Read("x.txt", task.Task{Columns: review}); err == nil || err.Error() != "x.txt: the extension tells the format: .tsv, .csv, .jsonl or .json" {
 		t.Errorf("%v", err)
 	}
 	dir := filepath.Join(t.TempDir(), "folder.tsv")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Read(dir, glue.Task{}, review); err == nil || err.Error() != "read "+dir+": is a directory" {
+	if _, err := Read(dir, task.Task{Columns: review}); err == nil || err.Error() != "read "+dir+": is a directory" {
 		t.Errorf("%v", err)
 	}
 }
@@ -152,7 +152,7 @@ func TestLabelsAreOrdered(t *testing.T) {
 		"y\n" + longLabel("a"): ":2: label \"" + strings.Repeat("a", 40) + "\" is longer than 1000 bytes",
 	} {
 		path := write(t, "x.tsv", content)
-		labels, err := Labels(path, Columns{Label: "y"})
+		labels, err := Labels(path, task.Columns{Label: "y"})
 		if got := fmt.Sprint(labels); err == nil && got != want || err != nil && err.Error() != path+want {
 			t.Errorf("%.20q: %s (%v), want %s", content, got, err, want)
 		}
@@ -168,7 +168,7 @@ func TestLabelsAreBounded(t *testing.T) {
 		fmt.Fprintln(&content, i)
 	}
 	path := write(t, "x.tsv", content.String())
-	_, err := Labels(path, Columns{Label: "y"})
+	_, err := Labels(path, task.Columns{Label: "y"})
 	want := fmt.Sprintf(`%s:%d: column "y" has more than 65536 labels: is it the label's, or a regression's score?`, path, maxLabels+2)
 	if err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
@@ -191,30 +191,30 @@ func TestTask(t *testing.T) {
 		{[]string{"a", "b", "a"}, "", "", `label "a" is there twice`},
 		{[]string{"a", "b\n"}, "", "", `label "b\n" holds a control character`},
 	} {
-		task, err := Task(true, c.labels)
+		named, err := Task(pair, c.labels)
 		if c.wrong != "" {
 			if err == nil || err.Error() != c.wrong {
 				t.Errorf("%q: %v, want %s", c.labels, err, c.wrong)
 			}
 			continue
 		}
-		if err != nil || fmt.Sprint(task.Metrics) != c.metrics || task.Positive != c.positive || !task.HasPair || !slices.Contains(task.Metrics, task.Best) {
-			t.Errorf("%q: %+v (%v)", c.labels, task, err)
+		if err != nil || fmt.Sprint(named.Metrics) != c.metrics || named.Positive != c.positive || !named.HasPair || !slices.Contains(named.Metrics, named.Best) {
+			t.Errorf("%q: %+v (%v)", c.labels, named, err)
 		}
-		if task.Regression != (c.labels == nil) {
-			t.Errorf("%q: regression is %v", c.labels, task.Regression)
+		if named.Regression != (c.labels == nil) {
+			t.Errorf("%q: regression is %v", c.labels, named.Regression)
 		}
 	}
 }
 
 func TestColumns(t *testing.T) {
-	for want, c := range map[string]Columns{
-		"":                        {"a", "b", "c"},
-		"a column without a name": {"", "b", "c"},
-		`column "a" is named twice; texts and label are different columns`: {"a", "", "a"},
-		`column "b" is named twice; texts and label are different columns`: {"a", "b", "b"},
+	for want, c := range map[string]task.Columns{
+		"":                        {Text: "a", Pair: "b", Label: "c"},
+		"a column without a name": {Pair: "b", Label: "c"},
+		`column "a" is named twice; texts and label are different columns`: {Text: "a", Label: "a"},
+		`column "b" is named twice; texts and label are different columns`: {Text: "a", Pair: "b", Label: "b"},
 	} {
-		if err := c.Check(); (err == nil) != (want == "") || err != nil && err.Error() != want {
+		if err := CheckColumns(c); (err == nil) != (want == "") || err != nil && err.Error() != want {
 			t.Errorf("%+v: %v, want %q", c, err, want)
 		}
 	}
@@ -281,11 +281,11 @@ func FuzzReadRows(f *testing.F) {
 }
 
 func TestScoresKeepTheirPrecision(t *testing.T) {
-	task, err := Task(false, nil)
+	named, err := Task(review, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := Read(write(t, "x.tsv", "review\tstars\na\t4.2\n"), task, review)
+	got, err := Read(write(t, "x.tsv", "review\tstars\na\t4.2\n"), named)
 	if err != nil || math.Abs(got[0].Score-4.2) > 0 {
 		t.Errorf("%+v (%v)", got, err)
 	}
@@ -293,20 +293,20 @@ func TestScoresKeepTheirPrecision(t *testing.T) {
 
 // A file of tabs and line ends claims no multiple of its size.
 func TestReadRejectsManyShortRows(t *testing.T) {
-	task, err := Task(false, nil)
+	named, err := Task(review, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	const header = "review\tstars\n"
 	path := write(t, "x.tsv", header+strings.Repeat("\t1\n", 4*maxShortRows))
 	most := maxShortRows + (len(header)+3*4*maxShortRows)/minRow
-	_, err = Read(path, task, review)
+	_, err = Read(path, named)
 	want := fmt.Sprintf("%s:%d: %d rows before this one are too short to hold text", path, most+2, most)
 	if err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
 	path = write(t, "x.tsv", header+strings.Repeat("\t1\n", maxShortRows)+strings.Repeat("abc\t1\n", maxShortRows))
-	if examples, err := Read(path, task, review); err != nil || len(examples) != 2*maxShortRows {
+	if examples, err := Read(path, named); err != nil || len(examples) != 2*maxShortRows {
 		t.Errorf("%d examples (%v)", len(examples), err)
 	}
 }

@@ -17,20 +17,22 @@ import (
 	"time"
 
 	"github.com/google/renameio/v2"
+
+	"github.com/metatt/metatt/pkg/task"
 )
 
 // members are the files of a submission to GLUE, by task and split.
-var members = map[string]map[Split]string{
-	"CoLA":  {Test: "CoLA.tsv"},
-	"SST-2": {Test: "SST-2.tsv"},
-	"MRPC":  {Test: "MRPC.tsv"},
-	"STS-B": {Test: "STS-B.tsv"},
-	"QQP":   {Test: "QQP.tsv"},
-	"MNLI":  {Test: "MNLI-m.tsv", TestMismatched: "MNLI-mm.tsv"},
-	"QNLI":  {Test: "QNLI.tsv"},
-	"RTE":   {Test: "RTE.tsv"},
-	"WNLI":  {Test: "WNLI.tsv"},
-	"AX":    {Test: "AX.tsv"},
+var members = map[string]map[task.Split]string{
+	"CoLA":  {task.Test: "CoLA.tsv"},
+	"SST-2": {task.Test: "SST-2.tsv"},
+	"MRPC":  {task.Test: "MRPC.tsv"},
+	"STS-B": {task.Test: "STS-B.tsv"},
+	"QQP":   {task.Test: "QQP.tsv"},
+	"MNLI":  {task.Test: "MNLI-m.tsv", task.TestMismatched: "MNLI-mm.tsv"},
+	"QNLI":  {task.Test: "QNLI.tsv"},
+	"RTE":   {task.Test: "RTE.tsv"},
+	"WNLI":  {task.Test: "WNLI.tsv"},
+	"AX":    {task.Test: "AX.tsv"},
 }
 
 // Submission is predictions in the form that the GLUE site takes: one TSV file a
@@ -39,12 +41,12 @@ type Submission map[string][]byte
 
 // Add writes a test set's predictions from logits, (examples, classes) row by
 // row: the label's name, of a regression the score within 0 to 5.
-func (s Submission) Add(t Task, split Split, logits []float32, examples []Example) error {
+func (s Submission) Add(t task.Task, split task.Split, logits []float32, examples []task.Example) error {
 	name, ok := members[t.Name][split]
 	if !ok {
 		return fmt.Errorf("GLUE takes no predictions for the %s split of %s", split, t.Name)
 	}
-	classes := max(len(t.Labels), 1)
+	classes := t.Outputs()
 	if len(logits) != len(examples)*classes {
 		return fmt.Errorf("%s: %d logits, want %d for %d examples", name, len(logits), len(examples)*classes, len(examples))
 	}
@@ -64,7 +66,7 @@ func (s Submission) Add(t Task, split Split, logits []float32, examples []Exampl
 		if t.Regression {
 			prediction = strconv.FormatFloat(float64(max(0, min(5, row[0]))), 'f', -1, 32)
 		} else {
-			prediction = t.Labels[argmax(row)]
+			prediction = t.Labels[task.Class(row)]
 		}
 		fmt.Fprintf(&tsv, "%s\t%s\n", e.ID, prediction)
 	}
@@ -184,9 +186,9 @@ func lockFolder(dir string) (unlock func(), err error) {
 }
 
 // SubmissionSplits are the test sets of a task that GLUE takes, in order.
-func (t Task) SubmissionSplits() []Split {
-	var splits []Split
-	for _, s := range t.Splits() {
+func SubmissionSplits(t task.Task) []task.Split {
+	var splits []task.Split
+	for _, s := range t.Splits {
 		if _, ok := members[t.Name][s]; ok {
 			splits = append(splits, s)
 		}
