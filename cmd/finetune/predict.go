@@ -15,7 +15,7 @@ import (
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
-	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/predict"
 	"github.com/metatt/metatt/pkg/task"
 	"github.com/metatt/metatt/pkg/task/own"
 )
@@ -33,7 +33,7 @@ is complete or not there.`
 // predictCommandLine is what its flags say.
 type predictCommandLine struct {
 	adapter            string
-	predictor          run.PredictorOptions
+	predictor          predict.Options
 	input, output      string
 	from, to           string
 	text, pair         string
@@ -162,7 +162,7 @@ func (p *program) predictOne(cmd *cobra.Command, predictor predictor, texts []st
 
 // predictAll predicts a file or standard input.
 func (p *program) predictAll(ctx context.Context, predictor predictor, l predictCommandLine) error {
-	in := run.Input{Reader: p.stdin, Name: "standard input", Format: l.inFormat, NoHeader: l.noHeader}
+	in := predict.Input{Reader: p.stdin, Name: "standard input", Format: l.inFormat, NoHeader: l.noHeader}
 	if l.input != "" && l.input != "-" {
 		file, err := os.Open(l.input)
 		if err != nil {
@@ -191,7 +191,7 @@ func (p *program) predictAll(ctx context.Context, predictor predictor, l predict
 	return pending.CloseAtomicallyReplace()
 }
 
-func predictInto(ctx context.Context, w io.Writer, predictor predictor, in run.Input, format own.Format) error {
+func predictInto(ctx context.Context, w io.Writer, predictor predictor, in predict.Input, format own.Format) error {
 	examples, err := predictor.Examples(in)
 	if err != nil {
 		return err

@@ -6,7 +6,7 @@ import (
 	"io"
 	"strconv"
 
-	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/predict"
 	"github.com/metatt/metatt/pkg/task"
 	"github.com/metatt/metatt/pkg/task/own"
 )
@@ -41,7 +41,7 @@ func (w *predictionWriter) header() {
 	}
 }
 
-func (w *predictionWriter) write(p run.Prediction) error {
+func (w *predictionWriter) write(p predict.Prediction) error {
 	index := strconv.Itoa(w.index)
 	if w.format == own.TSV {
 		if w.index == 0 {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/metatt/metatt/pkg/config"
 	"github.com/metatt/metatt/pkg/hf"
+	"github.com/metatt/metatt/pkg/predict"
 	"github.com/metatt/metatt/pkg/run"
 	"github.com/metatt/metatt/pkg/task"
 	"github.com/metatt/metatt/pkg/task/glue"
@@ -88,10 +89,10 @@ func TestExitCodes(t *testing.T) {
 			return nil, errors.Join(errors.New("model.safetensors: truncated"), errors.New("close: no space left"))
 		},
 		describe: func(context.Context, run.Options) (*run.Plan, error) { return nil, errors.New("no such model") },
-		evaluate: func(_ context.Context, o run.EvalOptions) (*run.Evaluation, error) {
+		evaluate: func(_ context.Context, o predict.EvalOptions) (*predict.Evaluation, error) {
 			return nil, errors.New(o.Dir + ": no adapter here")
 		},
-		predictor: func(dir string, _ run.PredictorOptions) (predictor, error) {
+		predictor: func(dir string, _ predict.Options) (predictor, error) {
 			return nil, errors.New(dir + ": no adapter here")
 		},
 		fetch: func(context.Context, string, hf.FetchOptions) (hf.Fetched, error) {

@@ -15,10 +15,13 @@ import (
 	"github.com/metatt/metatt/pkg/models"
 	"github.com/metatt/metatt/pkg/models/encoder"
 	"github.com/metatt/metatt/pkg/optim"
+	"github.com/metatt/metatt/pkg/place"
 	"github.com/metatt/metatt/pkg/task"
+	"github.com/metatt/metatt/pkg/task/glue"
 	"github.com/metatt/metatt/pkg/tokenizer"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train"
+	"github.com/metatt/metatt/pkg/tuned"
 )
 
 // assembly is a run that is ready to train: every file read and checked.
@@ -39,8 +42,6 @@ type assembly struct {
 	ranks    *train.Ranks
 }
 
-var dtypes = map[string]torch.DType{"fp32": torch.Float32, "bf16": torch.BFloat16}
-
 // assemble reads everything a run needs. With a checkpoint, adapter and head
 // are the checkpoint's.
 func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *assembly, err error) {
@@ -54,12 +55,14 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 	}()
 	c := a.config
 	if a.device, err = torch.ParseDevice(c.Device); err != nil {
-		return a, invalid("device", err)
+		return a, config.Invalid("device", err)
 	}
 	c.Device = a.device.String()
-	a.settleDType()
+	if err = a.settleDType(); err != nil {
+		return a, err
+	}
 	if err = torch.SetThreads(c.Threads); err != nil {
-		return a, invalid("threads", err)
+		return a, config.Invalid("threads", err)
 	}
 	// The adapter first: its errors are the user's to mend, and cheap to find.
 	start, appending := cmp.Or(c.Adapter.Append.To, c.Adapter.InitFrom), c.Adapter.Append.To != "" && checkpoint == nil
@@ -67,7 +70,7 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 	case checkpoint != nil:
 		start = checkpoint.Dir
 	case start != "":
-		if start, err = adapterFolder(start); err != nil {
+		if start, err = place.Adapter(start); err != nil {
 			return a, err
 		}
 	}
@@ -90,7 +93,7 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 	if a.source, err = newSource(c, o.GLUEDir, trained, o.Observer.Note); err != nil {
 		return a, err
 	}
-	c.Model.Path = absoluteModel(c.Model.Path)
+	c.Model.Path = place.AbsoluteModel(c.Model.Path)
 	if a.modelDir, err = hf.Resolve(c.Model.Path); err != nil {
 		return a, err
 	}
@@ -106,7 +109,7 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 		return a, err
 	}
 	err = a.loadAdapter(saved, appending)
-	noteAll(saved, a.observer.Note)
+	tuned.Notes(saved, a.observer.Note)
 	if err != nil {
 		return a, err
 	}
@@ -118,7 +121,7 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 }
 
 // settleDType decides what auto means on the device, and warns of what is slow there.
-func (a *assembly) settleDType() {
+func (a *assembly) settleDType() (err error) {
 	dtype := &a.config.Model.DType
 	native := a.device.ComputesBFloat16()
 	switch {
@@ -129,12 +132,8 @@ func (a *assembly) settleDType() {
 	case *dtype == "bf16" && !native:
 		a.observer.Note(fmt.Sprintf("model.dtype bf16: %s computes it slower than fp32, in software many times; auto takes what is fast", a.device))
 	}
-	a.dtype = dtypes[*dtype]
-}
-
-// invalid is an error of one key's value.
-func invalid(key string, err error) error {
-	return &config.Error{Problems: []config.Problem{{Where: "config", Key: key, Message: err.Error()}}}
+	a.dtype, err = tuned.ParseDType(*dtype)
+	return err
 }
 
 // adopt puts what a saved adapter decides into the configuration. A value that
@@ -184,16 +183,6 @@ func adopt(c *config.Config, saved adapter.Config) error {
 	return nil
 }
 
-// noteAll passes on what reading a folder has found; saved may be nil.
-func noteAll(saved *adapter.Saved, note func(string)) {
-	if saved == nil || note == nil {
-		return
-	}
-	for _, text := range saved.Notes() {
-		note(saved.Dir + ": " + text)
-	}
-}
-
 // loadModel loads the backbone, for a head that comes from trained, or that of
 // the checkpoint where that is nil.
 func (a *assembly) loadModel(trained *adapter.Saved) (err error) {
@@ -206,7 +195,7 @@ func (a *assembly) loadModel(trained *adapter.Saved) (err error) {
 		return err
 	}
 	report := a.model.Report()
-	if trained == nil && len(report.New) > 0 { // else openAdapter says what is left of it
+	if trained == nil && len(report.New) > 0 { // else tuned.PutOn says what is left of it
 		a.observer.Note(fmt.Sprintf("newly initialised, not in the checkpoint: %s; trained and stored with the adapter", adapter.Few(report.New)))
 	}
 	if a.guessed != "" && !slices.ContainsFunc(report.New, func(name string) bool { return strings.HasPrefix(name, "classifier.") }) {
@@ -236,19 +225,19 @@ func (a *assembly) loadAdapter(saved *adapter.Saved, appending bool) (err error)
 			a.adapter, err = a.appendTask(saved)
 			return err
 		}
-		a.adapter, err = openAdapter(saved, a.task.Name, a.model, a.device, a.observer.Note)
+		a.adapter, err = tuned.PutOn(saved, a.task.Name, a.model, a.device, a.observer.Note)
 		return err
 	}
 	method, err := adapter.Lookup(c.Adapter.Method)
 	if err != nil {
-		return invalid("adapter.method", err)
+		return config.Invalid("adapter.method", err)
 	}
 	targets, err := adapter.ParseKinds(c.Adapter.Targets)
 	if err != nil {
-		return invalid("adapter.targets", err)
+		return config.Invalid("adapter.targets", err)
 	}
 	if c.Adapter.Dropout > 0 && !method.Dropout {
-		return invalid("adapter.dropout", fmt.Errorf("%s has none: leave the key out", method.Name))
+		return config.Invalid("adapter.dropout", fmt.Errorf("%s has none: leave the key out", method.Name))
 	}
 	if c.Adapter.Alpha == nil {
 		alpha := method.Alpha()
@@ -266,11 +255,11 @@ func (a *assembly) loadAdapter(saved *adapter.Saved, appending bool) (err error)
 	}
 	if c.Adapter.Budget > 0 {
 		if spec, err = a.fitBudget(method, spec); err != nil {
-			return invalid("adapter.budget", err)
+			return config.Invalid("adapter.budget", err)
 		}
 	}
 	if a.adapter, err = method.New(spec); err != nil {
-		return invalid("adapter", err)
+		return config.Invalid("adapter", err)
 	}
 	return adapter.Bind(a.adapter, a.model)
 }
@@ -297,31 +286,6 @@ func (a *assembly) fitBudget(method adapter.Method, spec adapter.Spec) (adapter.
 	return fit.Spec, nil
 }
 
-// openAdapter puts a saved adapter and the head of one of its tasks on a model;
-// of an adapter with one task, its own, whatever the name. What of the head is not
-// in the folder is said.
-func openAdapter(saved *adapter.Saved, task string, model *encoder.Model, device torch.Device, note func(string)) (adapter.Adapter, error) {
-	opened, missing, err := saved.PutOn(model, task, device)
-	if err != nil || note == nil {
-		return opened, err
-	}
-	var made, kept []string
-	for _, name := range missing {
-		if slices.Contains(model.Report().New, name) {
-			made = append(made, name)
-		} else {
-			kept = append(kept, name)
-		}
-	}
-	if len(made) > 0 {
-		note(fmt.Sprintf("newly initialised, in neither the adapter nor the checkpoint: %s", adapter.Few(made)))
-	}
-	if len(kept) > 0 {
-		note(fmt.Sprintf("not in the adapter, taken from the checkpoint: %s", adapter.Few(kept)))
-	}
-	return opened, nil
-}
-
 // encodedLimit bounds the cache of encoded sets: full GLUE takes a tenth of it.
 const encodedLimit = 4 << 30
 
@@ -338,7 +302,7 @@ func (a *assembly) loadData(ctx context.Context) error {
 		return fmt.Errorf("%s: the tokenizer makes ids up to %d, the model's vocabulary has %d", a.modelDir, have-1, most)
 	}
 	if most := a.model.MaxLength(); c.Data.MaxLength > most {
-		return invalid("data.max_length", fmt.Errorf("%d: the model has %d positions", c.Data.MaxLength, most))
+		return config.Invalid("data.max_length", fmt.Errorf("%d: the model has %d positions", c.Data.MaxLength, most))
 	}
 	training, err := a.readTraining(c, a.observer.Note)
 	if err != nil {
@@ -393,7 +357,7 @@ func (a *assembly) plan() error {
 	}
 	schedule, err := optim.NewSchedule(c.Schedule, c.LR, c.Warmup, steps)
 	if err != nil {
-		return invalid("train.schedule", err)
+		return config.Invalid("train.schedule", err)
 	}
 	every := c.CheckpointEvery.Steps
 	if c.CheckpointEvery.Epoch {
@@ -403,7 +367,7 @@ func (a *assembly) plan() error {
 	if best == "" {
 		best = a.task.Best
 	} else if !slices.Contains(a.task.Metrics, best) {
-		return invalid("train.best_metric", fmt.Errorf("%s has the metrics %v, not %s", a.task.Name, a.task.Metrics, best))
+		return config.Invalid("train.best_metric", fmt.Errorf("%s has the metrics %v, not %s", a.task.Name, a.task.Metrics, best))
 	}
 	a.options = train.Options{
 		Steps: steps, BatchSize: c.BatchSize, EvalBatchSize: c.EvalBatchSize, Shuffle: a.config.Data.Shuffle,
@@ -445,5 +409,16 @@ func (a *assembly) free() {
 	a.others.free()
 	if a.model != nil {
 		a.model.Free()
+	}
+}
+
+// settlePlaces makes a configuration mean the same in any folder.
+func (a *assembly) settlePlaces() {
+	c := a.config
+	for _, path := range []*string{&c.Data.Train, &c.Data.Dev, &c.Data.Test, &c.Adapter.InitFrom, &c.Adapter.Append.To} {
+		*path = place.Absolute(*path)
+	}
+	if folder, ok := a.from.(glue.Folder); ok {
+		c.Data.GLUE = place.Absolute(string(folder))
 	}
 }

@@ -4,17 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/config"
-	"github.com/metatt/metatt/pkg/hf"
+	"github.com/metatt/metatt/pkg/place"
 	"github.com/metatt/metatt/pkg/task"
-	"github.com/metatt/metatt/pkg/task/glue"
 	"github.com/metatt/metatt/pkg/task/own"
-	"github.com/metatt/metatt/pkg/task/sample"
+	"github.com/metatt/metatt/pkg/tuned"
 )
 
 // source is a task and where its examples are.
@@ -32,24 +29,24 @@ func newSource(c *config.Config, glueDir string, saved *adapter.Saved, note func
 		if s.task, err = task.Lookup(c.Task); err != nil {
 			return s, err
 		}
-		s.from, err = openSource(s.task, c.Data.GLUE, glueDir)
+		s.from, err = place.Examples(s.task, c.Data.GLUE, glueDir)
 		return s, err
 	}
 	columns := task.Columns{Text: c.Data.Text, Pair: c.Data.TextPair, Label: c.Data.Label}
 	if err := own.CheckColumns(columns); err != nil {
-		return s, invalid("data", err)
+		return s, config.Invalid("data", err)
 	}
 	s.files = map[string]string{"data.train": c.Data.Train, "data.dev": c.Data.Dev, "data.test": c.Data.Test}
 	for _, key := range slices.Sorted(maps.Keys(s.files)) {
 		if path := s.files[key]; path != "" {
 			if _, err := own.FormatOf(path); err != nil {
-				return s, invalid(key, err)
+				return s, config.Invalid(key, err)
 			}
 		}
 	}
 	var labels []string
 	if c.Data.Kind == "classification" {
-		if labels = savedLabels(saved, own.TaskName); labels == nil {
+		if labels = tuned.SavedLabels(saved, own.TaskName); labels == nil {
 			if labels, err = own.Labels(c.Data.Train, columns); err != nil {
 				return s, fmt.Errorf("data.train: %w", err)
 			}
@@ -62,60 +59,10 @@ func newSource(c *config.Config, glueDir string, saved *adapter.Saved, note func
 	return s, nil
 }
 
-// openSource is where the examples of a task that has a name are: in the GLUE
-// folder, see [glue.Find], those of the built-in task in none.
-func openSource(t task.Task, configured, env string) (task.Source, error) {
-	if t.Name == task.Sample {
-		return sample.Source{}, nil
-	}
-	return glue.Find(configured, env, glue.StandardFolder)
-}
-
-// savedLabels are the classes of a saved head for that task, in its rows' order.
-func savedLabels(saved *adapter.Saved, task string) []string {
-	if saved == nil {
-		return nil
-	}
-	return saved.Config.Labels[task]
-}
-
-// orderClasses puts the task's classes in the order of the head's rows: that of a
-// saved head for the task, else that of a checkpoint whose classes have the
-// labels' names. A note says when it is not the task's own.
+// orderClasses puts the task's classes in the order of the head's rows, see
+// [tuned.OrderClasses].
 func (s *source) orderClasses(modelDir string, saved *adapter.Saved, note func(string)) (err error) {
-	if s.task.Regression {
-		return nil
-	}
-	if labels := savedLabels(saved, s.task.Name); labels != nil {
-		if s.task, err = s.task.WithLabels(labels); err != nil {
-			return fmt.Errorf("%s: %w", saved.Dir, err)
-		}
-		return nil
-	}
-	if saved != nil && len(saved.Config.Tasks) > 0 { // a head that was trained on another task
-		return nil
-	}
-	model, err := hf.ReadConfig(modelDir)
-	if err != nil {
-		return err
-	}
-	for _, text := range model.Notes() {
-		note(filepath.Join(modelDir, "config.json") + ": " + text)
-	}
-	names := model.ID2Label
-	labels, same := s.task.LikeNames(names)
-	switch {
-	case !same && len(names) == len(s.task.Labels) && strings.HasPrefix(names[0], "LABEL_"):
-		s.guessed = fmt.Sprintf("the checkpoint's classes have no names but %s: that they are %s, in this order, is a guess", adapter.Few(names), adapter.Few(s.task.Labels))
-		return nil
-	case !same && len(names) == len(s.task.Labels):
-		note(fmt.Sprintf("the checkpoint calls its classes %s; they are taken for %s in this order", adapter.Few(names), adapter.Few(s.task.Labels)))
-		return nil
-	case !same || slices.Equal(labels, s.task.Labels):
-		return nil
-	}
-	note(fmt.Sprintf("classes in the checkpoint's order: %s", adapter.Few(labels)))
-	s.task, err = s.task.WithLabels(labels)
+	s.task, s.guessed, err = tuned.OrderClasses(s.task, modelDir, saved, note)
 	return err
 }
 
@@ -141,7 +88,7 @@ func (s *source) readDev(note func(string)) ([]task.Example, error) {
 // readFile reads one of the files of own data.
 func (s *source) readFile(key string) ([]task.Example, error) {
 	if s.files[key] == "" {
-		return nil, invalid(key, errors.New("is not set"))
+		return nil, config.Invalid(key, errors.New("is not set"))
 	}
 	examples, err := own.Read(s.files[key], s.task)
 	if err != nil {

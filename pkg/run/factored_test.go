@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/metatt/metatt/pkg/place"
+	"github.com/metatt/metatt/pkg/predict"
 	"github.com/metatt/metatt/pkg/run"
 	"github.com/metatt/metatt/pkg/task"
 )
@@ -37,7 +39,7 @@ func TestFactoredMethods(t *testing.T) {
 			if !bytes.Equal(metrics(t, whole.RunDir), metrics(t, resumed.RunDir)) {
 				t.Error("the resumed run differs")
 			}
-			e, err := run.Evaluate(t.Context(), run.EvalOptions{Dir: whole.RunDir})
+			e, err := predict.Evaluate(t.Context(), predict.EvalOptions{Dir: whole.RunDir})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -50,7 +52,7 @@ func TestFactoredMethods(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			resolved, err := os.ReadFile(filepath.Join(started.RunDir, run.ConfigFile))
+			resolved, err := os.ReadFile(filepath.Join(started.RunDir, place.ConfigFile))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,4 +1,4 @@
-package run_test
+package convert_test
 
 import (
 	"fmt"
@@ -9,28 +9,31 @@ import (
 	"testing"
 
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/convert"
 	"github.com/metatt/metatt/pkg/models"
 	"github.com/metatt/metatt/pkg/models/encoder"
+	"github.com/metatt/metatt/pkg/predict"
 	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/run/runtest"
 	"github.com/metatt/metatt/pkg/safetensors"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/torch/torchtest"
 )
 
 // tinyModel loads a model with a fixed batch.
-func tinyModel(t *testing.T, dir string) fixedBatch {
+func tinyModel(t *testing.T, dir string) runtest.FixedBatch {
 	t.Helper()
 	m, err := models.Load(dir, encoder.Options{Labels: 2, DType: torch.Float32, Device: torch.CPU, Seed: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(m.Free)
-	return fixedBatch{m, encoder.Input{IDs: []int32{5, 9, 28, 4, 3, 7, 11, 2, 6}, TypeIDs: make([]int32, 9), Offsets: []int32{0, 5, 6, 9}}}
+	return runtest.FixedBatch{Model: m}
 }
 
 // saveDisturbed saves an adapter no tensor of which is zero, with the model's
 // head under names of that prefix, and returns the model's logits under it.
-func saveDisturbed(t *testing.T, dir string, a adapter.Adapter, model fixedBatch, config adapter.Config, task int) (logits []float64) {
+func saveDisturbed(t *testing.T, dir string, a adapter.Adapter, model runtest.FixedBatch, config adapter.Config, task int) (logits []float64) {
 	t.Helper()
 	if err := adapter.Bind(a, model); err != nil {
 		t.Fatal(err)
@@ -59,7 +62,7 @@ func saveDisturbed(t *testing.T, dir string, a adapter.Adapter, model fixedBatch
 	return logits
 }
 
-func logitsUnder(model fixedBatch, a adapter.Adapter, task int) (logits []float64) {
+func logitsUnder(model runtest.FixedBatch, a adapter.Adapter, task int) (logits []float64) {
 	torch.NoGrad(func() {
 		logits = torchtest.Values(model.Logits(a.Begin(adapter.Step{DType: torch.Float32, Task: task})))
 	})
@@ -90,7 +93,7 @@ func checkExported(t *testing.T, dir, modelDir string, want []float64) adapter.C
 // Every method whose updates are products of two thin matrices is exported as a
 // LoRA with the same logits; every other says why not.
 func TestExportOfEveryMethod(t *testing.T) {
-	for family, modelDir := range map[string]string{"bert": "testdata/tiny-bert", "roberta": tinyRoBERTa(t)} {
+	for family, modelDir := range map[string]string{"bert": "testdata/tiny-bert", "roberta": runtest.TinyRoBERTa(t)} {
 		for _, method := range adapter.Methods() {
 			for _, targets := range [][]adapter.Kind{
 				{adapter.Query, adapter.Value}, {adapter.FFNDown, adapter.Key}, {adapter.Output}, {adapter.FFNUp}, adapter.Kinds(),
@@ -108,7 +111,7 @@ func TestExportOfEveryMethod(t *testing.T) {
 					config.Tasks, config.Labels, config.MaxLength = []string{"MRPC"}, map[string][]string{"MRPC": {"0", "1"}}, 77
 					dir, out := t.TempDir(), filepath.Join(t.TempDir(), "lora")
 					want := saveDisturbed(t, dir, a, model, config, 0)
-					exported, err := run.Export(t.Context(), run.ExportOptions{Dir: dir, Out: out})
+					exported, err := convert.Export(t.Context(), convert.ExportOptions{Dir: dir, Out: out})
 					if _, factored := a.(adapter.Factored); !factored {
 						if err == nil || !strings.Contains(err.Error(), method.Name+" is no LoRA: ") {
 							t.Errorf("not refused: %v", err)
@@ -199,7 +202,7 @@ func TestExportedRanks(t *testing.T) {
 			defer a.Free()
 			dir, out := t.TempDir(), filepath.Join(t.TempDir(), "lora")
 			want := saveDisturbed(t, dir, a, model, a.Config(), 0)
-			exported, err := run.Export(t.Context(), run.ExportOptions{Dir: dir, Out: out})
+			exported, err := convert.Export(t.Context(), convert.ExportOptions{Dir: dir, Out: out})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -246,33 +249,33 @@ func TestExportOfATask(t *testing.T) {
 	for task, message := range map[string]string{
 		"": "the adapter has the tasks CoLA, MRPC, and a LoRA is for one: say which", "RTE": `no task "RTE"; it has CoLA, MRPC`,
 	} {
-		if _, err := run.Export(t.Context(), run.ExportOptions{Dir: dir, Out: out, Task: task}); err == nil || !strings.Contains(err.Error(), message) {
+		if _, err := convert.Export(t.Context(), convert.ExportOptions{Dir: dir, Out: out, Task: task}); err == nil || !strings.Contains(err.Error(), message) {
 			t.Errorf("task %q: %v", task, err)
 		}
 	}
-	if _, err := run.Export(t.Context(), run.ExportOptions{Dir: dir, Out: out, Task: "MRPC"}); err != nil {
+	if _, err := convert.Export(t.Context(), convert.ExportOptions{Dir: dir, Out: out, Task: "MRPC"}); err != nil {
 		t.Fatal(err)
 	}
 	if c := checkExported(t, out, modelDir, want); !slices.Equal(c.Tasks, []string{"MRPC"}) {
 		t.Errorf("tasks %v", c.Tasks)
 	}
-	if _, err := run.Export(t.Context(), run.ExportOptions{Dir: dir, Out: out, Task: "MRPC"}); err == nil || !strings.Contains(err.Error(), out+" exists already") {
+	if _, err := convert.Export(t.Context(), convert.ExportOptions{Dir: dir, Out: out, Task: "MRPC"}); err == nil || !strings.Contains(err.Error(), out+" exists already") {
 		t.Errorf("onto a folder that is there: %v", err)
 	}
 }
 
 // A run is exported by its best adapter, and the export predicts as it does.
 func TestExportOfARun(t *testing.T) {
-	summary, err := run.Train(t.Context(), tiny(t, "adapter.method=adalora", "adapter.rank=1", "adapter.targets=query,ffn_down", "train.max_steps=6", "adapter.adalora.every=1", "train.lr=0.05"))
+	summary, err := run.Train(t.Context(), runtest.Tiny(t, "adapter.method=adalora", "adapter.rank=1", "adapter.targets=query,ffn_down", "train.max_steps=6", "adapter.adalora.every=1", "train.lr=0.05"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	out := filepath.Join(t.TempDir(), "lora")
-	if _, err := run.Export(t.Context(), run.ExportOptions{Dir: summary.RunDir, Out: out}); err != nil {
+	if _, err := convert.Export(t.Context(), convert.ExportOptions{Dir: summary.RunDir, Out: out}); err != nil {
 		t.Fatal(err)
 	}
 	evaluated := func(dir string) string {
-		e, err := run.Evaluate(t.Context(), run.EvalOptions{Dir: dir, GLUE: "testdata/glue"})
+		e, err := predict.Evaluate(t.Context(), predict.EvalOptions{Dir: dir, GLUE: "testdata/glue"})
 		if err != nil {
 			t.Fatal(err)
 		}

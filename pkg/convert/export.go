@@ -1,4 +1,4 @@
-package run
+package convert
 
 import (
 	"cmp"
@@ -11,13 +11,14 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/folder"
-	"github.com/metatt/metatt/pkg/hf"
 	"github.com/metatt/metatt/pkg/lora"
 	"github.com/metatt/metatt/pkg/models"
 	"github.com/metatt/metatt/pkg/models/encoder"
+	"github.com/metatt/metatt/pkg/place"
 	"github.com/metatt/metatt/pkg/task"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train"
+	"github.com/metatt/metatt/pkg/tuned"
 )
 
 // ExportOptions say what is exported. Empty fields are the defaults.
@@ -49,7 +50,7 @@ func Export(ctx context.Context, o ExportOptions) (*Exported, error) {
 	if err := folder.CheckNew(o.Out); err != nil {
 		return nil, err
 	}
-	dir, err := adapterFolder(o.Dir)
+	dir, err := place.Adapter(o.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +88,7 @@ func Export(ctx context.Context, o ExportOptions) (*Exported, error) {
 		Method: saved.Config.Method, Task: name, Targets: config.Targets, Layers: config.Layers, Parameters: adapter.Count(converted.Parameters()),
 	}
 	exported.Lowest, exported.Highest = rankRange(converted)
-	if describeExport(&config, saved.Config, name, absoluteModel(o.Model)); source.task.Name != "" {
+	if describeExport(&config, saved.Config, name, place.AbsoluteModel(o.Model)); source.task.Name != "" {
 		config = config.WithTask(name, source.task.Labels, nil, 0)
 	}
 	config = config.WithModel(source.head, source.replaced)
@@ -114,28 +115,11 @@ func Export(ctx context.Context, o ExportOptions) (*Exported, error) {
 func exportedTask(c adapter.Config, name string) (int, error) {
 	switch {
 	case len(c.Tasks) == 0:
-		return 0, nil // what PEFT wrote names none; see nameTask
+		return 0, nil // what PEFT wrote names none; see tuned.NameTask
 	case name == "" && len(c.Tasks) > 1:
 		return 0, fmt.Errorf("the adapter has the tasks %s, and a LoRA is for one: say which", strings.Join(c.Tasks, ", "))
 	}
 	return c.Task(name)
-}
-
-// modelArchitecture is that of a saved adapter's model: what PEFT writes does not
-// say it, the model's config.json does.
-func modelArchitecture(model string, saved *adapter.Saved) (adapter.Architecture, error) {
-	if recorded := saved.Config.Architecture(); model == "" && recorded.Hidden > 0 {
-		return recorded, nil
-	}
-	dir, err := findModel(model, saved)
-	if err != nil {
-		return adapter.Architecture{}, err
-	}
-	m, err := hf.ReadConfig(dir)
-	if err != nil {
-		return adapter.Architecture{}, err
-	}
-	return encoder.ArchitectureOf(m), nil
 }
 
 // exportSource is what is exported, with what stands beside it.
@@ -163,13 +147,13 @@ func (e exportSource) free() {
 // model's own tensors, which takes the model.
 func (o ExportOptions) open(saved *adapter.Saved, task string) (e exportSource, err error) {
 	defer func() {
-		noteAll(saved, o.Note)
+		tuned.Notes(saved, o.Note)
 		if err != nil {
 			e.free()
 		}
 	}()
 	if saved.Config.Hidden > 0 { // this build's own
-		architecture, err := modelArchitecture(o.Model, saved)
+		architecture, err := tuned.Architecture(o.Model, saved)
 		if err != nil {
 			return e, err
 		}
@@ -179,18 +163,18 @@ func (o ExportOptions) open(saved *adapter.Saved, task string) (e exportSource, 
 		e.head, e.replaced, err = beside(saved, task)
 		return e, err
 	}
-	dir, err := findModel(o.Model, saved)
+	dir, err := tuned.FindModel(o.Model, saved)
 	if err != nil {
 		return e, err
 	}
 	var labels int
-	if e.task, labels, err = nameTask(saved, o.Task, dir, o.Note); err != nil {
+	if e.task, labels, err = tuned.NameTask(saved, o.Task, dir, o.Note); err != nil {
 		return e, err
 	}
 	if e.model, err = models.Load(dir, encoder.Options{Labels: labels, DType: torch.Float32, Device: torch.CPU, TrainPooler: saved.BringsPooler()}); err != nil {
 		return e, err
 	}
-	if e.adapter, err = openAdapter(saved, task, e.model, torch.CPU, o.Note); err != nil {
+	if e.adapter, err = tuned.PutOn(saved, task, e.model, torch.CPU, o.Note); err != nil {
 		return e, err
 	}
 	e.head, e.replaced = e.model.Head(), e.model.Replaced()

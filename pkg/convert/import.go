@@ -1,4 +1,4 @@
-package run
+package convert
 
 import (
 	"encoding/json"
@@ -13,6 +13,7 @@ import (
 	"github.com/metatt/metatt/pkg/folder"
 	"github.com/metatt/metatt/pkg/hf/pickle"
 	"github.com/metatt/metatt/pkg/lora"
+	"github.com/metatt/metatt/pkg/place"
 	"github.com/metatt/metatt/pkg/safetensors"
 	"github.com/metatt/metatt/pkg/task"
 	"github.com/metatt/metatt/pkg/torch"
@@ -59,7 +60,7 @@ func Import(o ImportOptions) (*Imported, error) {
 		return nil, err
 	}
 	text, err := json.MarshalIndent(map[string]any{
-		"peft_type": "LORA", "task_type": "SEQ_CLS", "base_model_name_or_path": absoluteModel(o.Model),
+		"peft_type": "LORA", "task_type": "SEQ_CLS", "base_model_name_or_path": place.AbsoluteModel(o.Model),
 		"r": bare.rank, "lora_alpha": o.Alpha, "lora_dropout": 0, "bias": "none", "inference_mode": true,
 		"target_modules": lora.TargetModules(bare.kinds()), "modules_to_save": []string{"classifier"},
 		"tasks": []string{task.Name}, "labels": map[string][]string{task.Name: task.Labels},

@@ -1,4 +1,4 @@
-package run_test
+package convert_test
 
 import (
 	"archive/zip"
@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/metatt/metatt/pkg/adapter"
-	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/convert"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
@@ -118,7 +118,7 @@ func TestImportOfEveryElementType(t *testing.T) {
 	for _, family := range []string{"bert", "roberta"} {
 		for _, storage := range []string{"FloatStorage", "HalfStorage", "BFloat16Storage", "DoubleStorage"} {
 			dir := filepath.Join(t.TempDir(), "new")
-			imported, err := run.Import(run.ImportOptions{File: writeBin(t, bareFile(family, storage, 2)), Dir: dir, Task: "rte", Alpha: 3})
+			imported, err := convert.Import(convert.ImportOptions{File: writeBin(t, bareFile(family, storage, 2)), Dir: dir, Task: "rte", Alpha: 3})
 			if err != nil {
 				t.Errorf("%s of %s: %v", family, storage, err)
 				continue
@@ -199,7 +199,7 @@ func TestImportTriesWhatItWrote(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			file, parent := writeBin(t, c.change(bareFile("roberta", "FloatStorage", 2))), t.TempDir()
-			_, err := run.Import(run.ImportOptions{File: file, Dir: filepath.Join(parent, "a", "new"), Task: "rte", Alpha: 1})
+			_, err := convert.Import(convert.ImportOptions{File: file, Dir: filepath.Join(parent, "a", "new"), Task: "rte", Alpha: 1})
 			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), file+": ") || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), ".partial") {
 				t.Errorf("%v, want %s: … %s", err, file, c.want)
 			}

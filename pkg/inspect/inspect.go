@@ -1,4 +1,6 @@
-package run
+// Package inspect looks into a saved adapter: its parameters, the spectra of its
+// bonds and the size of its updates.
+package inspect
 
 import (
 	"errors"
@@ -8,8 +10,10 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/config"
+	"github.com/metatt/metatt/pkg/place"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/tt"
+	"github.com/metatt/metatt/pkg/tuned"
 )
 
 // Inspection is what a saved adapter holds. Of its model nothing but the
@@ -22,7 +26,7 @@ type Inspection struct {
 	Config     adapter.Config `json:"config"`
 	Parameters []Tensor       `json:"parameters"` // the adapter's, of frozen tasks too
 	Count      int64          `json:"count"`      // of their elements
-	Modes      []Mode         `json:"modes,omitempty"`
+	Modes      []adapter.Mode `json:"modes,omitempty"`
 	// Spectra is the singular values of each bond of a tensor train, falling, α
 	// included: at every bond Σ s² is Σ ‖ΔW‖² over all sites and tasks.
 	Spectra [][]float64 `json:"spectra,omitempty"`
@@ -39,16 +43,16 @@ type Tensor struct {
 	Norm  float64 `json:"norm"`
 }
 
-// InspectOptions say what is looked at. Empty fields are the defaults.
-type InspectOptions struct {
+// Options say what is looked at. Empty fields are the defaults.
+type Options struct {
 	Dir   string // adapter folder, or a run directory, of which the best adapter is taken
 	Task  string // that ‖ΔW‖ is of; by default the last
 	Model string // folder or name, for an adapter that PEFT wrote; by default what it recorded
 }
 
-// Inspect reads a saved adapter.
-func Inspect(o InspectOptions) (*Inspection, error) {
-	dir, err := adapterFolder(o.Dir)
+// Adapter reads a saved adapter.
+func Adapter(o Options) (*Inspection, error) {
+	dir, err := place.Adapter(o.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -59,11 +63,11 @@ func Inspect(o InspectOptions) (*Inspection, error) {
 	defer saved.Close()
 	index := max(0, len(saved.Config.Tasks)-1) // the last, which alone can be trained further
 	if o.Task != "" {
-		if index, err = chooseTask(saved, o.Task); err != nil {
+		if index, err = tuned.ChooseTask(saved, o.Task); err != nil {
 			return nil, err
 		}
 	}
-	architecture, err := modelArchitecture(o.Model, saved)
+	architecture, err := tuned.Architecture(o.Model, saved)
 	if err != nil {
 		return nil, err
 	}
@@ -92,10 +96,10 @@ func Inspect(o InspectOptions) (*Inspection, error) {
 // findRun looks for the run directory that dir is adapter/… of.
 func (i *Inspection) findRun() error {
 	run := filepath.Dir(filepath.Dir(i.Dir))
-	if filepath.Base(filepath.Dir(i.Dir)) != "adapter" || !isRun(run) {
+	if filepath.Base(filepath.Dir(i.Dir)) != "adapter" || !place.IsRun(run) {
 		return nil
 	}
-	c, err := config.Load(filepath.Join(run, ConfigFile), nil, nil)
+	c, err := config.Load(filepath.Join(run, place.ConfigFile), nil, nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -120,15 +124,15 @@ func (i *Inspection) measure(a, ofTask adapter.Adapter) error {
 	}
 	i.Count = adapter.Count(parameters)
 	if t, ok := a.(adapter.TensorTrain); ok {
-		train, err := tt.New(t.Cores()...)
+		cores, err := tt.New(t.Cores()...)
 		if err != nil {
 			return err
 		}
-		for k, n := range train.Dims() {
-			i.Modes = append(i.Modes, Mode{i.Config.Modes[k], n})
+		for k, n := range cores.Dims() {
+			i.Modes = append(i.Modes, adapter.Mode{Name: i.Config.Modes[k], Size: n})
 		}
 		// In fp64, so that small singular values are not rounding.
-		if i.Spectra, err = train.To(torch.Float64).Scale(i.Config.Alpha).Spectra(); err != nil {
+		if i.Spectra, err = cores.To(torch.Float64).Scale(i.Config.Alpha).Spectra(); err != nil {
 			return err
 		}
 	}

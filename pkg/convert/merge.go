@@ -1,4 +1,6 @@
-package run
+// Package convert makes other files of an adapter: the merged model, a LoRA as PEFT
+// stores it, and a folder of what microsoft/LoRA stores.
+package convert
 
 import (
 	"context"
@@ -10,6 +12,7 @@ import (
 	"github.com/metatt/metatt/pkg/hf"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train"
+	"github.com/metatt/metatt/pkg/tuned"
 )
 
 // MergeOptions say what is merged. Empty fields are the defaults.
@@ -30,45 +33,45 @@ func Merge(ctx context.Context, o MergeOptions) error {
 	if err := folder.CheckNew(o.Out); err != nil {
 		return err
 	}
-	p, err := openPredictor(o.Dir, PredictorOptions{Model: o.Model, Task: o.Task, Note: o.Note}, false)
+	m, err := tuned.Open(o.Dir, tuned.Options{Model: o.Model, Task: o.Task, Taskless: true, Note: o.Note})
 	if err != nil {
 		return err
 	}
-	defer p.Close()
-	if p.task.Name == "" && o.Note != nil { // whose classes are the model's
-		for _, text := range p.model.Config().Notes() {
-			o.Note(filepath.Join(p.modelDir, "config.json") + ": " + text)
+	defer m.Free()
+	if m.Task.Name == "" && o.Note != nil { // whose classes are the model's
+		for _, text := range m.Encoder.Config().Notes() {
+			o.Note(filepath.Join(m.ModelDir, "config.json") + ": " + text)
 		}
 	}
 	if ctx.Err() != nil {
 		return train.ErrInterrupted
 	}
-	if err := p.merge(); err != nil {
-		return fmt.Errorf("%s: %w", p.dir, err)
+	if err := merge(m); err != nil {
+		return fmt.Errorf("%s: %w", m.Dir, err)
 	}
 	return folder.Make(o.Out, func(dir string) error {
-		if err := p.model.Save(dir); err != nil {
+		if err := m.Encoder.Save(dir); err != nil {
 			return err
 		}
-		if err := hf.CopyTokenizer(dir, p.modelDir); err != nil || ctx.Err() == nil {
+		if err := hf.CopyTokenizer(dir, m.ModelDir); err != nil || ctx.Err() == nil {
 			return err
 		}
 		return train.ErrInterrupted
 	})
 }
 
-// merge changes the model's weights; the predictor is not to be used after it.
-func (p *Predictor) merge() error {
-	config := p.model.Config()
+// merge changes the model's weights: the adapter is in them, and not to be used any more.
+func merge(m *tuned.Model) error {
+	config := m.Encoder.Config()
 	switch {
-	case p.task.Name == "":
-	case p.task.Regression:
+	case m.Task.Name == "":
+	case m.Task.Regression:
 		config.ProblemType = "regression"
 	default:
-		config.ProblemType, config.ID2Label = "single_label_classification", p.task.Labels
+		config.ProblemType, config.ID2Label = "single_label_classification", m.Task.Labels
 	}
 	return torch.Do(func() error {
-		merged, err := adapter.Merge(p.adapter, p.model.Architecture(), p.model)
+		merged, err := adapter.Merge(m.Adapter, m.Encoder.Architecture(), m.Encoder)
 		if err != nil {
 			return err
 		}

@@ -1,16 +1,16 @@
-package run_test
+package predict_test
 
 import (
 	"context"
 	"fmt"
 
-	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/predict"
 	"github.com/metatt/metatt/pkg/task"
 )
 
 // Load a model, apply a saved adapter to it, predict.
 func ExamplePredictor() {
-	p, err := run.OpenPredictor("testdata/start-query-value", run.PredictorOptions{Model: "testdata/tiny-bert"})
+	p, err := predict.Open("testdata/start-query-value", predict.Options{Model: "testdata/tiny-bert"})
 	if err != nil {
 		fmt.Println(err)
 		return

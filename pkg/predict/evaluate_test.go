@@ -1,4 +1,4 @@
-package run_test
+package predict_test
 
 import (
 	"archive/zip"
@@ -13,7 +13,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/metatt/metatt/pkg/predict"
 	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/run/runtest"
 	"github.com/metatt/metatt/pkg/task"
 	"github.com/metatt/metatt/pkg/task/own"
 	"github.com/metatt/metatt/pkg/train"
@@ -22,11 +24,11 @@ import (
 // evaluate is what a run's best adapter is judged at, which training found.
 func TestEvaluateIsWhatWasTrained(t *testing.T) {
 	for _, dtype := range []string{"fp32", "bf16"} {
-		summary, err := run.Train(t.Context(), tiny(t, "model.dtype="+dtype))
+		summary, err := run.Train(t.Context(), runtest.Tiny(t, "model.dtype="+dtype))
 		if err != nil {
 			t.Fatal(err)
 		}
-		e, err := run.Evaluate(t.Context(), run.EvalOptions{Dir: summary.RunDir})
+		e, err := predict.Evaluate(t.Context(), predict.EvalOptions{Dir: summary.RunDir})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -37,23 +39,9 @@ func TestEvaluateIsWhatWasTrained(t *testing.T) {
 	}
 }
 
-// mnli is a GLUE folder with train_subset.tsv and all that is judged.
-func mnli(t *testing.T) string {
-	const labelled = "index\tsentence1\tsentence2\tgold_label\n"
-	const hidden = "index\tsentence1\tsentence2\n"
-	return files(t, map[string]string{
-		"MNLI/train_subset.tsv":     labelled + strings.Repeat("0\tthe king\tsees a cat\tentailment\n1\ta river\tthe king\tneutral\n2\ta cat\tnever\tcontradiction\n", 4),
-		"MNLI/dev_matched.tsv":      labelled + "0\tthe king\tsees\tneutral\n1\ta cat\tnever\tcontradiction\n",
-		"MNLI/dev_mismatched.tsv":   labelled + "0\ta red bell\tsees\tentailment\n",
-		"MNLI/test_matched.tsv":     hidden + "0\tthe king\tsees\n1\ta cat\tnever\n2\ta bell\tsees\n",
-		"MNLI/test_mismatched.tsv":  hidden + "0\ta river\tsees\n",
-		"diagnostic/diagnostic.tsv": hidden + "0\tthe king\tsees\n1\ta cat\tnever\n",
-	})
-}
-
 func TestEvaluateMNLI(t *testing.T) {
-	dir := mnli(t)
-	o := tiny(t, "task=mnli", "data.glue="+dir, "train.max_steps=2")
+	dir := runtest.MNLI(t)
+	o := runtest.Tiny(t, "task=mnli", "data.glue="+dir, "train.max_steps=2")
 	if _, err := run.Train(t.Context(), o); err == nil || !strings.Contains(err.Error(), "set data.train_subset=true to train on it") {
 		t.Errorf("without train.tsv: %v", err)
 	}
@@ -67,8 +55,8 @@ func TestEvaluateMNLI(t *testing.T) {
 	}
 
 	path := filepath.Join(t.TempDir(), "glue.zip")
-	options := run.EvalOptions{Dir: summary.RunDir, Submission: path}
-	e, err := run.Evaluate(t.Context(), options)
+	options := predict.EvalOptions{Dir: summary.RunDir, Submission: path}
+	e, err := predict.Evaluate(t.Context(), options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,41 +100,41 @@ func TestEvaluateMNLI(t *testing.T) {
 	}
 	var notes []string
 	options.Note = func(text string) { notes = append(notes, text) }
-	if e, err = run.Evaluate(t.Context(), options); err != nil || len(e.Submission) != 2 || !strings.Contains(strings.Join(notes, "\n"), "no AX.tsv") {
+	if e, err = predict.Evaluate(t.Context(), options); err != nil || len(e.Submission) != 2 || !strings.Contains(strings.Join(notes, "\n"), "no AX.tsv") {
 		t.Errorf("%+v (%v), notes %q", e, err, notes)
 	}
 }
 
 func TestEvaluateRejects(t *testing.T) {
-	mrpc, err := run.Train(t.Context(), tiny(t, "train.max_steps=1"))
+	mrpc, err := run.Train(t.Context(), runtest.Tiny(t, "train.max_steps=1"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	best := filepath.Join(mrpc.RunDir, "adapter", "best")
-	stopped := files(t, map[string]string{"config.yaml": "task: mrpc\n"})
+	stopped := runtest.Files(t, map[string]string{"config.yaml": "task: mrpc\n"})
 	empty := t.TempDir()
-	complete := files(t, map[string]string{
+	complete := runtest.Files(t, map[string]string{
 		"MRPC/dev.tsv":  "Quality\t#1 String\t#2 String\n1\ta\tb\n",
 		"MRPC/test.tsv": "index\t#1 String\t#2 String\n0\ta\tb\n",
 	})
 	for _, c := range []struct {
 		name    string
-		options run.EvalOptions
+		options predict.EvalOptions
 		want    string
 	}{
-		{"hidden labels", run.EvalOptions{Dir: mrpc.RunDir, Split: "test"}, "the labels of GLUE's test sets are hidden: --submission"},
-		{"other split", run.EvalOptions{Dir: mrpc.RunDir, Split: "train"}, `no split "train" to evaluate; there are dev and test`},
-		{"own data for GLUE", run.EvalOptions{Dir: mrpc.RunDir, Data: "x.tsv"}, "MRPC is evaluated on GLUE's own files, not on x.tsv"},
-		{"no test file", run.EvalOptions{Dir: mrpc.RunDir, Submission: filepath.Join(empty, "x.zip")}, "MRPC/test.tsv: file does not exist"},
-		{"no folder for the zip file", run.EvalOptions{Dir: mrpc.RunDir, GLUE: complete, Submission: filepath.Join(empty, "no", "x.zip")}, "submission: stat "},
-		{"no GLUE", run.EvalOptions{Dir: best}, "no GLUE folder: data.glue and GLUE_DIR are not set"},
-		{"no adapter", run.EvalOptions{Dir: empty}, "no adapter here: adapter_config.json is missing"},
-		{"no adapter yet", run.EvalOptions{Dir: stopped}, "the run has no adapter yet"},
-		{"no model", run.EvalOptions{Dir: best, Predictor: run.PredictorOptions{Model: "testdata/nothing"}}, "testdata/nothing"},
-		{"no such format", run.EvalOptions{Dir: best, Predictor: run.PredictorOptions{DType: "int8"}}, `model.dtype: "int8" is unknown; legal: fp32, bf16`},
-		{"no such device", run.EvalOptions{Dir: best, Predictor: run.PredictorOptions{Device: "cuda:93"}}, "device"},
+		{"hidden labels", predict.EvalOptions{Dir: mrpc.RunDir, Split: "test"}, "the labels of GLUE's test sets are hidden: --submission"},
+		{"other split", predict.EvalOptions{Dir: mrpc.RunDir, Split: "train"}, `no split "train" to evaluate; there are dev and test`},
+		{"own data for GLUE", predict.EvalOptions{Dir: mrpc.RunDir, Data: "x.tsv"}, "MRPC is evaluated on GLUE's own files, not on x.tsv"},
+		{"no test file", predict.EvalOptions{Dir: mrpc.RunDir, Submission: filepath.Join(empty, "x.zip")}, "MRPC/test.tsv: file does not exist"},
+		{"no folder for the zip file", predict.EvalOptions{Dir: mrpc.RunDir, GLUE: complete, Submission: filepath.Join(empty, "no", "x.zip")}, "submission: stat "},
+		{"no GLUE", predict.EvalOptions{Dir: best}, "no GLUE folder: data.glue and GLUE_DIR are not set"},
+		{"no adapter", predict.EvalOptions{Dir: empty}, "no adapter here: adapter_config.json is missing"},
+		{"no adapter yet", predict.EvalOptions{Dir: stopped}, "the run has no adapter yet"},
+		{"no model", predict.EvalOptions{Dir: best, Predictor: predict.Options{Model: "testdata/nothing"}}, "testdata/nothing"},
+		{"no such format", predict.EvalOptions{Dir: best, Predictor: predict.Options{DType: "int8"}}, `model.dtype: "int8" is unknown; legal: fp32, bf16`},
+		{"no such device", predict.EvalOptions{Dir: best, Predictor: predict.Options{Device: "cuda:93"}}, "device"},
 	} {
-		if _, err := run.Evaluate(t.Context(), c.options); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+		if _, err := predict.Evaluate(t.Context(), c.options); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want %s", c.name, err, c.want)
 		}
 	}
@@ -155,9 +143,9 @@ func TestEvaluateRejects(t *testing.T) {
 	}
 }
 
-func openTiny(t *testing.T) *run.Predictor {
+func openTiny(t *testing.T) *predict.Predictor {
 	t.Helper()
-	p, err := run.OpenPredictor("testdata/start-query-value", run.PredictorOptions{Model: "testdata/tiny-bert"})
+	p, err := predict.Open("testdata/start-query-value", predict.Options{Model: "testdata/tiny-bert"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +173,7 @@ func TestStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, in := range []run.Input{
+	for _, in := range []predict.Input{
 		{Reader: strings.NewReader(bare.String()), Format: own.TSV, NoHeader: true},
 		{Reader: strings.NewReader(header.String()), Format: own.TSV, Columns: []string{"first", "second"}},
 		{Reader: strings.NewReader(lines.String()), Format: own.JSONL},
@@ -195,7 +183,7 @@ func TestStream(t *testing.T) {
 			t.Fatal(err)
 		}
 		i := 0
-		err = p.Stream(t.Context(), examples, func(got run.Prediction) error {
+		err = p.Stream(t.Context(), examples, func(got predict.Prediction) error {
 			near := func(a, b float64) bool { return a-b < 1e-5 && b-a < 1e-5 }
 			if got.Label != want[i].Label || !slices.EqualFunc(got.Probabilities, want[i].Probabilities, near) {
 				t.Fatalf("%s: row %d: %+v, want %+v", in.Format, i, got, want[i])
@@ -210,7 +198,7 @@ func TestStream(t *testing.T) {
 			t.Errorf("%s: %d predictions (%v), want %d", in.Format, i, err, n)
 		}
 	}
-	if _, err := p.Examples(run.Input{Columns: []string{"one"}}); err == nil || err.Error() != "MRPC has 2 texts an example, 1 columns are named" {
+	if _, err := p.Examples(predict.Input{Columns: []string{"one"}}); err == nil || err.Error() != "MRPC has 2 texts an example, 1 columns are named" {
 		t.Errorf("%v", err)
 	}
 }
@@ -218,14 +206,14 @@ func TestStream(t *testing.T) {
 // A bad line names its place; what came before it is predicted.
 func TestStreamStopsAtABadLine(t *testing.T) {
 	p := openTiny(t)
-	examples, err := p.Examples(run.Input{
+	examples, err := p.Examples(predict.Input{
 		Reader: strings.NewReader("#1 String\t#2 String\na\tb\nc\td\nalone\n"), Name: "pairs.tsv", Format: own.TSV,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	n := 0
-	err = p.Stream(t.Context(), examples, func(run.Prediction) error { n++; return nil })
+	err = p.Stream(t.Context(), examples, func(predict.Prediction) error { n++; return nil })
 	if err == nil || err.Error() != "pairs.tsv:4: 1 columns, want 2" || n != 2 {
 		t.Errorf("%v after %d predictions", err, n)
 	}
@@ -241,11 +229,11 @@ func TestStreamIsInterrupted(t *testing.T) {
 		writer.Write([]byte("a\tb\n"))
 		cancel()
 	}()
-	examples, err := p.Examples(run.Input{Reader: reader, Format: own.TSV, NoHeader: true})
+	examples, err := p.Examples(predict.Input{Reader: reader, Format: own.TSV, NoHeader: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Stream(ctx, examples, func(run.Prediction) error { return nil }); !errors.Is(err, train.ErrInterrupted) {
+	if err := p.Stream(ctx, examples, func(predict.Prediction) error { return nil }); !errors.Is(err, train.ErrInterrupted) {
 		t.Errorf("%v", err)
 	}
 }
@@ -260,7 +248,7 @@ func TestStreamStopsWithItsConsumer(t *testing.T) {
 		for yield(task.Example{Text: "a", Pair: "b"}, nil) {
 		}
 	}
-	if err := p.Stream(t.Context(), endless, func(run.Prediction) error { return full }); !errors.Is(err, full) {
+	if err := p.Stream(t.Context(), endless, func(predict.Prediction) error { return full }); !errors.Is(err, full) {
 		t.Errorf("%v", err)
 	}
 	<-ended

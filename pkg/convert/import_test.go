@@ -1,4 +1,4 @@
-package run_test
+package convert_test
 
 import (
 	"math"
@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/metatt/metatt/pkg/adapter"
-	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/convert"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
@@ -17,7 +17,7 @@ import (
 // parity/make_fixtures.py wrote the file: element i of tensor n is sin(n + i).
 func TestImport(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "mnli")
-	imported, err := run.Import(run.ImportOptions{File: "testdata/bare-lora.bin", Dir: dir, Task: "mnli", Model: "roberta-base", Alpha: 6})
+	imported, err := convert.Import(convert.ImportOptions{File: "testdata/bare-lora.bin", Dir: dir, Task: "mnli", Model: "roberta-base", Alpha: 6})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,21 +70,21 @@ func TestImport(t *testing.T) {
 func TestImportRejects(t *testing.T) {
 	taken := t.TempDir()
 	for name, c := range map[string]struct {
-		options run.ImportOptions
+		options convert.ImportOptions
 		want    []string
 	}{
-		"folder taken":   {run.ImportOptions{File: "testdata/bare-lora.bin", Dir: taken, Task: "mnli", Alpha: 1}, []string{taken, "exists already"}},
-		"no such task":   {run.ImportOptions{File: "testdata/bare-lora.bin", Task: "mnl", Alpha: 1}, []string{"mnl"}},
-		"no alpha":       {run.ImportOptions{File: "testdata/bare-lora.bin", Task: "mnli"}, []string{"alpha 0"}},
-		"no archive":     {run.ImportOptions{File: "testdata/tiny.yaml", Task: "mnli", Alpha: 1}, []string{"testdata/tiny.yaml"}},
-		"a whole model":  {run.ImportOptions{File: "../models/testdata/bert-2018/pytorch_model.bin", Task: "mnli", Alpha: 1}, []string{"bert.embeddings", "no adapter of microsoft/LoRA"}},
-		"no file at all": {run.ImportOptions{File: "testdata/nothing.bin", Task: "mnli", Alpha: 1}, []string{"testdata/nothing.bin"}},
+		"folder taken":   {convert.ImportOptions{File: "testdata/bare-lora.bin", Dir: taken, Task: "mnli", Alpha: 1}, []string{taken, "exists already"}},
+		"no such task":   {convert.ImportOptions{File: "testdata/bare-lora.bin", Task: "mnl", Alpha: 1}, []string{"mnl"}},
+		"no alpha":       {convert.ImportOptions{File: "testdata/bare-lora.bin", Task: "mnli"}, []string{"alpha 0"}},
+		"no archive":     {convert.ImportOptions{File: "testdata/tiny.yaml", Task: "mnli", Alpha: 1}, []string{"testdata/tiny.yaml"}},
+		"a whole model":  {convert.ImportOptions{File: "../models/testdata/bert-2018/pytorch_model.bin", Task: "mnli", Alpha: 1}, []string{"bert.embeddings", "no adapter of microsoft/LoRA"}},
+		"no file at all": {convert.ImportOptions{File: "testdata/nothing.bin", Task: "mnli", Alpha: 1}, []string{"testdata/nothing.bin"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c.options.Dir == "" {
 				c.options.Dir = filepath.Join(t.TempDir(), "new")
 			}
-			_, err := run.Import(c.options)
+			_, err := convert.Import(c.options)
 			if err == nil {
 				t.Fatal("no error")
 			}

@@ -1,4 +1,4 @@
-package run
+package predict
 
 import (
 	"cmp"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/config"
+	"github.com/metatt/metatt/pkg/place"
 	"github.com/metatt/metatt/pkg/task"
 	"github.com/metatt/metatt/pkg/task/glue"
 	"github.com/metatt/metatt/pkg/task/own"
@@ -25,7 +26,7 @@ type EvalOptions struct {
 	GLUE       string // GLUE folder
 	GLUEDir    string // the environment's GLUE_DIR
 	Submission string // zip file to put the predictions for GLUE's test sets into
-	Predictor  PredictorOptions
+	Predictor  Options
 	Note       func(string) // is told what is being done; nil: nobody is
 
 	judged string // what own data is called in the result
@@ -58,12 +59,12 @@ func Evaluate(ctx context.Context, o EvalOptions) (*Evaluation, error) {
 	if o.Predictor.Note == nil {
 		o.Predictor.Note = o.Note
 	}
-	p, err := OpenPredictor(o.Dir, o.Predictor)
+	p, err := Open(o.Dir, o.Predictor)
 	if err != nil {
 		return nil, err
 	}
 	defer p.Close()
-	e := &Evaluation{Adapter: p.dir, Task: p.task.Name, Model: p.modelDir, Device: p.device.String(), DType: p.dtypeName}
+	e := &Evaluation{Adapter: p.model.Dir, Task: p.model.Task.Name, Model: p.model.ModelDir, Device: p.model.Device.String(), DType: p.model.DTypeName}
 	// Everything is looked at before anything is computed: what is missing shows at once.
 	judged, err := p.readLabelled(o)
 	if err != nil {
@@ -141,21 +142,21 @@ func (o *EvalOptions) takeFromRun() error {
 		return fmt.Errorf("no split %q to evaluate; there are dev and test", o.Split)
 	}
 	o.judged = cmp.Or(o.Data, o.Split)
-	if !isRun(o.Dir) {
+	if !place.IsRun(o.Dir) {
 		o.Predictor.Device = cmp.Or(o.Predictor.Device, "auto")
 		return nil
 	}
-	c, err := config.Load(filepath.Join(o.Dir, ConfigFile), nil, nil)
+	c, err := config.Load(filepath.Join(o.Dir, place.ConfigFile), nil, nil)
 	if err != nil {
 		return err
 	}
 	o.Predictor.Model = cmp.Or(o.Predictor.Model, c.Model.Path)
 	o.Predictor.DType = cmp.Or(o.Predictor.DType, c.Model.DType)
 	if o.GLUE == "" {
-		takeRecorded(c, func(text string) { o.note("%s", text) })
+		place.TakeRecorded(c, func(text string) { o.note("%s", text) })
 	}
 	if o.Predictor.Device == "" {
-		o.Predictor.Device = recordedDevice(c.Device, func(text string) { o.note("%s", text) })
+		o.Predictor.Device = place.RecordedDevice(c.Device, func(text string) { o.note("%s", text) })
 	}
 	o.Predictor.BatchSize = cmp.Or(o.Predictor.BatchSize, c.Train.EvalBatchSize)
 	o.GLUE = cmp.Or(o.GLUE, c.Data.GLUE)
@@ -174,42 +175,42 @@ func (o *EvalOptions) note(format string, args ...any) {
 
 // readLabelled reads what is to be judged.
 func (p *Predictor) readLabelled(o EvalOptions) ([]exampleSet, error) {
-	if p.task.Name == own.TaskName {
+	if p.model.Task.Name == own.TaskName {
 		if o.Data == "" {
 			return nil, fmt.Errorf("no file of own data to evaluate on: give --data FILE (or train with data.%s)", o.Split)
 		}
-		examples, err := own.Read(o.Data, p.task)
-		return []exampleSet{{p.task, task.Split(o.judged), examples}}, err
+		examples, err := own.Read(o.Data, p.model.Task)
+		return []exampleSet{{p.model.Task, task.Split(o.judged), examples}}, err
 	}
 	if o.Data != "" {
-		return nil, fmt.Errorf("%s is evaluated on GLUE's own files, not on %s; finetune predict takes any", p.task.Name, o.Data)
+		return nil, fmt.Errorf("%s is evaluated on GLUE's own files, not on %s; finetune predict takes any", p.model.Task.Name, o.Data)
 	}
-	if p.task.Name != task.Sample && o.Split == "test" {
+	if p.model.Task.Name != task.Sample && o.Split == "test" {
 		return nil, errors.New("the labels of GLUE's test sets are hidden: --submission FILE.zip writes predictions that the GLUE site judges")
 	}
-	from, err := openSource(p.task, o.GLUE, o.GLUEDir)
+	from, err := place.Examples(p.model.Task, o.GLUE, o.GLUEDir)
 	if err != nil {
 		return nil, err
 	}
 	splits := []task.Split{task.Split(o.Split)}
-	if slices.Contains(p.task.Splits, task.DevMismatched) {
+	if slices.Contains(p.model.Task.Splits, task.DevMismatched) {
 		splits = append(splits, task.DevMismatched)
 	}
-	return readSplits(from, p.task, splits...)
+	return readSplits(from, p.model.Task, splits...)
 }
 
 // readHidden reads the test sets of the task: of MNLI also the diagnostic set,
 // where it is there.
 func (p *Predictor) readHidden(o EvalOptions) ([]exampleSet, error) {
-	splits := glue.SubmissionSplits(p.task)
+	splits := glue.SubmissionSplits(p.model.Task)
 	if len(splits) == 0 {
-		return nil, fmt.Errorf("task %s is none of GLUE's: nothing can be submitted", p.task.Name)
+		return nil, fmt.Errorf("task %s is none of GLUE's: nothing can be submitted", p.model.Task.Name)
 	}
-	from, err := openSource(p.task, o.GLUE, o.GLUEDir)
+	from, err := place.Examples(p.model.Task, o.GLUE, o.GLUEDir)
 	if err != nil {
 		return nil, err
 	}
-	sets, err := readSplits(from, p.task, splits...)
+	sets, err := readSplits(from, p.model.Task, splits...)
 	if err != nil {
 		return nil, err
 	}
@@ -217,7 +218,7 @@ func (p *Predictor) readHidden(o EvalOptions) ([]exampleSet, error) {
 	if err != nil {
 		return nil, err
 	}
-	if diagnostic, err = diagnostic.WithLabels(p.task.Labels); err != nil {
+	if diagnostic, err = diagnostic.WithLabels(p.model.Task.Labels); err != nil {
 		return sets, nil // the labels are not MNLI's
 	}
 	more, err := readSplits(from, diagnostic, task.Test)

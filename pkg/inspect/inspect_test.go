@@ -1,4 +1,4 @@
-package run_test
+package inspect_test
 
 import (
 	"math"
@@ -7,12 +7,15 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/inspect"
 	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/run/runtest"
 )
 
 // The spectra and the sizes of the updates are two views of one norm.
 func TestInspect(t *testing.T) {
-	i, err := run.Inspect(run.InspectOptions{Dir: "testdata/start-all"})
+	i, err := inspect.Adapter(inspect.Options{Dir: "testdata/start-all"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,18 +37,18 @@ func TestInspect(t *testing.T) {
 			t.Errorf("bond %d: Σ s² = %v of %d values, Σ ‖ΔW‖² = %v", b, sum, len(s), updates)
 		}
 	}
-	if want := []run.Mode{{"in", 12}, {"layer", 3}, {"matrix", 8}, {"out", 12}}; !slices.Equal(i.Modes, want) || i.Run != "" || i.Count != 12*3+3*3*5+5*8*4+4*12 {
+	if want := []adapter.Mode{{Name: "in", Size: 12}, {Name: "layer", Size: 3}, {Name: "matrix", Size: 8}, {Name: "out", Size: 12}}; !slices.Equal(i.Modes, want) || i.Run != "" || i.Count != 12*3+3*3*5+5*8*4+4*12 {
 		t.Errorf("modes %v, run %q, %d parameters", i.Modes, i.Run, i.Count)
 	}
 }
 
 func TestInspectFindsTheRun(t *testing.T) {
-	summary, err := run.Train(t.Context(), tiny(t, "train.max_steps=2"))
+	summary, err := run.Train(t.Context(), runtest.Tiny(t, "train.max_steps=2"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{summary.RunDir, filepath.Join(summary.RunDir, "adapter", "last")} {
-		i, err := run.Inspect(run.InspectOptions{Dir: dir})
+		i, err := inspect.Adapter(inspect.Options{Dir: dir})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,11 +61,11 @@ func TestInspectFindsTheRun(t *testing.T) {
 // What has no update of weights says so, in the picture too.
 func TestInspectWithoutUpdates(t *testing.T) {
 	for method, want := range map[string]string{"head": "", "full": "holds weights of the model itself", "bitfit": "holds weights of the model itself"} {
-		summary, err := run.Train(t.Context(), tiny(t, "train.max_steps=2", "adapter.method="+method))
+		summary, err := run.Train(t.Context(), runtest.Tiny(t, "train.max_steps=2", "adapter.method="+method))
 		if err != nil {
 			t.Fatal(err)
 		}
-		i, err := run.Inspect(run.InspectOptions{Dir: summary.RunDir})
+		i, err := inspect.Adapter(inspect.Options{Dir: summary.RunDir})
 		if want != "" {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: %v", method, err)

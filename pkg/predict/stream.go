@@ -1,4 +1,4 @@
-package run
+package predict
 
 import (
 	"context"
@@ -25,13 +25,13 @@ type Input struct {
 // Examples walks over an input, in memory a row at a time; nothing is read before.
 // The first error is the last thing it yields.
 func (p *Predictor) Examples(in Input) (iter.Seq2[task.Example, error], error) {
-	want := p.task.Columns.Texts()
+	want := p.model.Task.Columns.Texts()
 	columns := in.Columns
 	if columns == nil {
 		columns = want
 	}
 	if len(columns) != len(want) {
-		return nil, fmt.Errorf("%s has %d texts an example, %d columns are named", p.task.Name, len(want), len(columns))
+		return nil, fmt.Errorf("%s has %d texts an example, %d columns are named", p.model.Task.Name, len(want), len(columns))
 	}
 	return func(yield func(task.Example, error) bool) {
 		rows, err := in.open(columns)
@@ -48,7 +48,7 @@ func (p *Predictor) Examples(in Input) (iter.Seq2[task.Example, error], error) {
 				return
 			}
 			e := task.Example{ID: strconv.Itoa(n), Text: row.Cells[0], Label: task.Unlabelled}
-			if p.task.HasPair {
+			if p.model.Task.HasPair {
 				e.Pair = row.Cells[1]
 			}
 			if !yield(e, nil) {

@@ -1,4 +1,4 @@
-package run_test
+package convert_test
 
 import (
 	"math"
@@ -9,7 +9,9 @@ import (
 	"testing"
 
 	"github.com/metatt/metatt/pkg/adapter"
-	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/convert"
+	"github.com/metatt/metatt/pkg/predict"
+	"github.com/metatt/metatt/pkg/run/runtest"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
@@ -18,12 +20,13 @@ import (
 func TestMergedIsAdapted(t *testing.T) {
 	const start, model = "testdata/start-all", "testdata/tiny-bert"
 	merged := filepath.Join(t.TempDir(), "merged")
-	if err := run.Merge(t.Context(), run.MergeOptions{Dir: start, Out: merged, Model: model}); err != nil {
+	if err := convert.Merge(t.Context(), convert.MergeOptions{Dir: start, Out: merged, Model: model}); err != nil {
 		t.Fatal(err)
 	}
-	want := taskLogits(t, start, run.PredictorOptions{Model: model})
+	dev := runtest.MRPCDev(t)
+	want := runtest.Logits(t, start, predict.Options{Model: model}, dev)
 	none := withoutUpdates(t, start)
-	got, unmerged := taskLogits(t, none, run.PredictorOptions{Model: merged}), taskLogits(t, none, run.PredictorOptions{Model: model})
+	got, unmerged := runtest.Logits(t, none, predict.Options{Model: merged}, dev), runtest.Logits(t, none, predict.Options{Model: model}, dev)
 	scale := slices.Max(want) - slices.Min(want)
 	var changed float64
 	for i := range want {
@@ -35,7 +38,7 @@ func TestMergedIsAdapted(t *testing.T) {
 	if changed < 1e-2*float64(scale) {
 		t.Error("the adapter changes nothing: the test tells nothing")
 	}
-	if err := run.Merge(t.Context(), run.MergeOptions{Dir: start, Out: merged, Model: model}); err == nil || !strings.Contains(err.Error(), merged+" exists already") {
+	if err := convert.Merge(t.Context(), convert.MergeOptions{Dir: start, Out: merged, Model: model}); err == nil || !strings.Contains(err.Error(), merged+" exists already") {
 		t.Errorf("onto a folder that is there: %v", err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(merged), ".partial-*")); len(left) > 0 {
