@@ -116,7 +116,7 @@ func (p *program) options(c *config.Config, o run.Observer) run.Options {
 func completeKeys(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
 	var offers []string
 	for _, key := range config.Keys() {
-		if strings.HasPrefix(key.Name, typed) {
+		if strings.HasPrefix(key.Name, typed) && !strings.Contains(key.Name, "<") {
 			offers = append(offers, key.Name+"=\t"+key.Doc)
 		}
 	}

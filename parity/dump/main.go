@@ -113,7 +113,7 @@ func (o options) dump() error {
 		for i, h := range m.HiddenStates(in, pass) {
 			add(fmt.Sprintf("hidden.%d", i), h)
 		}
-		logits := m.Forward(in, pass, false)
+		logits := m.Forward(in, pass, encoder.Dropout{})
 		add("logits", logits)
 		for i, g := range torch.Gradients(logits.CrossEntropy(torch.FromSlice(labels)), leaves) {
 			add("grad."+weights[i].Name, g)

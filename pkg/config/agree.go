@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 )
 
@@ -53,7 +54,12 @@ func (c *Config) leftToSavedAdapter(key string) bool {
 }
 
 // of is the key's value in a configuration.
-func (k *Key) of(c *Config) any { return reflect.ValueOf(c).Elem().FieldByIndex(k.index).Interface() }
+func (k *Key) of(c *Config) any {
+	if k.task != "" {
+		return k.ofTask(c)
+	}
+	return reflect.ValueOf(c).Elem().FieldByIndex(k.index).Interface()
+}
 
 func show(value any) string {
 	switch v := value.(type) {
@@ -62,6 +68,16 @@ func show(value any) string {
 			return "null"
 		}
 		return fmt.Sprint(*v)
+	case *int:
+		if v == nil {
+			return "null"
+		}
+		return strconv.Itoa(*v)
+	case Tasks:
+		if len(v) > 1 {
+			return fmt.Sprint([]string(v))
+		}
+		return quote(v[0])
 	case string:
 		return quote(v)
 	}

@@ -4,8 +4,8 @@
 // The struct tags of Config are the only table of keys. Of each key they hold the name (yaml), the default, the
 // legal values (enum) or interval (range; in a list, of each element), what other frameworks call it (aka, used in
 // suggestions), the tasks that it is for (for; without it all) and whether these need it (must), the methods that it
-// is for (methods; without it all), whether it is a file or folder (place), and its meaning (doc). Checking, suggestions, the listing of keys and the
-// resolved file are all read from them.
+// is for (methods; without it all), whether it is a file or folder (place), and its meaning (doc). Checking,
+// suggestions, the listing of keys and the resolved file are all read from them.
 package config
 
 import (
@@ -16,7 +16,8 @@ import (
 
 // Config is one resolved run.
 type Config struct {
-	Task    string  `yaml:"task" default:"mrpc" enum:"cola,sst2,mrpc,stsb,qqp,mnli,qnli,rte,wnli,sample,custom" aka:"task_name,dataset" doc:"what is learned: a GLUE task, the built-in sample task, or custom: the files that data.train and data.dev name; case and hyphens are ignored"`
+	Tasks   Tasks   `yaml:"task,flow" default:"mrpc" enum:"cola,sst2,mrpc,stsb,qqp,mnli,qnli,rte,wnli,sample,custom" aka:"task_name,dataset" doc:"what is learned: a GLUE task, the built-in sample task, or custom: the files that data.train and data.dev name; a list: several at once, by one adapter and a head for each; case and hyphens are ignored"`
+	PerTask PerTask `yaml:"tasks,omitempty"`
 	Model   Model   `yaml:"model"`
 	Data    Data    `yaml:"data"`
 	Adapter Adapter `yaml:"adapter"`
@@ -53,6 +54,7 @@ type Data struct {
 	Shuffle   bool `yaml:"shuffle" default:"true" doc:"a new order of the training set each epoch; false: the file's order"`
 	Cache     bool `yaml:"cache" default:"true" aka:"use_cache" doc:"keep encoded data sets in metatt's cache folder ($METATT_HOME, else the user's)"`
 	MaxLength int  `yaml:"max_length" default:"128" range:"[4,)" aka:"max_seq_length,max_len" doc:"tokens an example is cut to, special tokens included"`
+	Limit     int  `yaml:"limit" default:"0" range:"[0,)" aka:"max_train_samples,max_samples" doc:"examples of each split that are used, drawn by train.seed; 0: all"`
 }
 
 // Adapter is what is trained besides the classifier.
@@ -93,20 +95,25 @@ type AdaLoRA struct {
 type Train struct {
 	Epochs          int      `yaml:"epochs" default:"10" range:"[1,)" aka:"num_train_epochs,num_epochs" doc:"passes over the training set"`
 	MaxSteps        int      `yaml:"max_steps" default:"0" range:"[0,)" aka:"steps" doc:"optimizer steps in all, in place of epochs; 0: epochs decide"`
-	BatchSize       int      `yaml:"batch_size" default:"32" range:"[1,)" aka:"per_device_train_batch_size,train_batch_size" doc:"examples a step"`
+	BatchSize       int      `yaml:"batch_size" default:"32" range:"[1,)" aka:"per_device_train_batch_size,train_batch_size" doc:"examples a micro-batch"`
+	Accumulate      int      `yaml:"accumulate" default:"1" range:"[1,)" aka:"gradient_accumulation_steps,accumulation_steps" doc:"micro-batches of train.batch_size examples a step"`
 	EvalBatchSize   int      `yaml:"eval_batch_size" default:"64" range:"[1,)" aka:"per_device_eval_batch_size" doc:"examples a batch of evaluation"`
 	LR              float64  `yaml:"lr" default:"1e-3" range:"(0,)" aka:"learning_rate" doc:"highest learning rate"`
+	HeadLR          *float64 `yaml:"head_lr" default:"null" range:"(0,)" aka:"head_learning_rate,classifier_lr" doc:"highest learning rate of the classifier head; null: train.lr"`
 	Warmup          float64  `yaml:"warmup" default:"0.06" range:"[0,1]" aka:"warmup_ratio" doc:"fraction of all steps over which the learning rate rises from 0"`
-	Schedule        string   `yaml:"schedule" default:"linear" enum:"linear,constant" aka:"lr_scheduler_type,scheduler" doc:"learning rate after warmup: falls linearly to 0, or stays"`
-	WeightDecay     float64  `yaml:"weight_decay" default:"0" range:"[0,)" aka:"wd" doc:"decoupled weight decay of AdamW"`
+	Schedule        string   `yaml:"schedule" default:"linear" enum:"linear,constant,cosine" aka:"lr_scheduler_type,scheduler" doc:"learning rate after warmup: falls to 0, linearly or as half a cosine, or stays"`
+	WeightDecay     float64  `yaml:"weight_decay" default:"0" range:"[0,)" aka:"wd" doc:"decoupled weight decay of AdamW, not of biases and norms"`
 	ClipNorm        float64  `yaml:"clip_norm" default:"1" range:"[0,)" aka:"max_grad_norm,grad_clip" doc:"largest norm of all gradients together; 0: no clipping"`
 	Beta1           float64  `yaml:"beta1" default:"0.9" range:"[0,1)" aka:"adam_beta1" doc:"AdamW: decay of the first moment"`
 	Beta2           float64  `yaml:"beta2" default:"0.999" range:"[0,1)" aka:"adam_beta2" doc:"AdamW: decay of the second moment"`
 	Eps             float64  `yaml:"eps" default:"1e-8" range:"(0,)" aka:"adam_epsilon,epsilon" doc:"AdamW: added to the root of the second moment"`
 	Seed            int      `yaml:"seed" default:"42" range:"[0,)" aka:"random_seed" doc:"decides the start, the order and the dropout"`
+	Mixture         Mixture  `yaml:"mixture" default:"size" aka:"mixing,sampling" doc:"how a run of several tasks draws the task of a batch: by size, by its root (sqrt), all alike (uniform), in turn (round-robin), or by size to the power 1/T for a temperature T"`
+	EvalEvery       Interval `yaml:"eval_every" default:"epoch" aka:"eval_steps,eval_strategy,evaluation_strategy" doc:"when the dev set is evaluated: epoch or a number of steps"`
+	Patience        int      `yaml:"patience" default:"0" range:"[0,)" aka:"early_stopping_patience,early_stopping" doc:"evaluations in a row without a new best after which training ends; 0: it never ends early"`
 	CheckpointEvery Interval `yaml:"checkpoint_every" default:"epoch" aka:"save_steps,save_strategy" doc:"when the state to resume from is saved: epoch, never or a number of steps"`
 	KeepCheckpoints int      `yaml:"keep_checkpoints" default:"1" range:"[1,)" aka:"save_total_limit" doc:"newest checkpoints that are kept"`
-	BestMetric      string   `yaml:"best_metric" default:"" enum:",accuracy,f1,macro_f1,matthews,pearson,spearman" aka:"metric_for_best_model,metric" doc:"dev metric that chooses adapter/best; empty: the task's own"`
+	BestMetric      string   `yaml:"best_metric" default:"" aka:"metric_for_best_model,metric" doc:"dev metric that chooses adapter/best: accuracy, f1, macro_f1, matthews, pearson or spearman; of several tasks TASK (its own metric) or TASK.METRIC; empty: the task's own, of several tasks the mean of theirs"`
 }
 
 // DMRG is how the ranks of a tensor train are adapted between epochs.
@@ -131,7 +138,7 @@ type DMRG struct {
 
 // Run is where results go.
 type Run struct {
-	Dir      string `yaml:"dir" default:"" aka:"output_dir,out" doc:"folder of the run; empty: runs/<task>-<method>-r<rank>-s<seed>, of ranks that differ r<rank>-<rank>-…, of an appended task …-append-s<seed>"`
+	Dir      string `yaml:"dir" default:"" aka:"output_dir,out" doc:"folder of the run; empty: runs/<task>-<method>-r<rank>-s<seed>, of several tasks <task>-<task>-…, of ranks that differ r<rank>-<rank>-…, of an appended task …-append-s<seed>"`
 	LogEvery int    `yaml:"log_every" default:"10" range:"[1,)" aka:"logging_steps" doc:"steps between printed lines where there is no terminal"`
 }
 

@@ -1,6 +1,9 @@
 package config
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // Problem is one thing wrong with a configuration.
 type Problem struct {
@@ -14,6 +17,11 @@ func (p Problem) String() string {
 		return p.Where + ": " + p.Message
 	}
 	return p.Where + ": " + p.Key + ": " + p.Message
+}
+
+// problem is what is wrong with a key as c has it.
+func (c *Config) problem(key, format string, args ...any) Problem {
+	return Problem{Where: c.where[key], Key: key, Message: fmt.Sprintf(format, args...)}
 }
 
 // Error holds everything that is wrong with a configuration: the file's problems by line, then the environment's,

@@ -35,6 +35,7 @@ func (l *layer) fail(where, key, message string) {
 
 // set parses text as the value of a key that may not exist.
 func (l *layer) set(where, name, text string) {
+	name = canonical(name)
 	key := schema().byName[name]
 	if key == nil {
 		l.fail(where, name, schema().unknown(name))
@@ -167,12 +168,12 @@ func (l *layer) readMapping(path string, node *yaml.Node, prefix string) {
 			l.fail(where(keyNode), "", "a key is a plain word; found "+describe(keyNode))
 			continue
 		}
-		local, name := keyNode.Value, prefix+keyNode.Value
-		if line, twice := firstLine[local]; twice {
+		local, name := keyNode.Value, canonical(prefix+keyNode.Value)
+		if line, twice := firstLine[name]; twice {
 			l.fail(where(keyNode), name, fmt.Sprintf("set twice; first on line %d", line))
 			continue
 		}
-		firstLine[local] = keyNode.Line
+		firstLine[name] = keyNode.Line
 		switch key := schema().byName[name]; {
 		case key != nil && strings.Contains(local, "."):
 			section, last := splitKey(local)
@@ -189,9 +190,9 @@ func (l *layer) readMapping(path string, node *yaml.Node, prefix string) {
 
 func (l *layer) readValue(where string, key *Key, node *yaml.Node) {
 	isList := key.kind.Kind() == reflect.Slice
-	isText := key.kind == reflect.TypeFor[string]() || key.kind == reflect.TypeFor[[]string]()
+	isText := key.kind == reflect.TypeFor[string]() || key.kind.Kind() == reflect.Slice && key.kind.Elem().Kind() == reflect.String
 	switch {
-	case isNull(node) && key.kind != reflect.TypeFor[*float64]():
+	case isNull(node) && key.kind.Kind() != reflect.Pointer:
 		l.fail(where, key.Name, "has no value; expected "+key.Type)
 	case node.Kind == yaml.SequenceNode && isList:
 		words := make([]string, len(node.Content))

@@ -1,6 +1,9 @@
 package config
 
-import "strconv"
+import (
+	"fmt"
+	"strconv"
+)
 
 // Interval says how often something happens: at the end of every epoch, after every so many steps, or, as the
 // zero value, never.
@@ -26,6 +29,22 @@ func (i Interval) MarshalYAML() (any, error) {
 		return i.Steps, nil
 	}
 	return i.String(), nil
+}
+
+// evalEvery is the key that knows no never: what is best is chosen by evaluation.
+const evalEvery = "train.eval_every"
+
+func (k *Key) parseInterval(text string) (any, string) {
+	every, ok := parseInterval(text)
+	switch {
+	case ok && every == Interval{} && k.Name == evalEvery:
+		return nil, "never is not possible: evaluation chooses adapter/best; write epoch or a number of steps"
+	case ok:
+		return every, ""
+	case k.Name == evalEvery:
+		return nil, fmt.Sprintf("%s is not epoch or a number of steps", quote(text))
+	}
+	return nil, fmt.Sprintf("%s is not epoch, never or a number of steps", quote(text))
 }
 
 func parseInterval(text string) (Interval, bool) {

@@ -17,7 +17,8 @@ type Key struct {
 	Default string // as it would be written; empty for an empty text
 	Doc     string
 
-	index  []int // of the field in Config
+	index  []int  // of the field in Config, or in TaskSettings
+	task   string // in whose section of tasks the key is; empty: in none
 	kind   reflect.Type
 	enum   []string
 	limits interval
@@ -30,8 +31,19 @@ type Key struct {
 	modes   []string // of dmrg.mode that the key is for; nil: all
 }
 
-// Keys lists the schema in the order in which a resolved configuration is written.
-func Keys() []Key { return schema().keys }
+// Keys lists the schema in the order in which a resolved configuration is written. Keys that every task has are listed
+// once, as tasks.<task>.lr.
+func Keys() (keys []Key) {
+	for _, key := range schema().keys {
+		if key.task == "" {
+			keys = append(keys, key)
+		} else if key.task == schema().taskNames()[0] {
+			key.Name = ofAnyTask(key.Name)
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
 
 type keySet struct {
 	keys     []Key
@@ -48,6 +60,9 @@ var schema = sync.OnceValue(func() *keySet {
 	return set
 })
 
+// taskNames are the legal tasks: the first key is task.
+func (s *keySet) taskNames() []string { return s.keys[0].enum }
+
 func (s *keySet) collect(t reflect.Type, prefix string, section []int) {
 	for i := range t.NumField() {
 		field := t.Field(i)
@@ -58,7 +73,11 @@ func (s *keySet) collect(t reflect.Type, prefix string, section []int) {
 		name, index := prefix+local, append(slices.Clone(section), i)
 		if _, leaf := field.Tag.Lookup("doc"); !leaf {
 			s.sections = append(s.sections, name)
-			s.collect(field.Type, name+".", index)
+			if field.Type == reflect.TypeFor[PerTask]() {
+				s.collectPerTask()
+			} else {
+				s.collect(field.Type, name+".", index)
+			}
 			continue
 		}
 		key := Key{
@@ -91,17 +110,36 @@ func (s *keySet) collect(t reflect.Type, prefix string, section []int) {
 	}
 }
 
+// collectPerTask adds the settings of every task.
+func (s *keySet) collectPerTask() {
+	for _, task := range s.taskNames() {
+		section, first := perTask+"."+task, len(s.keys)
+		s.sections = append(s.sections, section)
+		s.collect(reflect.TypeFor[TaskSettings](), section+".", nil)
+		for i := range s.keys[first:] {
+			s.keys[first+i].task = task
+		}
+	}
+}
+
 func (k *Key) typeName() string {
 	legal := strings.TrimPrefix(strings.Join(k.enum, "|"), "|")
 	switch k.kind {
 	case reflect.TypeFor[bool]():
 		return "true|false"
-	case reflect.TypeFor[int]():
+	case reflect.TypeFor[int](), reflect.TypeFor[*int]():
 		return strings.TrimSpace("integer " + k.limits.String())
 	case reflect.TypeFor[float64](), reflect.TypeFor[*float64]():
 		return strings.TrimSpace("number " + k.limits.String())
 	case reflect.TypeFor[Interval]():
+		if k.Name == evalEvery {
+			return "epoch|integer"
+		}
 		return "epoch|never|integer"
+	case reflect.TypeFor[Mixture]():
+		return "size|sqrt|uniform|round-robin|number >= 1"
+	case reflect.TypeFor[Tasks]():
+		return legal + ", one or a list"
 	case reflect.TypeFor[[]string]():
 		return "list of " + legal
 	case reflect.TypeFor[[]int]():
@@ -142,6 +180,9 @@ func (s *keySet) nearestKey(name string) string {
 	best, bestDistance := "", 1<<30
 	for _, key := range s.keys {
 		keySection, keyLast := splitKey(key.Name)
+		if key.task != "" && !strings.HasPrefix(name, perTask+".") {
+			continue // too many to be meant by a slip elsewhere
+		}
 		names := append([]string{keyLast}, key.aka...)
 		for _, candidate := range names {
 			// Halves keep the section a tie-breaker only.
@@ -160,6 +201,9 @@ func (s *keySet) nearestKey(name string) string {
 		if edits, near := spelling.Slip(name, key.Name); near && 2*edits < bestDistance {
 			best, bestDistance = key.Name, 2*edits
 		}
+	}
+	if key := s.byName[best]; section == perTask && key != nil && key.task != "" {
+		best = ofAnyTask(best) // of which one is not said
 	}
 	for _, whole := range s.sections {
 		if edits, near := spelling.Slip(name, whole); near && 2*edits < bestDistance {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/go-viper/mapstructure/v2"
@@ -25,6 +26,7 @@ func Load(path string, overrides []string, env func(string) (string, bool)) (*Co
 		environment = readEnvironment(env)
 	}
 	c := &Config{where: map[string]string{}}
+	sources := []*layer{file, environment, readOverrides(overrides)}
 	settings := viper.New()
 	for i := range schema().keys {
 		key := &schema().keys[i]
@@ -32,10 +34,12 @@ func Load(path string, overrides []string, env func(string) (string, bool)) (*Co
 		if problem != "" {
 			panic("config: default of " + key.Name + ": " + problem)
 		}
-		settings.SetDefault(key.Name, value)
+		if key.task == "" || slices.ContainsFunc(sources, func(l *layer) bool { return l.setsTask(key.task) }) {
+			settings.SetDefault(key.Name, value)
+		}
 	}
 	var problems []Problem
-	for _, source := range []*layer{file, environment, readOverrides(overrides)} {
+	for _, source := range sources {
 		problems = append(problems, source.problems...)
 		for name, value := range source.values {
 			settings.Set(name, value)

@@ -61,7 +61,7 @@ func TestDefaultsAreGolden(t *testing.T) {
 	}
 }
 
-// full.yaml, for their tasks and methods full-custom.yaml and full-append.yaml, set every key to something other than
+// full.yaml, for their tasks and methods full-custom.yaml, full-append.yaml and full-several.yaml, set every key to something other than
 // its default.
 func TestRoundTrip(t *testing.T) {
 	full, err := Load("testdata/full.yaml", nil, nil)
@@ -76,10 +76,17 @@ func TestRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	several, err := Load("testdata/full-several.yaml", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	defaults := mustLoad(t, "")
 	set := readFile("testdata/full.yaml").values
 	maps.Copy(set, readFile("testdata/full-custom.yaml").values)
 	maps.Copy(set, readFile("testdata/full-append.yaml").values)
+	for name, value := range readFile("testdata/full-several.yaml").values {
+		set[strings.Replace(name, "tasks.cola.", "tasks.<task>.", 1)] = value
+	}
 	for _, key := range Keys() {
 		byDefault, problem := key.parse(key.Default)
 		if problem != "" {
@@ -93,11 +100,15 @@ func TestRoundTrip(t *testing.T) {
 		full,
 		custom,
 		appended,
+		several,
 		defaults,
 		mustLoad(t, "", "run.dir=true", "model.path=1e3", "data.glue= #x: y", "train.lr=1e-300"),
 		mustLoad(t, "", "train.checkpoint_every=never", "adapter.method=metatt5d"),
 		mustLoad(t, "adapter: {rank: 3}", "adapter.ranks=8,6,4"),
 		mustLoad(t, "", "adapter.task_after=in", "adapter.ranks=8,6,4,5"),
+		mustLoad(t, "", "task=rte,MRPC", "train.mixture=1.5", "train.eval_every=7"),
+		mustLoad(t, "", "task=[rte, mrpc, wnli]", "train.mixture=uniform", "tasks.rte.lr=null"),
+		mustLoad(t, "", "tasks.MRPC.weight=2"),
 		mustLoad(t, "", "run.dir=null", "model.path=~", "adapter.init_from=é 語"),
 	} {
 		checkRoundTrip(t, c)
@@ -164,8 +175,14 @@ func TestValueForms(t *testing.T) {
 		{"adapter:\n  targets: value,query", "adapter.targets=value,query", func(c *Config) any { return c.Adapter.Targets }, []string{"value", "query"}},
 		{"adapter: {targets: all}", "adapter.targets=all", func(c *Config) any { return c.Adapter.Targets }, []string{"query", "key", "value", "output", "ffn_up", "ffn_down"}},
 		{"adapter: {targets: [all]}", "adapter.targets=all", func(c *Config) any { return len(c.Adapter.Targets) }, 6},
-		{"task: STS-B", "task=STSB", func(c *Config) any { return c.Task }, "stsb"},
-		{"task: 'Sst2'", "task=sst-2", func(c *Config) any { return c.Task }, "sst2"},
+		{"task: STS-B", "task=STSB", func(c *Config) any { return c.Task() }, "stsb"},
+		{"task: 'Sst2'", "task=sst-2", func(c *Config) any { return c.Task() }, "sst2"},
+		{"task: [MRPC, sst-2]", "task=mrpc, SST-2", func(c *Config) any { return c.Tasks }, Tasks{"mrpc", "sst2"}},
+		{"task: [rte]", "task=[rte]", func(c *Config) any { return c.Tasks }, Tasks{"rte"}},
+		{"task: mrpc,rte", "task=[mrpc,rte]", func(c *Config) any { return c.Tasks }, Tasks{"mrpc", "rte"}},
+		{"task: [mrpc, sst2]\ntrain: {best_metric: SST-2}", "train.best_metric=", func(c *Config) any { return len(c.Tasks) == 2 && c.Train.BestMetric == "sst2" || len(c.Tasks) == 1 }, true},
+		{"train: {eval_every: 7}", "train.eval_every=7", func(c *Config) any { return c.Train.EvalEvery }, Interval{Steps: 7}},
+		{"train: {head_lr: null}", "train.head_lr=null", func(c *Config) any { return c.Train.HeadLR == nil }, true},
 		{"model: {path: 2024}", "model.path=2024", func(c *Config) any { return c.Model.Path }, "2024"},
 		{"model: {path: a=b}", "model.path=a=b", func(c *Config) any { return c.Model.Path }, "a=b"},
 		{"model: {dropout: 0}", "model.dropout=0", func(c *Config) any { return *c.Model.Dropout }, 0.0},
@@ -221,6 +238,20 @@ func TestAgrees(t *testing.T) {
 	}, "\n")
 	var configError *Error
 	if !errors.As(err, &configError) || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+	several := mustLoad(t, "", "task=mrpc,rte", "tasks.rte.weight=2")
+	if err := mustLoad(t, "task: [mrpc, rte]\ntasks: {rte: {weight: 2, lr: null}, mrpc: {weight: 1}}").Agrees(several); err != nil {
+		t.Error(err)
+	}
+	err = mustLoad(t, "", "task=rte,mrpc", "tasks.rte.weight=3", "tasks.mrpc.limit=5", "train.mixture=sqrt").Agrees(several)
+	want = strings.Join([]string{
+		"command line: task: [rte mrpc] here, [mrpc rte] in the run: a run keeps its configuration",
+		"command line: tasks.mrpc.limit: 5 here, null in the run: a run keeps its configuration",
+		"command line: tasks.rte.weight: 3 here, 2 in the run: a run keeps its configuration",
+		"command line: train.mixture: sqrt here, size in the run: a run keeps its configuration",
+	}, "\n")
+	if err == nil || err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
 	if err := mustLoad(t, "", "model.dropout=0").Agrees(mustLoad(t, "")); err == nil || !strings.Contains(err.Error(), "0 here, null in the run") {

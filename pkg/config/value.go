@@ -34,13 +34,17 @@ func (k *Key) parse(text string) (any, string) {
 		}
 		x, problem := k.parseNumber(text)
 		return &x, problem
-	case reflect.TypeFor[Interval]():
-		every, ok := parseInterval(text)
-		if !ok {
-			return nil, fmt.Sprintf("%s is not epoch, never or a number of steps", quote(text))
+	case reflect.TypeFor[*int]():
+		if text == "null" || text == "" {
+			return (*int)(nil), ""
 		}
-		return every, ""
-	case reflect.TypeFor[[]string]():
+		n, problem := k.parseInteger(text)
+		return &n, problem
+	case reflect.TypeFor[Interval]():
+		return k.parseInterval(text)
+	case reflect.TypeFor[Mixture]():
+		return parseMixture(text)
+	case reflect.TypeFor[[]string](), reflect.TypeFor[Tasks]():
 		return k.parseList(strings.Split(text, ","))
 	case reflect.TypeFor[[]int](), reflect.TypeFor[[]float64]():
 		if strings.TrimSpace(text) == "" {
@@ -71,10 +75,6 @@ func (k *Key) parseText(text string) (any, string) {
 	if !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
 		return nil, fmt.Sprintf("%s holds a control character or is not UTF-8", quote(text))
 	}
-	if k.Name == "task" {
-		// GLUE itself writes SST-2 and STS-B.
-		text = strings.ReplaceAll(strings.ToLower(text), "-", "")
-	}
 	if k.Name == "device" && !validDevice(text) {
 		return nil, fmt.Sprintf("%s is not auto, cpu, cuda or cuda:N", quote(text))
 	}
@@ -89,8 +89,18 @@ func (k *Key) parseList(words []string) (any, string) {
 		return parseEach(words, k.parseInteger)
 	case reflect.TypeFor[[]float64]():
 		return parseEach(words, k.parseNumber)
+	case reflect.TypeFor[Tasks]():
+		for i, word := range words {
+			words[i] = taskName(word)
+		}
+		list, problem := k.parseWords(words)
+		return Tasks(list), problem
 	}
-	return k.parseWords(words)
+	if len(words) == 1 && strings.TrimSpace(words[0]) == "all" {
+		return slices.Clone(k.enum), ""
+	}
+	list, problem := k.parseWords(words)
+	return list, problem
 }
 
 func parseEach[T int | float64](words []string, parse func(string) (T, string)) (any, string) {
@@ -105,13 +115,10 @@ func parseEach[T int | float64](words []string, parse func(string) (T, string)) 
 }
 
 // parseWords takes distinct words of the enumeration.
-func (k *Key) parseWords(words []string) (any, string) {
+func (k *Key) parseWords(words []string) ([]string, string) {
 	list := make([]string, 0, len(k.enum))
 	for _, word := range words {
 		word = strings.TrimSpace(word)
-		if word == "all" && len(words) == 1 {
-			return slices.Clone(k.enum), ""
-		}
 		if problem := k.checkEnum(word); problem != "" {
 			return nil, problem
 		}
@@ -127,13 +134,21 @@ func (k *Key) parseWords(words []string) (any, string) {
 }
 
 func (k *Key) checkEnum(word string) string {
-	if k.enum == nil || slices.Contains(k.enum, word) {
+	if k.enum == nil {
 		return ""
 	}
-	if best := spelling.Nearest(word, k.enum); best != "" {
+	return checkWord(word, k.enum)
+}
+
+// checkWord takes a word of a list, where the empty word stands for none.
+func checkWord(word string, words []string) string {
+	if slices.Contains(words, word) {
+		return ""
+	}
+	if best := spelling.Nearest(word, words); best != "" {
 		return fmt.Sprintf("%s is unknown; did you mean %s?", quote(word), best)
 	}
-	legal := slices.DeleteFunc(slices.Clone(k.enum), func(s string) bool { return s == "" })
+	legal := slices.DeleteFunc(slices.Clone(words), func(s string) bool { return s == "" })
 	return fmt.Sprintf("%s is unknown; legal: %s", quote(word), strings.Join(legal, ", "))
 }
 

@@ -142,7 +142,7 @@ func TestModelsAreTransformers(t *testing.T) {
 				for i, h := range m.HiddenStates(in, nil) {
 					add(fmt.Sprintf("hidden.%d", i), h)
 				}
-				logits := m.Forward(in, nil, false)
+				logits := m.Forward(in, nil, encoder.Dropout{})
 				add("logits", logits)
 				for i, g := range torch.Gradients(logits.CrossEntropy(torch.FromSlice(labels)), leaves) {
 					add("grad."+m.Weights()[i].Name, g)
@@ -229,7 +229,7 @@ func logits(t *testing.T, m *encoder.Model, in encoder.Input) (values []float32)
 		t.Fatal(err)
 	}
 	if err := torch.Do(func() error {
-		torch.NoGrad(func() { values = torch.ToSlice[float32](m.Forward(in, nil, false)) })
+		torch.NoGrad(func() { values = torch.ToSlice[float32](m.Forward(in, nil, encoder.Dropout{})) })
 		return nil
 	}); err != nil {
 		t.Fatal(err)

@@ -117,6 +117,21 @@ func TestSchedule(t *testing.T) {
 	if c, _ := optim.NewSchedule("constant", 2, 0.5, 4); c.LR(3) != 2 || c.LR(1) != 1 {
 		t.Errorf("constant: %v, %v", c.LR(3), c.LR(1))
 	}
+	// get_cosine_schedule_with_warmup of transformers, in its own terms.
+	s, err = optim.NewSchedule("cosine", 3, 0.25, 11)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for step := range 11 {
+		want := 3 * float64(step) / 2
+		if step >= 2 {
+			progress := float64(step-2) / float64(11-2)
+			want = 3 * max(0, 0.5*(1+math.Cos(math.Pi*0.5*2*progress)))
+		}
+		if got := s.LR(step); math.Abs(got-want) > 1e-15 {
+			t.Errorf("cosine, step %d: %v, want %v", step, got, want)
+		}
+	}
 	if _, err := optim.NewSchedule("cosin", 1, 0, 1); err == nil {
 		t.Error("an unknown schedule was taken")
 	}

@@ -160,8 +160,8 @@ func (o *EvalOptions) takeFromRun() error {
 	}
 	o.Predictor.BatchSize = cmp.Or(o.Predictor.BatchSize, c.Train.EvalBatchSize)
 	o.GLUE = cmp.Or(o.GLUE, c.Data.GLUE)
-	o.Predictor.Task = cmp.Or(o.Predictor.Task, c.Task)                                         // of an adapter for several, the run's own
-	if o.Data == "" && (o.Predictor.Task == "" || adapter.SameTask(o.Predictor.Task, c.Task)) { // another task's data are not the run's
+	o.Predictor.Task = cmp.Or(o.Predictor.Task, c.Task())                                         // of an adapter for several, the run's own
+	if o.Data == "" && (o.Predictor.Task == "" || adapter.SameTask(o.Predictor.Task, c.Task())) { // another task's data are not the run's
 		o.Data = map[string]string{"dev": c.Data.Dev, "test": c.Data.Test}[o.Split]
 	}
 	return nil

@@ -54,6 +54,9 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 		}
 	}()
 	c := a.config
+	if len(c.Tasks) > 1 {
+		return a, config.Invalid("task", fmt.Errorf("%s: a run learns one task for now", strings.Join(c.Tasks, ", ")))
+	}
 	if a.device, err = torch.ParseDevice(c.Device); err != nil {
 		return a, config.Invalid("device", err)
 	}
@@ -189,7 +192,7 @@ func (a *assembly) loadModel(trained *adapter.Saved) (err error) {
 	c := a.config
 	a.model, err = models.Load(a.modelDir, encoder.Options{
 		Labels: a.task.Outputs(), DType: a.dtype, Device: a.device,
-		Dropout: c.Model.Dropout, Seed: uint64(c.Train.Seed), TrainPooler: trained != nil && trained.BringsPooler(),
+		Seed: uint64(c.Train.Seed), TrainPooler: trained != nil && trained.BringsPooler(),
 	})
 	if err != nil {
 		return err

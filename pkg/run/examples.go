@@ -25,8 +25,8 @@ type source struct {
 // newSource settles the task: of own data, by reading the labels of its training
 // file, unless saved has decided them. saved may be nil.
 func newSource(c *config.Config, glueDir string, saved *adapter.Saved, note func(string)) (s source, err error) {
-	if c.Task != own.TaskName {
-		if s.task, err = task.Lookup(c.Task); err != nil {
+	if c.Task() != own.TaskName {
+		if s.task, err = task.Lookup(c.Task()); err != nil {
 			return s, err
 		}
 		s.from, err = place.Examples(s.task, c.Data.GLUE, glueDir)

@@ -319,7 +319,7 @@ func trainSteps(ctx context.Context, model *encoder.Model, a adapter.Adapter, se
 	few := *set
 	few.Examples = few.Examples[:1] // of the evaluation at the end
 	_, err = train.Run(ctx, train.Setup{
-		Model: model, Adapter: a, Train: set, Dev: &few, Dir: dir, DType: stepDType(), Device: torch.CPU, Observer: observer,
+		Model: model, Adapter: a, Train: set, Dev: &few, Dir: dir, DType: stepDType(), Device: torch.CPU, Dropout: model.Dropout(nil), Observer: observer,
 		SaveAdapter: func(string) error { return nil },
 		Options: train.Options{
 			Steps: steps, BatchSize: 32, EvalBatchSize: 64, Shuffle: true, Schedule: schedule, ClipNorm: 1, BestMetric: set.Task.Best,

@@ -43,7 +43,7 @@ func BenchmarkSweepShare(b *testing.B) {
 				run := b.TempDir()
 				timer := stepTimer{fastest: 1e9}
 				_, err = train.Run(b.Context(), train.Setup{
-					Model: model, Adapter: a, Train: set, Dev: &few, Dir: run, DType: stepDType(), Device: torch.CPU, Observer: &timer,
+					Model: model, Adapter: a, Train: set, Dev: &few, Dir: run, DType: stepDType(), Device: torch.CPU, Dropout: model.Dropout(nil), Observer: &timer,
 					SaveAdapter: func(string) error { return nil },
 					Ranks: &train.Ranks{ProbeBatches: 1, GradientBatches: 1, Plan: dmrg.Plan{
 						Mode: mode, At: []int{2, 3, 4}, Schedule: dmrg.Schedule{MaxDim: []int64{56, 52, 48}}, Moments: moments,

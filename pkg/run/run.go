@@ -160,7 +160,7 @@ func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoi
 	result, err := train.Run(ctx, train.Setup{
 		Model: a.model, Adapter: a.adapter, Task: a.taskIndex(), Train: a.trainSet, Dev: a.devSet,
 		Dir: dir, Records: []string{place.ConfigFile, environmentFile, summaryFile}, Resume: resume, DType: a.dtype, Device: a.device,
-		Options: a.options, Ranks: a.ranks, Observer: a.observer, SaveAdapter: a.saveAdapter,
+		Dropout: a.model.Dropout(a.config.Model.Dropout), Options: a.options, Ranks: a.ranks, Observer: a.observer, SaveAdapter: a.saveAdapter,
 	})
 	interrupted := errors.Is(err, train.ErrInterrupted)
 	if err != nil && !interrupted {

@@ -37,7 +37,7 @@ func makeRunDir(c *config.Config, ranked bool) (string, error) {
 		}
 		return dir, nil
 	}
-	base := c.Task + "-" + c.Adapter.Method
+	base := strings.Join(c.Tasks, "-") + "-" + c.Adapter.Method
 	if ranked {
 		base += "-r" + rankName(c.Adapter)
 	}

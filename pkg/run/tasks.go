@@ -62,7 +62,7 @@ func appending(c *config.Config, task string) adapter.Appending {
 func checkTasks(c *config.Config, saved *adapter.Saved, appends bool) error {
 	tasks, frozen := saved.Config.Tasks, saved.Config.FrozenTasks
 	if appends {
-		if err := appending(c, c.Task).Check(saved.Config); err != nil {
+		if err := appending(c, c.Task()).Check(saved.Config); err != nil {
 			return config.Invalid("adapter.append", fmt.Errorf("%s: %w", saved.Dir, err))
 		}
 		return nil
@@ -73,11 +73,11 @@ func checkTasks(c *config.Config, saved *adapter.Saved, appends bool) error {
 	wrong := func(format string, args ...any) error {
 		return fmt.Errorf("%s: the adapter has the tasks %s: %s", filepath.Join(saved.Dir, adapter.ConfigFile), strings.Join(tasks, ", "), fmt.Sprintf(format, args...))
 	}
-	switch i, err := saved.Config.Task(c.Task); {
+	switch i, err := saved.Config.Task(c.Task()); {
 	case err != nil:
-		return wrong("%s is appended by adapter.append.to", c.Task)
+		return wrong("%s is appended by adapter.append.to", c.Task())
 	case len(frozen) == 0:
-		return wrong("training it for %s alone would change the others", c.Task)
+		return wrong("training it for %s alone would change the others", c.Task())
 	case i < len(tasks)-1:
 		return wrong("%s is frozen, only %s can be trained further", tasks[i], tasks[len(tasks)-1])
 	}

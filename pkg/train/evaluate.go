@@ -29,7 +29,7 @@ func Predict(ctx context.Context, model Model, a adapter.Adapter, set *data.Set,
 		}
 		torch.NoGrad(func() {
 			torch.Scoped(func() {
-				rows := torch.ToSlice[float32](model.Forward(in, a.Begin(adapter.Step{DType: dtype, Tokens: int64(len(batch.IDs))}), false))
+				rows := torch.ToSlice[float32](model.Forward(in, a.Begin(adapter.Step{DType: dtype, Tokens: int64(len(batch.IDs))}), encoder.Dropout{}))
 				for i, example := range batch.Indices {
 					copy(logits[example*outputs:(example+1)*outputs], rows[i*outputs:])
 				}

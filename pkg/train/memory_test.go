@@ -96,7 +96,7 @@ func BenchmarkResidentMemory(b *testing.B) {
 		}
 		g := &gauge{b: b, from: 500, to: steps}
 		_, err = train.Run(b.Context(), train.Setup{
-			Model: model, Adapter: a, Train: set, Dev: set, Dir: b.TempDir(), DType: torch.Float32, Device: torch.CPU, Observer: g,
+			Model: model, Adapter: a, Train: set, Dev: set, Dir: b.TempDir(), DType: torch.Float32, Device: torch.CPU, Dropout: model.Dropout(nil), Observer: g,
 			SaveAdapter: func(string) error { return nil },
 			Options: train.Options{
 				Steps: steps, BatchSize: 8, EvalBatchSize: 64, Shuffle: true, Schedule: schedule, ClipNorm: 1, BestMetric: named.Best,

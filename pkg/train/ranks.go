@@ -10,6 +10,7 @@ import (
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/data"
 	"github.com/metatt/metatt/pkg/dmrg"
+	"github.com/metatt/metatt/pkg/models/encoder"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
@@ -327,7 +328,7 @@ func (t *trainer) probeAdapter() (loss float64, err error) {
 		}
 		torch.NoGrad(func() {
 			pass := t.Adapter.Begin(adapter.Step{DType: t.DType, Task: t.Task, Tokens: int64(len(batch.IDs))})
-			mean := t.loss(t.Model.Forward(in, pass, false), batch).Item()
+			mean := t.loss(t.Model.Forward(in, pass, encoder.Dropout{}), batch).Item()
 			loss += mean * float64(len(batch.Indices)) / float64(n)
 		})
 		return nil
@@ -352,7 +353,7 @@ func (t *trainer) coreGradient(x dmrg.Train, k int) (*torch.Tensor, error) {
 			return err
 		}
 		pass := t.Adapter.Begin(adapter.Step{DType: t.DType, Task: t.Task, Tokens: int64(len(batch.IDs))})
-		g := torch.Gradients(t.loss(t.Model.Forward(in, pass, false), batch), []*torch.Tensor{core})[0]
+		g := torch.Gradients(t.loss(t.Model.Forward(in, pass, encoder.Dropout{}), batch), []*torch.Tensor{core})[0]
 		torch.NoGrad(func() { sum.AddInPlace(g.MulScalar(float64(len(batch.Indices)) / float64(len(order)))) })
 		return nil
 	})

@@ -24,7 +24,7 @@ type Model interface {
 	// Check tells whether the model can take the input.
 	Check(encoder.Input) error
 	// Forward is the logits (examples, outputs), fp32.
-	Forward(in encoder.Input, pass adapter.Pass, training bool) *torch.Tensor
+	Forward(in encoder.Input, pass adapter.Pass, drop encoder.Dropout) *torch.Tensor
 	// Head lists the head's trainable fp32 tensors.
 	Head() []adapter.Parameter
 }
@@ -35,10 +35,11 @@ type Setup struct {
 	Adapter    adapter.Adapter
 	Task       int // that Train and Dev are of, of an adapter with a task mode
 	Train, Dev *data.Set
-	Dir        string      // the run directory, which exists
-	Records    []string    // files in Dir that others write by a temporary name
-	Resume     *Checkpoint // nil: from the start. Adapter and head hold its tensors already
-	DType      torch.DType // of the backbone
+	Dir        string          // the run directory, which exists
+	Records    []string        // files in Dir that others write by a temporary name
+	Resume     *Checkpoint     // nil: from the start. Adapter and head hold its tensors already
+	DType      torch.DType     // of the backbone
+	Dropout    encoder.Dropout // of training
 	Device     torch.Device
 	Options    Options
 	Ranks      *Ranks // nil: they stay as they are
@@ -264,7 +265,7 @@ func (t *trainer) step(step int, batch data.Batch) error {
 	torch.Seed(stepSeed(t.Options.Seed, step))
 	torch.Scoped(func() {
 		pass := t.Adapter.Begin(adapter.Step{DType: t.DType, Training: true, Task: t.Task, Tokens: int64(len(batch.IDs))})
-		objective := t.loss(t.Model.Forward(in, pass, true), batch)
+		objective := t.loss(t.Model.Forward(in, pass, t.Dropout), batch)
 		loss = objective.Item()
 		sum := loss
 		if r, ok := t.Adapter.(adapter.Regularized); ok {

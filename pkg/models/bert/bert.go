@@ -41,7 +41,6 @@ func positions(_ *hf.Config, _, positions []int32) {
 type head struct {
 	pooler, classifier encoder.Linear
 	trainsPooler       bool
-	dropout            float64
 }
 
 const poolerName = "pooler.dense"
@@ -53,15 +52,12 @@ func loadHead(l *encoder.Loader, c *hf.Config, labels int64) (encoder.Head, erro
 		return nil, err
 	}
 	classifier, err := l.Trainable("classifier", labels, hidden)
-	return &head{pooler, classifier, trained, encoder.ClassifierDropout(c)}, err
+	return &head{pooler, classifier, trained}, err
 }
 
-func (h *head) Logits(first *torch.Tensor, training bool) *torch.Tensor {
+func (h *head) Logits(first *torch.Tensor, drop encoder.Dropout) *torch.Tensor {
 	pooled := h.pooler.Apply(first.ToDType(h.pooler.Weight.DType())).Tanh().ToDType(torch.Float32) // (examples, hidden)
-	if training {
-		pooled = pooled.Dropout(h.dropout)
-	}
-	return h.classifier.Apply(pooled)
+	return h.classifier.Apply(pooled.Dropout(drop.Classifier))
 }
 
 func (h *head) Parameters() []adapter.Parameter {

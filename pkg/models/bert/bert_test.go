@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/metatt/metatt/pkg/hf"
 	"github.com/metatt/metatt/pkg/models/bert"
 	"github.com/metatt/metatt/pkg/models/encoder"
 	"github.com/metatt/metatt/pkg/torch"
@@ -52,7 +53,7 @@ func forward(t *testing.T, m *encoder.Model, in encoder.Input) []float32 {
 	}
 	var logits []float32
 	if err := torch.Do(func() error {
-		torch.NoGrad(func() { logits = torch.ToSlice[float32](m.Forward(in, nil, false)) })
+		torch.NoGrad(func() { logits = torch.ToSlice[float32](m.Forward(in, nil, encoder.Dropout{})) })
 		return nil
 	}); err != nil {
 		t.Fatal(err)
@@ -88,11 +89,11 @@ func TestPackingLeaksNothing(t *testing.T) {
 // probability that rounds to nothing they must be those of the fused kernel.
 func TestTrainingAttentionIsTheFusedOne(t *testing.T) {
 	almostNone := 1e-9
-	m := load(t, encoder.Options{DType: torch.Float32, Dropout: &almostNone})
+	m := load(t, encoder.Options{DType: torch.Float32})
 	in := pack(m, 5, 40, 17)
 	want := forward(t, m, in)
 	if err := torch.Do(func() error {
-		for i, got := range torch.ToSlice[float32](m.Forward(in, nil, true).Detach()) {
+		for i, got := range torch.ToSlice[float32](m.Forward(in, nil, m.Dropout(&almostNone)).Detach()) {
 			if math.Abs(float64(got-want[i])) > 1e-5 {
 				t.Errorf("logit %d: %v, fused %v", i, got, want[i])
 			}
@@ -100,6 +101,34 @@ func TestTrainingAttentionIsTheFusedOne(t *testing.T) {
 		return nil
 	}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// The probabilities are config.json's, the classifier's the hidden ones where it
+// has none of its own; an override stands for all three.
+func TestDropoutIsConfigs(t *testing.T) {
+	own, override := 0.4, 0.25
+	config := hf.Config{
+		ModelType: "bert", VocabSize: 5, HiddenSize: 6, NumHiddenLayers: 1, NumAttentionHeads: 2, IntermediateSize: 3, MaxPositionEmbeddings: 4,
+		TypeVocabSize: 1, HiddenAct: "gelu", LayerNormEps: 1e-5, ID2Label: []string{"a"}, HiddenDropoutProb: 0.1, AttentionProbsDropoutProb: 0.2,
+	}
+	for _, c := range []struct {
+		classifier, override *float64
+		want                 encoder.Dropout
+	}{
+		{nil, nil, encoder.Dropout{Hidden: 0.1, Attention: 0.2, Classifier: 0.1}},
+		{&own, nil, encoder.Dropout{Hidden: 0.1, Attention: 0.2, Classifier: 0.4}},
+		{&own, &override, encoder.Dropout{Hidden: 0.25, Attention: 0.25, Classifier: 0.25}},
+	} {
+		config.ClassifierDropout = c.classifier
+		m, err := bert.New(&config, encoder.Options{DType: torch.Float32, Device: torch.CPU})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := m.Dropout(c.override); got != c.want {
+			t.Errorf("dropout %+v, want %+v", got, c.want)
+		}
+		m.Free()
 	}
 }
 

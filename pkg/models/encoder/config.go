@@ -16,10 +16,8 @@ func ArchitectureOf(c *hf.Config) adapter.Architecture {
 // fromConfig is the encoder's part of a model's config.json.
 func fromConfig(c *hf.Config) Config {
 	return Config{
-		Architecture:     ArchitectureOf(c),
-		Activation:       c.HiddenAct,
-		LayerNormEps:     c.LayerNormEps,
-		HiddenDropout:    c.HiddenDropoutProb,
-		AttentionDropout: c.AttentionProbsDropoutProb,
+		Architecture: ArchitectureOf(c),
+		Activation:   c.HiddenAct,
+		LayerNormEps: c.LayerNormEps,
 	}
 }

@@ -13,11 +13,9 @@ import (
 
 // Config is what the encoder needs of config.json.
 type Config struct {
-	Architecture     adapter.Architecture
-	Activation       string  // gelu, gelu_new or relu
-	LayerNormEps     float64 // added to the variance
-	HiddenDropout    float64 // on the output of each sublayer
-	AttentionDropout float64 // on the attention probabilities
+	Architecture adapter.Architecture
+	Activation   string  // gelu, gelu_new or relu
+	LayerNormEps float64 // added to the variance
 }
 
 // Linear is y = x Weightᵀ + Bias, Weight (out, in), Bias (out).
@@ -60,8 +58,8 @@ func (e *Encoder) Sites() []adapter.Site {
 
 // Forward runs all layers on h (tokens, hidden), the embedded tokens of
 // layout's examples, and returns (tokens, hidden). pass may be nil: no adapter.
-func (e *Encoder) Forward(h *torch.Tensor, layout *Layout, pass adapter.Pass, training bool) *torch.Tensor {
-	f := forward{Encoder: e, layout: layout, pass: pass, training: training}
+func (e *Encoder) Forward(h *torch.Tensor, layout *Layout, pass adapter.Pass, drop Dropout) *torch.Tensor {
+	f := forward{Encoder: e, layout: layout, pass: pass, drop: drop}
 	for l := range e.Layers {
 		h = f.layer(l, h)
 	}
@@ -71,9 +69,9 @@ func (e *Encoder) Forward(h *torch.Tensor, layout *Layout, pass adapter.Pass, tr
 // forward is one pass through the stack.
 type forward struct {
 	*Encoder
-	layout   *Layout
-	pass     adapter.Pass
-	training bool
+	layout *Layout
+	pass   adapter.Pass
+	drop   Dropout
 }
 
 // layer frees what it made but its output; what backward needs lives on in the
@@ -82,15 +80,15 @@ func (f forward) layer(l int, x *torch.Tensor) *torch.Tensor {
 	var out *torch.Tensor
 	torch.Scoped(func() {
 		layer := &f.Layers[l]
-		eps, drop := f.Config.LayerNormEps, f.Config.HiddenDropout
+		eps := f.Config.LayerNormEps
 
 		qkv := f.project(l, x, adapter.Query, adapter.Key, adapter.Value)
 		attended := f.attend(qkv[0], qkv[1], qkv[2]) // (tokens, hidden)
-		attended = f.sublayer(l, adapter.Output, f.dropout(f.project(l, attended, adapter.Output)[0], drop))
+		attended = f.sublayer(l, adapter.Output, f.project(l, attended, adapter.Output)[0].Dropout(f.drop.Hidden))
 		h := x.Add(attended).LayerNorm(layer.AttentionNorm.Weight, layer.AttentionNorm.Bias, eps)
 
 		up := f.activate(f.project(l, h, adapter.FFNUp)[0]) // (tokens, intermediate)
-		down := f.sublayer(l, adapter.FFNDown, f.dropout(f.project(l, up, adapter.FFNDown)[0], drop))
+		down := f.sublayer(l, adapter.FFNDown, f.project(l, up, adapter.FFNDown)[0].Dropout(f.drop.Hidden))
 		out = h.Add(down).LayerNorm(layer.OutputNorm.Weight, layer.OutputNorm.Bias, eps).Escape()
 	})
 	return out
@@ -125,7 +123,7 @@ func (f forward) attend(q, k, v *torch.Tensor) *torch.Tensor {
 	split := func(t *torch.Tensor) *torch.Tensor { return f.layout.pad(t, heads) } // (batch, heads, length, d)
 	q, k, v = split(q), split(k), split(v)
 	var context *torch.Tensor
-	if p := f.Config.AttentionDropout; f.training && p > 0 {
+	if p := f.drop.Attention; p > 0 {
 		// The fused kernel has no dropout on the CPU.
 		scores := q.MulScalar(1 / math.Sqrt(float64(q.Size(-1)))).MatMul(k.Transpose(-2, -1))
 		if f.layout.mask != nil {
@@ -146,11 +144,4 @@ func (f forward) activate(x *torch.Tensor) *torch.Tensor {
 		return x.GELU(true)
 	}
 	return x.GELU(false)
-}
-
-func (f forward) dropout(x *torch.Tensor, p float64) *torch.Tensor {
-	if !f.training {
-		return x
-	}
-	return x.Dropout(p)
 }

@@ -34,7 +34,7 @@ type Family struct {
 type Head interface {
 	// Logits is (examples, labels), fp32, for the last layer's output at each
 	// example's first token, (examples, hidden) in the model's dtype.
-	Logits(first *torch.Tensor, training bool) *torch.Tensor
+	Logits(first *torch.Tensor, drop Dropout) *torch.Tensor
 	// Parameters is what is trained beside an adapter: fp32 tensors under their
 	// Hugging Face names.
 	Parameters() []adapter.Parameter
@@ -42,11 +42,10 @@ type Head interface {
 
 // Options say how to load a model.
 type Options struct {
-	Labels  int         // outputs of the head; 0: as many as config.json has labels
-	DType   torch.DType // of the frozen weights: Float32 or BFloat16
-	Device  torch.Device
-	Dropout *float64 // replaces all of config.json's dropout probabilities
-	Seed    uint64   // of newly made weights
+	Labels int         // outputs of the head; 0: as many as config.json has labels
+	DType  torch.DType // of the frozen weights: Float32 or BFloat16
+	Device torch.Device
+	Seed   uint64 // of newly made weights
 	// TrainPooler makes BERT's pooler a part of the head, as an adapter that
 	// brings one has it.
 	TrainPooler bool
@@ -115,9 +114,6 @@ func load(checkpoint *hf.Checkpoint, given *hf.Config, family Family, o Options)
 	}
 	if o.Labels > 0 {
 		config.SetLabels(o.Labels)
-	}
-	if o.Dropout != nil {
-		config.HiddenDropoutProb, config.AttentionProbsDropoutProb, config.ClassifierDropout = *o.Dropout, *o.Dropout, o.Dropout
 	}
 	loader, err := newLoader(checkpoint, &config, family, o)
 	if err != nil {
@@ -274,12 +270,12 @@ func (m *Model) Check(in Input) error {
 
 // Forward is the logits (examples, labels), fp32, of a checked input; pass may
 // be nil. It runs inside [torch.Do].
-func (m *Model) Forward(in Input, pass adapter.Pass, training bool) *torch.Tensor {
+func (m *Model) Forward(in Input, pass adapter.Pass, drop Dropout) *torch.Tensor {
 	var logits *torch.Tensor
 	torch.Scoped(func() {
-		h := m.encoder.Forward(m.embed(in, training), NewLayout(in, m.device, m.dtype), pass, training)
+		h := m.encoder.Forward(m.embed(in).Dropout(drop.Hidden), NewLayout(in, m.device, m.dtype), pass, drop)
 		first := h.IndexSelect(0, m.indices(in.Offsets[:in.Examples()]))
-		logits = m.head.Logits(first, training).Escape()
+		logits = m.head.Logits(first, drop).Escape()
 	})
 	return logits
 }
@@ -288,7 +284,7 @@ func (m *Model) Forward(in Input, pass adapter.Pass, training bool) *torch.Tenso
 // hidden) in the model's dtype, of a checked input without dropout: what
 // transformers calls hidden_states, without padding. It runs inside [torch.Do].
 func (m *Model) HiddenStates(in Input, pass adapter.Pass) []*torch.Tensor {
-	states := []*torch.Tensor{m.embed(in, false)}
+	states := []*torch.Tensor{m.embed(in)}
 	f := forward{Encoder: m.encoder, layout: NewLayout(in, m.device, m.dtype), pass: pass}
 	for l := range m.encoder.Layers {
 		states = append(states, f.layer(l, states[l]))
@@ -297,7 +293,7 @@ func (m *Model) HiddenStates(in Input, pass adapter.Pass) []*torch.Tensor {
 }
 
 // embed is the sum of the three embeddings, normalised.
-func (m *Model) embed(in Input, training bool) *torch.Tensor {
+func (m *Model) embed(in Input) *torch.Tensor {
 	positions := make([]int32, len(in.IDs))
 	for i := range in.Examples() {
 		from, to := in.Offsets[i], in.Offsets[i+1]
@@ -307,14 +303,10 @@ func (m *Model) embed(in Input, training bool) *torch.Tensor {
 	if m.family.PaddedPositions {
 		padPosition = pad
 	}
-	h := m.word.Embedding(m.indices(in.IDs), pad).
+	return m.word.Embedding(m.indices(in.IDs), pad).
 		Add(m.token.Rows(m.indices(in.TypeIDs))).
 		Add(m.position.Embedding(m.indices(positions), padPosition)).
 		LayerNorm(m.norm.Weight, m.norm.Bias, m.config.LayerNormEps)
-	if training {
-		h = h.Dropout(m.config.HiddenDropoutProb)
-	}
-	return h
 }
 
 // indices is a 1-D index tensor on the model's device.
@@ -336,12 +328,4 @@ func (m *Model) Save(dir string) error {
 		}
 		return hf.Save(dir, &config, tensors)
 	})
-}
-
-// ClassifierDropout is the dropout before the head's last layer.
-func ClassifierDropout(c *hf.Config) float64 {
-	if c.ClassifierDropout != nil {
-		return *c.ClassifierDropout
-	}
-	return c.HiddenDropoutProb
 }

@@ -48,10 +48,7 @@ func positions(c *hf.Config, ids, positions []int32) {
 
 // head is out_proj(dropout(tanh(dense(dropout(first token))))); both layers are
 // trainable.
-type head struct {
-	dense, output encoder.Linear
-	dropout       float64
-}
+type head struct{ dense, output encoder.Linear }
 
 const denseName, outputName = "classifier.dense", "classifier.out_proj"
 
@@ -62,18 +59,12 @@ func loadHead(l *encoder.Loader, c *hf.Config, labels int64) (encoder.Head, erro
 		return nil, err
 	}
 	output, err := l.Trainable(outputName, labels, hidden)
-	return &head{dense, output, encoder.ClassifierDropout(c)}, err
+	return &head{dense, output}, err
 }
 
-func (h *head) Logits(first *torch.Tensor, training bool) *torch.Tensor {
-	drop := func(t *torch.Tensor) *torch.Tensor {
-		if !training {
-			return t
-		}
-		return t.Dropout(h.dropout)
-	}
-	x := drop(first.ToDType(torch.Float32)) // (examples, hidden)
-	return h.output.Apply(drop(h.dense.Apply(x).Tanh()))
+func (h *head) Logits(first *torch.Tensor, drop encoder.Dropout) *torch.Tensor {
+	x := first.ToDType(torch.Float32).Dropout(drop.Classifier) // (examples, hidden)
+	return h.output.Apply(h.dense.Apply(x).Tanh().Dropout(drop.Classifier))
 }
 
 func (h *head) Parameters() []adapter.Parameter {

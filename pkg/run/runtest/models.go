@@ -28,7 +28,7 @@ func (m FixedBatch) Tokens() int64 { return int64(len(m.batch().IDs)) }
 
 // Logits are the model's for the batch under the adapter's pass.
 func (m FixedBatch) Logits(pass adapter.Pass) *torch.Tensor {
-	return m.Forward(m.batch(), pass, false)
+	return m.Forward(m.batch(), pass, encoder.Dropout{})
 }
 
 // MNLI is a GLUE folder with train_subset.tsv and all that is judged.
