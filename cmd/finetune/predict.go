@@ -15,6 +15,7 @@ import (
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/metatt/metatt/pkg/fileformat"
 	"github.com/metatt/metatt/pkg/predict"
 	"github.com/metatt/metatt/pkg/task"
 	"github.com/metatt/metatt/pkg/task/own"
@@ -199,7 +200,7 @@ func predictInto(ctx context.Context, w io.Writer, predictor predictor, in predi
 	buffered := bufio.NewWriter(w)
 	out := newPredictionWriter(buffered, format, predictor.Task())
 	err = predictor.Stream(ctx, examples, out.write)
-	var wrong *task.FormatError
+	var wrong *fileformat.Error
 	switch {
 	case err == nil:
 		err = out.finish()

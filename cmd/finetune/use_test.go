@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/metatt/metatt/pkg/convert"
+	"github.com/metatt/metatt/pkg/fileformat"
 	"github.com/metatt/metatt/pkg/predict"
 	"github.com/metatt/metatt/pkg/task"
 	"github.com/metatt/metatt/pkg/task/own"
@@ -115,7 +116,7 @@ func (p parrot) Examples(in predict.Input) (iter.Seq2[task.Example, error], erro
 		for row := range strings.Lines(string(text)) {
 			line++
 			if row = strings.TrimSuffix(row, "\n"); row == "" {
-				yield(task.Example{}, &task.FormatError{File: in.Name, Line: line, Message: "1 columns, want 2"})
+				yield(task.Example{}, &fileformat.Error{Path: in.Name, Line: line, Problem: "1 columns, want 2"})
 				return
 			}
 			if !yield(task.Example{Text: row}, nil) {

@@ -1,7 +1,5 @@
 package task
 
-import "fmt"
-
 // Unlabelled is the Label of an example whose file hides it, and of every
 // example of a regression.
 const Unlabelled = -1
@@ -18,21 +16,7 @@ type Example struct {
 // Source is where the examples of a task's splits come from.
 type Source interface {
 	// Read returns a split's examples in their order. note, if any, is told what was left
-	// out. A file that is not in the task's form is a [*FormatError], one that is
+	// out. A file that is not in the task's form is a [*fileformat.Error], one that is
 	// missing an error that wraps [io/fs.ErrNotExist].
 	Read(t Task, s Split, note func(string)) ([]Example, error)
-}
-
-// FormatError is a file of examples that is not in its task's form.
-type FormatError struct {
-	File    string
-	Line    int // from 1; 0 where the file as a whole is meant
-	Message string
-}
-
-func (e *FormatError) Error() string {
-	if e.Line == 0 {
-		return fmt.Sprintf("%s: %s", e.File, e.Message)
-	}
-	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Message)
 }

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/metatt/metatt/pkg/download"
-	"github.com/metatt/metatt/pkg/task"
+	"github.com/metatt/metatt/pkg/fileformat"
 )
 
 // What MRPC is made of: the corpus as Microsoft published it, split in two, and the pairs of sentence ids by which GLUE
@@ -59,7 +59,7 @@ func splitMRPC(corpus, devIDs []byte) (train, dev []byte, err error) {
 		}
 		columns := bytes.SplitN(line, []byte("\t"), 4)
 		if len(columns) < 4 {
-			return nil, nil, &task.FormatError{File: mrpcTrain, Line: number, Message: fmt.Sprintf("%d columns, want 5", len(columns))}
+			return nil, nil, &fileformat.Error{Path: mrpcTrain, Line: number, Problem: fmt.Sprintf("%d columns, want 5", len(columns))}
 		}
 		if isDev[string(columns[1])+"\t"+string(columns[2])] {
 			dev = append(dev, line...)
@@ -81,7 +81,7 @@ func hideMRPC(corpus []byte) ([]byte, error) {
 		}
 		_, rest, ok := bytes.Cut(line, []byte("\t"))
 		if !ok {
-			return nil, &task.FormatError{File: mrpcTest, Line: number, Message: "1 column, want 5"}
+			return nil, &fileformat.Error{Path: mrpcTest, Line: number, Problem: "1 column, want 5"}
 		}
 		test = fmt.Appendf(test, "%d\t%s", number-2, rest)
 	}

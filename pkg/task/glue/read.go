@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/metatt/metatt/pkg/fileformat"
 	"github.com/metatt/metatt/pkg/task"
 	"github.com/metatt/metatt/pkg/textenc"
 )
@@ -25,7 +26,7 @@ func (d Folder) Of(t task.Task) string { return filepath.Join(string(d), layouts
 
 // Read returns the examples of one split in the order of its file. Bytes that are
 // not UTF-8 are replaced by U+FFFD. A file that is not in the task's form is a
-// [*task.FormatError], one that is missing an error that wraps [fs.ErrNotExist].
+// [*fileformat.Error], one that is missing an error that wraps [fs.ErrNotExist].
 func (d Folder) Read(t task.Task, s task.Split, note func(string)) ([]task.Example, error) {
 	f, err := fileOf(t, s)
 	if err != nil {
@@ -68,17 +69,17 @@ func parse(t task.Task, path string, f file, content []byte, note func(string)) 
 	header := colaHeader
 	if !f.noHeader {
 		if !table.next() {
-			return nil, &task.FormatError{File: path, Message: "the file is empty"}
+			return nil, &fileformat.Error{Path: path, Problem: "the file is empty"}
 		}
 		if table.columns() > maxColumns {
-			return nil, &task.FormatError{File: path, Line: 1, Message: fmt.Sprintf("the header has %d columns, want at most %d", table.columns(), maxColumns)}
+			return nil, &fileformat.Error{Path: path, Line: 1, Problem: fmt.Sprintf("the header has %d columns, want at most %d", table.columns(), maxColumns)}
 		}
 		header = make([]string, table.columns())
 		table.split(header)
 	}
 	at, err := findColumns(t, header, f)
 	if err != nil {
-		return nil, &task.FormatError{File: path, Line: 1, Message: err.Error()}
+		return nil, &fileformat.Error{Path: path, Line: 1, Problem: err.Error()}
 	}
 
 	if len(header) > 1 {
@@ -86,7 +87,7 @@ func parse(t task.Task, path string, f file, content []byte, note func(string)) 
 	}
 	rows := table.rowsLeft()
 	if rows > maxShortRows && rows > len(content)/minRow {
-		return nil, &task.FormatError{File: path, Message: fmt.Sprintf("%d rows in %d bytes are too short to hold text", rows, len(content))}
+		return nil, &fileformat.Error{Path: path, Problem: fmt.Sprintf("%d rows in %d bytes are too short to hold text", rows, len(content))}
 	}
 	examples := make([]task.Example, 0, rows)
 	fields := make([]string, len(header))
@@ -99,17 +100,17 @@ func parse(t task.Task, path string, f file, content []byte, note func(string)) 
 				}
 				continue
 			}
-			return nil, &task.FormatError{File: path, Line: table.line, Message: fmt.Sprintf("%d columns, want %d", n, len(header))}
+			return nil, &fileformat.Error{Path: path, Line: table.line, Problem: fmt.Sprintf("%d columns, want %d", n, len(header))}
 		}
 		table.split(fields)
 		example, err := readExample(t, fields, at, len(examples))
 		if err != nil {
-			return nil, &task.FormatError{File: path, Line: table.line, Message: err.Error()}
+			return nil, &fileformat.Error{Path: path, Line: table.line, Problem: err.Error()}
 		}
 		examples = append(examples, example)
 	}
 	if len(examples) == 0 {
-		return nil, &task.FormatError{File: path, Message: "the file has no examples"}
+		return nil, &fileformat.Error{Path: path, Problem: "the file has no examples"}
 	}
 	if broken > 0 && note != nil {
 		note(fmt.Sprintf("%s: rows that do not have %d columns are left out: %d, the first in line %d", path, len(header), broken, firstBroken))

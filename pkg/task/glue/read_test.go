@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/metatt/metatt/pkg/fileformat"
 	"github.com/metatt/metatt/pkg/internal/allocbound"
 	"github.com/metatt/metatt/pkg/task"
 )
@@ -124,9 +125,9 @@ func TestReadRejects(t *testing.T) {
 			if err == nil || err.Error() != path+c.want {
 				t.Fatalf("%v, want %s", err, path+c.want)
 			}
-			var format *task.FormatError
-			if !errors.As(err, &format) || format.File != path || format.Line != c.line {
-				t.Errorf("%#v, want a FormatError of %s, line %d", err, path, c.line)
+			var format *fileformat.Error
+			if !errors.As(err, &format) || format.Path != path || format.Line != c.line {
+				t.Errorf("%#v, want a fileformat.Error of %s, line %d", err, path, c.line)
 			}
 		})
 	}
@@ -251,7 +252,7 @@ func TestReadUnreadable(t *testing.T) {
 }
 
 // FuzzRead feeds any bytes to every kind of file: what is read is whole, and
-// what is refused is a FormatError of one line.
+// what is refused is a fileformat.Error of one line.
 // parseBounded reads a file within the bound on what that allocates.
 func parseBounded(t *testing.T, named task.Task, f file, content []byte) (examples []task.Example, err error) {
 	t.Helper()
@@ -315,7 +316,7 @@ func FuzzRead(f *testing.F) {
 			for _, file := range layouts[named.Name].files {
 				examples, err := parseBounded(t, named, file, content)
 				if err != nil {
-					var format *task.FormatError
+					var format *fileformat.Error
 					if !errors.As(err, &format) || format.Line > rows || strings.ContainsAny(err.Error(), "\n\r") {
 						t.Fatalf("%s %s: %q", named.Name, file.split, err)
 					}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/metatt/metatt/pkg/fileformat"
 	"github.com/metatt/metatt/pkg/task"
 )
 
@@ -117,7 +118,7 @@ func TestReadRejects(t *testing.T) {
 		}
 		path := write(t, c.file, c.content)
 		_, err = Read(path, named)
-		var format *task.FormatError
+		var format *fileformat.Error
 		if !errors.As(err, &format) || err.Error() != path+c.want {
 			t.Errorf("%v, want %s", err, path+c.want)
 		}

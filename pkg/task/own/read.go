@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/metatt/metatt/pkg/fileformat"
 	"github.com/metatt/metatt/pkg/task"
 )
 
@@ -40,7 +41,7 @@ func Labels(path string, c task.Columns) ([]string, error) {
 	}
 	slices.SortFunc(labels, compareLabels)
 	if len(labels) == 1 {
-		return nil, &task.FormatError{File: path, Message: fmt.Sprintf("every example has the label %.40q; two are needed to learn from", labels[0])}
+		return nil, &fileformat.Error{Path: path, Problem: fmt.Sprintf("every example has the label %.40q; two are needed to learn from", labels[0])}
 	}
 	return labels, nil
 }
@@ -135,7 +136,7 @@ func each(path string, columns []string, take func(Row) error) error {
 		row, err := rows.Next()
 		if errors.Is(err, io.EOF) {
 			if n == 0 {
-				return &task.FormatError{File: path, Message: "the file has no examples"}
+				return &fileformat.Error{Path: path, Problem: "the file has no examples"}
 			}
 			return nil
 		}
@@ -143,7 +144,7 @@ func each(path string, columns []string, take func(Row) error) error {
 			return err
 		}
 		if err := take(row); err != nil {
-			return &task.FormatError{File: path, Line: row.Line, Message: err.Error()}
+			return &fileformat.Error{Path: path, Line: row.Line, Problem: err.Error()}
 		}
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/metatt/metatt/pkg/task"
+	"github.com/metatt/metatt/pkg/fileformat"
 )
 
 // Row is one row's cells in the order in which they were asked for.
@@ -35,13 +35,13 @@ func ReadRows(r io.Reader, file string, format Format, columns []string) (*Rows,
 	rows := &Rows{file, bounded.within(records.next)}
 	header, err := rows.Next()
 	if errors.Is(err, io.EOF) {
-		return nil, &task.FormatError{File: file, Message: "the file is empty"}
+		return nil, &fileformat.Error{Path: file, Problem: "the file is empty"}
 	}
 	if err != nil {
 		return nil, err
 	}
 	if records.take, err = positions(header.Cells, columns); err != nil {
-		return nil, &task.FormatError{File: file, Line: header.Line, Message: err.Error()}
+		return nil, &fileformat.Error{Path: file, Line: header.Line, Problem: err.Error()}
 	}
 	return rows, nil
 }
@@ -58,7 +58,7 @@ func ReadBareRows(r io.Reader, file string, format Format, cells int) *Rows {
 }
 
 // Next returns the next row, or io.EOF. What is wrong with the file is a
-// [*task.FormatError], after which no more can be read.
+// [*fileformat.Error], after which no more can be read.
 func (r *Rows) Next() (Row, error) {
 	line, cells, err := r.next()
 	if errors.Is(err, io.EOF) {
@@ -74,7 +74,7 @@ func (r *Rows) Next() (Row, error) {
 	case errors.As(err, &outside):
 		return Row{}, fmt.Errorf("%s: %w", r.file, outside.err)
 	case err != nil:
-		return Row{}, &task.FormatError{File: r.file, Line: line, Message: err.Error()}
+		return Row{}, &fileformat.Error{Path: r.file, Line: line, Problem: err.Error()}
 	}
 	return Row{line, cells}, nil
 }
