@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/predict"
 )
 
 const evalHelp = `Judge a trained adapter on the dev set: of MNLI, on both.
@@ -23,7 +23,7 @@ them into a zip file as the GLUE site takes it (of MNLI also for the diagnostic
 set, AX). Name the same file for several adapters to gather all tasks in it.`
 
 func (p *program) evalCommand() *cobra.Command {
-	var o run.EvalOptions
+	var o predict.EvalOptions
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "eval RUN",
@@ -73,14 +73,14 @@ func (p *program) note(text string) { fmt.Fprintln(p.stderr, text) }
 const taskUsage = "`TASK`, where the adapter has several or names none"
 
 // predictorFlags are those of every command that computes with a saved adapter.
-func predictorFlags(flags *pflag.FlagSet, o *run.PredictorOptions) {
+func predictorFlags(flags *pflag.FlagSet, o *predict.Options) {
 	flags.StringVar(&o.Task, "task", "", taskUsage)
 	flags.StringVar(&o.Model, "model", "", "`MODEL` folder or name; default: the recorded one")
 	flags.StringVar(&o.Device, "device", "", "`DEVICE`: auto, cpu, cuda or cuda:N")
 	flags.StringVar(&o.DType, "dtype", "", "`FORMAT` of the frozen weights: fp32 or bf16")
 }
 
-func evalTable(e *run.Evaluation, zip string) table {
+func evalTable(e *predict.Evaluation, zip string) table {
 	t := table{title: fmt.Sprintf("%s · %s on %s", e.Task, e.DType, e.Device)}
 	for _, s := range e.Splits {
 		block := []row{{s.Split, grouped(int64(s.Examples)) + " examples"}}

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/convert"
 )
 
 const exportHelp = `Write an adapter as a LoRA, exactly: what serves LoRAs serves it.
@@ -17,7 +17,7 @@ the rank that its update has; nothing is approximated. Methods whose updates are
 no LoRA are refused; finetune merge writes most of them into the model.`
 
 func (p *program) exportCommand() *cobra.Command {
-	var o run.ExportOptions
+	var o convert.ExportOptions
 	cmd := &cobra.Command{
 		Use:     "export ADAPTER OUT",
 		GroupID: "use",

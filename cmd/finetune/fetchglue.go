@@ -3,11 +3,11 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
-	"github.com/metatt/metatt/pkg/glue"
+	"github.com/metatt/metatt/pkg/task"
+	"github.com/metatt/metatt/pkg/task/glue"
 )
 
 func (p *program) fetchGLUECommand() *cobra.Command {
@@ -22,17 +22,17 @@ func (p *program) fetchGLUECommand() *cobra.Command {
 				tasks = nil
 			}
 			for _, name := range args {
-				task, err := glue.Lookup(name)
+				t, err := task.Lookup(name)
 				if err != nil {
 					return &usageError{cmd, err.Error()}
 				}
-				tasks = append(tasks, task)
+				tasks = append(tasks, t)
 			}
 			fromEnv, _ := p.env("GLUE_DIR")
 			dir := cmp.Or(into, fromEnv, glue.StandardFolder)
-			for _, task := range tasks {
-				view := p.download(task.Name)
-				already, err := p.backend.fetchGLUE(cmd.Context(), dir, task, glue.FetchOptions{Host: host, Progress: view.update})
+			for _, t := range tasks {
+				view := p.download(t.Name)
+				already, err := p.backend.fetchGLUE(cmd.Context(), dir, t, glue.FetchOptions{Host: host, Progress: view.update})
 				view.close()
 				if err != nil {
 					return err
@@ -41,7 +41,7 @@ func (p *program) fetchGLUECommand() *cobra.Command {
 				if already {
 					how = "verified; it was there already"
 				}
-				fmt.Fprintf(p.stdout, "%s is in %s (%s)\n", task.Name, filepath.Join(dir, task.Folder), how)
+				fmt.Fprintf(p.stdout, "%s is in %s (%s)\n", t.Name, glue.Folder(dir).Of(t), how)
 			}
 			return nil
 		},

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/metatt/metatt/pkg/glue"
+	"github.com/metatt/metatt/pkg/task"
 )
 
 // grouped writes 22713216 as 22,713,216.
@@ -57,7 +57,7 @@ func rate(x float64) string {
 	return grouped(int64(math.Round(x)))
 }
 
-func metric(m glue.Metric) string {
+func metric(m task.Metric) string {
 	if m.Undefined {
 		return "undefined"
 	}

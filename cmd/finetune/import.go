@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/convert"
 )
 
 const importHelp = `Turn an adapter of microsoft/LoRA into an adapter folder.
@@ -17,7 +17,7 @@ task, the model and alpha. Eval, predict, adapter.init_from and PEFT read the
 folder DIR.`
 
 func (p *program) importCommand() *cobra.Command {
-	var o run.ImportOptions
+	var o convert.ImportOptions
 	cmd := &cobra.Command{
 		Use:     "import FILE.bin DIR",
 		GroupID: "use",

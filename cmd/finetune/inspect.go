@@ -9,13 +9,13 @@ import (
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
-	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/inspect"
 )
 
 func (p *program) inspectCommand() *cobra.Command {
 	var asJSON bool
 	var picture string
-	var o run.InspectOptions
+	var o inspect.Options
 	cmd := &cobra.Command{
 		Use:     "inspect ADAPTER",
 		GroupID: "use",
@@ -64,7 +64,7 @@ ADAPTER is an adapter folder, or a run directory, whose best adapter is taken.`,
 	return cmd
 }
 
-func inspectionTable(i *run.Inspection) table {
+func inspectionTable(i *inspect.Inspection) table {
 	c := i.Config
 	about := []row{{"adapter", i.Dir}}
 	if i.Run != "" {

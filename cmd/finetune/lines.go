@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/task"
 	"github.com/metatt/metatt/pkg/train"
 )
 
@@ -105,7 +105,7 @@ func oneClass(label string) string {
 	return fmt.Sprintf("  every example is predicted as %.40q", label)
 }
 
-func metrics(all glue.Metrics) string {
+func metrics(all task.Metrics) string {
 	words := make([]string, len(all))
 	for i, m := range all {
 		words[i] = m.Name + " " + metric(m)

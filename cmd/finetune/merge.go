@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/convert"
 )
 
 const mergeHelp = `Add an adapter's updates to the weights of its model and write the model.
@@ -17,7 +17,7 @@ merged in fp32 from the checkpoint's own. Of an adapter for several tasks, the
 one that --task names is merged.`
 
 func (p *program) mergeCommand() *cobra.Command {
-	var o run.MergeOptions
+	var o convert.MergeOptions
 	cmd := &cobra.Command{
 		Use:     "merge ADAPTER OUT",
 		GroupID: "use",

@@ -15,9 +15,10 @@ import (
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
-	"github.com/metatt/metatt/pkg/glue"
-	"github.com/metatt/metatt/pkg/glue/own"
-	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/fileformat"
+	"github.com/metatt/metatt/pkg/predict"
+	"github.com/metatt/metatt/pkg/task"
+	"github.com/metatt/metatt/pkg/task/own"
 )
 
 const predictHelp = `Predict labels with their probabilities, or the scores of a regression.
@@ -33,7 +34,7 @@ is complete or not there.`
 // predictCommandLine is what its flags say.
 type predictCommandLine struct {
 	adapter            string
-	predictor          run.PredictorOptions
+	predictor          predict.Options
 	input, output      string
 	from, to           string
 	text, pair         string
@@ -126,27 +127,27 @@ func settleFormat(flag, given, file string, legal ...own.Format) (own.Format, er
 
 // predictOne prints the prediction of one example, the most probable label first.
 func (p *program) predictOne(cmd *cobra.Command, predictor predictor, texts []string) error {
-	task := predictor.Task()
-	if task.HasPair != (len(texts) == 2) {
+	t := predictor.Task()
+	if t.HasPair != (len(texts) == 2) {
 		wants := "takes one text, two are given"
-		if task.HasPair {
+		if t.HasPair {
 			wants = "compares two texts, one is given"
 		}
-		return &usageError{cmd, fmt.Sprintf("task %s %s", task.Name, wants)}
+		return &usageError{cmd, fmt.Sprintf("task %s %s", t.Name, wants)}
 	}
-	example := glue.Example{ID: "0", Text: texts[0]}
-	if task.HasPair {
+	example := task.Example{ID: "0", Text: texts[0]}
+	if t.HasPair {
 		example.Pair = texts[1]
 	}
-	predictions, err := predictor.Predict(cmd.Context(), []glue.Example{example})
+	predictions, err := predictor.Predict(cmd.Context(), []task.Example{example})
 	if err != nil {
 		return err
 	}
-	if task.Regression {
+	if t.Regression {
 		_, err = fmt.Fprintln(p.stdout, figure(predictions[0].Score))
 		return err
 	}
-	order := make([]int, len(task.Labels))
+	order := make([]int, len(t.Labels))
 	for i := range order {
 		order[i] = i
 	}
@@ -154,7 +155,7 @@ func (p *program) predictOne(cmd *cobra.Command, predictor predictor, texts []st
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(probabilities[b], probabilities[a]) })
 	rows := make([]row, len(order))
 	for i, class := range order {
-		rows[i] = row{task.Labels[class], strconv.FormatFloat(probabilities[class], 'f', 4, 64)}
+		rows[i] = row{t.Labels[class], strconv.FormatFloat(probabilities[class], 'f', 4, 64)}
 	}
 	writeRows(p.stdout, rows)
 	return nil
@@ -162,7 +163,7 @@ func (p *program) predictOne(cmd *cobra.Command, predictor predictor, texts []st
 
 // predictAll predicts a file or standard input.
 func (p *program) predictAll(ctx context.Context, predictor predictor, l predictCommandLine) error {
-	in := run.Input{Reader: p.stdin, Name: "standard input", Format: l.inFormat, NoHeader: l.noHeader}
+	in := predict.Input{Reader: p.stdin, Name: "standard input", Format: l.inFormat, NoHeader: l.noHeader}
 	if l.input != "" && l.input != "-" {
 		file, err := os.Open(l.input)
 		if err != nil {
@@ -191,7 +192,7 @@ func (p *program) predictAll(ctx context.Context, predictor predictor, l predict
 	return pending.CloseAtomicallyReplace()
 }
 
-func predictInto(ctx context.Context, w io.Writer, predictor predictor, in run.Input, format own.Format) error {
+func predictInto(ctx context.Context, w io.Writer, predictor predictor, in predict.Input, format own.Format) error {
 	examples, err := predictor.Examples(in)
 	if err != nil {
 		return err
@@ -199,7 +200,7 @@ func predictInto(ctx context.Context, w io.Writer, predictor predictor, in run.I
 	buffered := bufio.NewWriter(w)
 	out := newPredictionWriter(buffered, format, predictor.Task())
 	err = predictor.Stream(ctx, examples, out.write)
-	var wrong *glue.FormatError
+	var wrong *fileformat.Error
 	switch {
 	case err == nil:
 		err = out.finish()

@@ -6,9 +6,9 @@ import (
 	"io"
 	"strconv"
 
-	"github.com/metatt/metatt/pkg/glue"
-	"github.com/metatt/metatt/pkg/glue/own"
-	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/predict"
+	"github.com/metatt/metatt/pkg/task"
+	"github.com/metatt/metatt/pkg/task/own"
 )
 
 // predictionWriter writes predictions as TSV, with a column p(LABEL) a label, or
@@ -16,12 +16,12 @@ import (
 type predictionWriter struct {
 	out    io.Writer
 	format own.Format
-	task   glue.Task
+	task   task.Task
 	index  int
 	line   bytes.Buffer
 }
 
-func newPredictionWriter(out io.Writer, format own.Format, task glue.Task) *predictionWriter {
+func newPredictionWriter(out io.Writer, format own.Format, task task.Task) *predictionWriter {
 	return &predictionWriter{out: out, format: format, task: task}
 }
 
@@ -41,7 +41,7 @@ func (w *predictionWriter) header() {
 	}
 }
 
-func (w *predictionWriter) write(p run.Prediction) error {
+func (w *predictionWriter) write(p predict.Prediction) error {
 	index := strconv.Itoa(w.index)
 	if w.format == own.TSV {
 		if w.index == 0 {

@@ -12,9 +12,11 @@ import (
 	"time"
 
 	"github.com/metatt/metatt/pkg/config"
-	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/hf"
+	"github.com/metatt/metatt/pkg/predict"
 	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/task"
+	"github.com/metatt/metatt/pkg/task/glue"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train"
 )
@@ -58,7 +60,7 @@ func script(v run.Observer) *run.Summary {
 		epoch := (step + 2) / 3
 		v.Step(train.StepInfo{Step: step, Total: 6, Epoch: epoch, Loss: 0.7 / float64(step), LR: 1e-3, SamplesPerSecond: 812.4, ETA: time.Duration(6-step) * 90 * time.Second})
 		if step%3 == 0 {
-			s.Last = glue.Metrics{{Name: "accuracy", Value: 0.7 + 0.01*float64(step)}, {Name: "f1", Undefined: step == 3, Value: 0.82}}
+			s.Last = task.Metrics{{Name: "accuracy", Value: 0.7 + 0.01*float64(step)}, {Name: "f1", Undefined: step == 3, Value: 0.82}}
 			v.Eval(train.EvalInfo{Epoch: epoch, Step: step, Tasks: []train.TaskEval{{Metrics: s.Last}}, Seconds: 1.23, IsBest: step == 6})
 			v.Checkpoint("runs/mrpc-metatt4d-r8-s42/checkpoints/step-000003")
 		}
@@ -87,10 +89,10 @@ func TestExitCodes(t *testing.T) {
 			return nil, errors.Join(errors.New("model.safetensors: truncated"), errors.New("close: no space left"))
 		},
 		describe: func(context.Context, run.Options) (*run.Plan, error) { return nil, errors.New("no such model") },
-		evaluate: func(_ context.Context, o run.EvalOptions) (*run.Evaluation, error) {
+		evaluate: func(_ context.Context, o predict.EvalOptions) (*predict.Evaluation, error) {
 			return nil, errors.New(o.Dir + ": no adapter here")
 		},
-		predictor: func(dir string, _ run.PredictorOptions) (predictor, error) {
+		predictor: func(dir string, _ predict.Options) (predictor, error) {
 			return nil, errors.New(dir + ": no adapter here")
 		},
 		fetch: func(context.Context, string, hf.FetchOptions) (hf.Fetched, error) {
@@ -338,7 +340,7 @@ func TestFetch(t *testing.T) {
 
 func TestFetchGLUE(t *testing.T) {
 	var asked []string
-	b := backend{fetchGLUE: func(_ context.Context, dir string, task glue.Task, o glue.FetchOptions) (bool, error) {
+	b := backend{fetchGLUE: func(_ context.Context, dir string, task task.Task, o glue.FetchOptions) (bool, error) {
 		asked = append(asked, dir+" "+task.Name+" "+o.Host)
 		o.Progress(1, 1)
 		if task.Name == "WNLI" {

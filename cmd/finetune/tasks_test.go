@@ -7,6 +7,9 @@ import (
 	"testing"
 
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/convert"
+	"github.com/metatt/metatt/pkg/inspect"
+	"github.com/metatt/metatt/pkg/predict"
 	"github.com/metatt/metatt/pkg/run"
 )
 
@@ -15,16 +18,16 @@ func TestTaskFlag(t *testing.T) {
 	var got []string
 	asked := errors.New("asked")
 	b := backend{
-		evaluate: func(_ context.Context, o run.EvalOptions) (*run.Evaluation, error) {
+		evaluate: func(_ context.Context, o predict.EvalOptions) (*predict.Evaluation, error) {
 			got = append(got, o.Predictor.Task)
 			return nil, asked
 		},
-		predictor: func(_ string, o run.PredictorOptions) (predictor, error) {
+		predictor: func(_ string, o predict.Options) (predictor, error) {
 			got = append(got, o.Task)
 			return nil, asked
 		},
-		merge:   func(_ context.Context, o run.MergeOptions) error { got = append(got, o.Task); return asked },
-		inspect: func(o run.InspectOptions) (*run.Inspection, error) { got = append(got, o.Task); return nil, asked },
+		merge:   func(_ context.Context, o convert.MergeOptions) error { got = append(got, o.Task); return asked },
+		inspect: func(o inspect.Options) (*inspect.Inspection, error) { got = append(got, o.Task); return nil, asked },
 	}
 	for _, words := range []string{"eval a", "predict a text", "merge a b", "inspect a"} {
 		for _, args := range [][]string{strings.Fields(words), append(strings.Fields(words), "--task", "rte")} {
@@ -63,7 +66,7 @@ backbone            22,713,216   frozen
 		t.Errorf("got\n%s", text)
 	}
 	out.Reset()
-	writeTable(&out, inspectionTable(&run.Inspection{
+	writeTable(&out, inspectionTable(&inspect.Inspection{
 		Dir: "a", Task: "RTE", Deltas: [][]float64{{1.5}},
 		Config: adapter.Config{Tasks: []string{"MRPC", "STS-B", "RTE"}, FrozenTasks: frozen, Targets: []string{"query"}},
 	}))

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/metatt/metatt/pkg/config"
+	"github.com/metatt/metatt/pkg/place"
 	"github.com/metatt/metatt/pkg/run"
 	"github.com/metatt/metatt/pkg/train"
 )
@@ -49,7 +50,7 @@ func (p *program) trainCommand() *cobra.Command {
 				return &usageError{cmd, "--from-previous is for a run that goes on: give --resume RUN"}
 			}
 			// Values beside a run's are judged as parts of it: alone, they may make no sense.
-			c, err := config.Load(cmp.Or(file, filepath.Join(resume, run.ConfigFile)), overrides, p.env)
+			c, err := config.Load(cmp.Or(file, filepath.Join(resume, place.ConfigFile)), overrides, p.env)
 			if err != nil {
 				return err
 			}
@@ -78,7 +79,7 @@ func (p *program) trainCommand() *cobra.Command {
 
 // recorded is the configuration of a run that goes on. What is given beside it must agree.
 func recorded(dir string, given *config.Config) (*config.Config, error) {
-	c, err := config.Load(filepath.Join(dir, run.ConfigFile), nil, nil)
+	c, err := config.Load(filepath.Join(dir, place.ConfigFile), nil, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -11,22 +11,24 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/metatt/metatt/pkg/glue"
-	"github.com/metatt/metatt/pkg/glue/own"
-	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/convert"
+	"github.com/metatt/metatt/pkg/fileformat"
+	"github.com/metatt/metatt/pkg/predict"
+	"github.com/metatt/metatt/pkg/task"
+	"github.com/metatt/metatt/pkg/task/own"
 	"github.com/metatt/metatt/pkg/train"
 )
 
 func TestEval(t *testing.T) {
-	e := &run.Evaluation{
+	e := &predict.Evaluation{
 		Adapter: "runs/mnli/adapter/best", Task: "MNLI", Model: "/models/minilm", Device: "cpu", DType: "fp32",
-		Splits: []run.Judgement{
-			{Split: "dev", Examples: 9815, Metrics: glue.Metrics{{Name: "accuracy", Value: 0.75}}},
-			{Split: "dev_mismatched", Examples: 9832, Metrics: glue.Metrics{{Name: "accuracy", Undefined: true}}},
+		Splits: []predict.Judgement{
+			{Split: "dev", Examples: 9815, Metrics: task.Metrics{{Name: "accuracy", Value: 0.75}}},
+			{Split: "dev_mismatched", Examples: 9832, Metrics: task.Metrics{{Name: "accuracy", Undefined: true}}},
 		},
 	}
-	var got run.EvalOptions
-	b := backend{evaluate: func(_ context.Context, o run.EvalOptions) (*run.Evaluation, error) {
+	var got predict.EvalOptions
+	b := backend{evaluate: func(_ context.Context, o predict.EvalOptions) (*predict.Evaluation, error) {
 		got = o
 		o.Note("MNLI: 9815 examples of dev")
 		return e, nil
@@ -50,7 +52,7 @@ model               /models/minilm
 	}
 	got.Note = nil
 	if got.Dir != "runs/mnli" || got.Split != "test" || got.Data != "a.csv" || got.GLUE != "g" || got.GLUEDir != "/glue" ||
-		!reflect.DeepEqual(got.Predictor, run.PredictorOptions{Model: "m", Device: "cuda", DType: "bf16"}) {
+		!reflect.DeepEqual(got.Predictor, predict.Options{Model: "m", Device: "cuda", DType: "bf16"}) {
 		t.Errorf("asked for %+v", got)
 	}
 
@@ -88,43 +90,43 @@ model               /models/minilm
 }
 
 // parrot predicts a text's length: even ones are "a <b>", its score is the length.
-type parrot struct{ task glue.Task }
+type parrot struct{ task task.Task }
 
-func (p parrot) Task() glue.Task { return p.task }
+func (p parrot) Task() task.Task { return p.task }
 func (parrot) Close()            {}
 
-func (p parrot) Predict(_ context.Context, examples []glue.Example) ([]run.Prediction, error) {
-	var all []run.Prediction
+func (p parrot) Predict(_ context.Context, examples []task.Example) ([]predict.Prediction, error) {
+	var all []predict.Prediction
 	for _, e := range examples {
 		n := len(e.Text) + len(e.Pair)
 		if p.task.Regression {
-			all = append(all, run.Prediction{Score: float64(n) + 1./3})
+			all = append(all, predict.Prediction{Score: float64(n) + 1./3})
 			continue
 		}
-		all = append(all, run.Prediction{Label: p.task.Labels[n%2], Probabilities: []float64{1 - 0.25*float64(1+n%2*2), 0.25 * float64(1+n%2*2)}})
+		all = append(all, predict.Prediction{Label: p.task.Labels[n%2], Probabilities: []float64{1 - 0.25*float64(1+n%2*2), 0.25 * float64(1+n%2*2)}})
 	}
 	return all, nil
 }
 
 // Examples yields the lines of the input; an empty one is a fault.
-func (p parrot) Examples(in run.Input) (iter.Seq2[glue.Example, error], error) {
-	return func(yield func(glue.Example, error) bool) {
+func (p parrot) Examples(in predict.Input) (iter.Seq2[task.Example, error], error) {
+	return func(yield func(task.Example, error) bool) {
 		text, _ := io.ReadAll(in.Reader)
 		line := 0
 		for row := range strings.Lines(string(text)) {
 			line++
 			if row = strings.TrimSuffix(row, "\n"); row == "" {
-				yield(glue.Example{}, &glue.FormatError{File: in.Name, Line: line, Message: "1 columns, want 2"})
+				yield(task.Example{}, &fileformat.Error{Path: in.Name, Line: line, Problem: "1 columns, want 2"})
 				return
 			}
-			if !yield(glue.Example{Text: row}, nil) {
+			if !yield(task.Example{Text: row}, nil) {
 				return
 			}
 		}
 	}, nil
 }
 
-func (p parrot) Stream(ctx context.Context, examples iter.Seq2[glue.Example, error], take func(run.Prediction) error) error {
+func (p parrot) Stream(ctx context.Context, examples iter.Seq2[task.Example, error], take func(predict.Prediction) error) error {
 	for e, err := range examples {
 		if err != nil {
 			return err
@@ -132,7 +134,7 @@ func (p parrot) Stream(ctx context.Context, examples iter.Seq2[glue.Example, err
 		if e.Text == "interrupt" {
 			return train.ErrInterrupted
 		}
-		predictions, _ := p.Predict(ctx, []glue.Example{e})
+		predictions, _ := p.Predict(ctx, []task.Example{e})
 		if err := take(predictions[0]); err != nil {
 			return err
 		}
@@ -140,18 +142,18 @@ func (p parrot) Stream(ctx context.Context, examples iter.Seq2[glue.Example, err
 	return nil
 }
 
-func parrots(task glue.Task) backend {
-	return backend{predictor: func(string, run.PredictorOptions) (predictor, error) { return parrot{task}, nil }}
+func parrots(task task.Task) backend {
+	return backend{predictor: func(string, predict.Options) (predictor, error) { return parrot{task}, nil }}
 }
 
 var (
-	classes    = glue.Task{Name: "custom", Labels: []string{"a <b>", "ü"}}
-	regression = glue.Task{Name: "STS-B", HasPair: true, Regression: true}
+	classes    = task.Task{Name: "custom", Labels: []string{"a <b>", "ü"}}
+	regression = task.Task{Name: "STS-B", HasPair: true, Regression: true}
 )
 
 func TestPredictOne(t *testing.T) {
 	for _, c := range []struct {
-		task           glue.Task
+		task           task.Task
 		texts          []string
 		code           int
 		stdout, stderr string
@@ -171,7 +173,7 @@ func TestPredictOne(t *testing.T) {
 
 func TestPredictAll(t *testing.T) {
 	for _, c := range []struct {
-		task           glue.Task
+		task           task.Task
 		args, stdin    string
 		code           int
 		stdout, stderr string
@@ -229,9 +231,9 @@ func TestPredictFiles(t *testing.T) {
 
 // What the command line says reaches the input.
 func TestPredictHandsOverTheInput(t *testing.T) {
-	var got run.Input
-	var options run.PredictorOptions
-	b := backend{predictor: func(dir string, o run.PredictorOptions) (predictor, error) {
+	var got predict.Input
+	var options predict.Options
+	b := backend{predictor: func(dir string, o predict.Options) (predictor, error) {
 		options = o
 		return recorder{parrot{regression}, &got}, nil
 	}}
@@ -253,32 +255,32 @@ func TestPredictHandsOverTheInput(t *testing.T) {
 // recorder keeps the input and refuses it.
 type recorder struct {
 	parrot
-	got *run.Input
+	got *predict.Input
 }
 
-func (r recorder) Examples(in run.Input) (iter.Seq2[glue.Example, error], error) {
+func (r recorder) Examples(in predict.Input) (iter.Seq2[task.Example, error], error) {
 	*r.got = in
 	return nil, errors.New("recorded")
 }
 
 func TestExport(t *testing.T) {
-	var got run.ExportOptions
-	e := run.Exported{Method: "metatt4d", Task: "MRPC", Targets: []string{"query", "ffn_up"}, Layers: 6, Lowest: 3, Highest: 5, Parameters: 12345}
-	b := backend{export: func(_ context.Context, o run.ExportOptions) (*run.Exported, error) {
+	var got convert.ExportOptions
+	e := convert.Exported{Method: "metatt4d", Task: "MRPC", Targets: []string{"query", "ffn_up"}, Layers: 6, Lowest: 3, Highest: 5, Parameters: 12345}
+	b := backend{export: func(_ context.Context, o convert.ExportOptions) (*convert.Exported, error) {
 		got = o
 		return &e, nil
 	}}
 	r := command(t, t.Context(), b, 0, nil, "export", "runs/mrpc", "out", "--task", "MRPC", "--model", "m")
 	want := "out holds metatt4d as a LoRA of rank 3 to 5 on query, ffn_up of 6 layers (12,345 parameters) with its head\n"
 	got.Note = nil
-	if r.code != 0 || r.stdout != want || !reflect.DeepEqual(got, run.ExportOptions{Dir: "runs/mrpc", Out: "out", Task: "MRPC", Model: "m"}) {
+	if r.code != 0 || r.stdout != want || !reflect.DeepEqual(got, convert.ExportOptions{Dir: "runs/mrpc", Out: "out", Task: "MRPC", Model: "m"}) {
 		t.Errorf("got %+v for %+v", r, got)
 	}
 	e.Highest = 3
 	if r = command(t, t.Context(), b, 0, nil, "export", "runs/mrpc", "out"); !strings.Contains(r.stdout, "of rank 3 on") {
 		t.Errorf("got %+v", r)
 	}
-	refuse := backend{export: func(context.Context, run.ExportOptions) (*run.Exported, error) {
+	refuse := backend{export: func(context.Context, convert.ExportOptions) (*convert.Exported, error) {
 		return nil, errors.New("a: dora is no LoRA")
 	}}
 	if r = command(t, t.Context(), refuse, 0, nil, "export", "a", "out"); r.code != 1 || r.stderr != "finetune: a: dora is no LoRA\n" {

@@ -10,8 +10,9 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/metatt/metatt/pkg/glue"
+	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/task"
 	"github.com/metatt/metatt/pkg/train"
 )
 
@@ -187,7 +188,7 @@ func TestDryRun(t *testing.T) {
 	plan := &run.Plan{
 		Task: "MRPC", Method: "metatt4d", Model: "models/minilm", ModelType: "bert",
 		Hidden: 384, Layers: 6, Heads: 12, Device: "cpu", DType: "fp32", Sites: 12, Targets: []string{"query", "value"},
-		Modes: []run.Mode{{Name: "in", Size: 384}, {Name: "layer", Size: 6}, {Name: "matrix", Size: 2}, {Name: "out", Size: 384}}, Ranks: []int64{8, 7, 6},
+		Modes: []adapter.Mode{{Name: "in", Size: 384}, {Name: "layer", Size: 6}, {Name: "matrix", Size: 2}, {Name: "out", Size: 384}}, Ranks: []int64{8, 7, 6},
 		AdapterParams: 6656, HeadParams: 770, BackboneParams: 22713216, TrainExamples: 3668, DevExamples: 408,
 		Steps: 1150, StepsPerEpoch: 115, Epochs: 10, BatchSize: 32, MemoryBytes: 1234567890,
 	}
@@ -230,7 +231,7 @@ func TestTablesWithoutFigures(t *testing.T) {
 
 func TestEvalLineNamesTheOnlyClass(t *testing.T) {
 	line := evalLine(train.EvalInfo{Epoch: 1, Step: 2, Seconds: 1,
-		Tasks: []train.TaskEval{{Metrics: glue.Metrics{{Name: "accuracy", Value: 0.5}}, OneClass: "acceptable"}}})
+		Tasks: []train.TaskEval{{Metrics: task.Metrics{{Name: "accuracy", Value: 0.5}}, OneClass: "acceptable"}}})
 	if want := `epoch 1  step 2  accuracy 0.5000  in 1s  every example is predicted as "acceptable"`; line != want {
 		t.Errorf("%s, want %s", line, want)
 	}

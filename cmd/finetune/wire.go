@@ -6,10 +6,14 @@ import (
 	"iter"
 
 	"github.com/metatt/metatt/pkg/adapter"
-	"github.com/metatt/metatt/pkg/glue"
+	"github.com/metatt/metatt/pkg/convert"
 	"github.com/metatt/metatt/pkg/hf"
+	"github.com/metatt/metatt/pkg/inspect"
+	"github.com/metatt/metatt/pkg/predict"
 	"github.com/metatt/metatt/pkg/report"
 	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/task"
+	"github.com/metatt/metatt/pkg/task/glue"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
@@ -18,17 +22,17 @@ type backend struct {
 	train       func(context.Context, run.Options) (*run.Summary, error)
 	resume      func(ctx context.Context, dir string, o run.Options) (*run.Summary, error)
 	describe    func(context.Context, run.Options) (*run.Plan, error)
-	evaluate    func(context.Context, run.EvalOptions) (*run.Evaluation, error)
-	predictor   func(dir string, o run.PredictorOptions) (predictor, error)
-	merge       func(context.Context, run.MergeOptions) error
-	export      func(context.Context, run.ExportOptions) (*run.Exported, error)
-	inspect     func(run.InspectOptions) (*run.Inspection, error)
-	plot        func(io.Writer, *run.Inspection) error
+	evaluate    func(context.Context, predict.EvalOptions) (*predict.Evaluation, error)
+	predictor   func(dir string, o predict.Options) (predictor, error)
+	merge       func(context.Context, convert.MergeOptions) error
+	export      func(context.Context, convert.ExportOptions) (*convert.Exported, error)
+	inspect     func(inspect.Options) (*inspect.Inspection, error)
+	plot        func(io.Writer, *inspect.Inspection) error
 	methods     func() []adapter.Method
-	importLoRA  func(run.ImportOptions) (*run.Imported, error)
+	importLoRA  func(convert.ImportOptions) (*convert.Imported, error)
 	environment func() torch.Environment
 	fetch       func(ctx context.Context, name string, o hf.FetchOptions) (hf.Fetched, error)
-	fetchGLUE   func(ctx context.Context, dir string, t glue.Task, o glue.FetchOptions) (already bool, err error)
+	fetchGLUE   func(ctx context.Context, dir string, t task.Task, o glue.FetchOptions) (already bool, err error)
 }
 
 func wired() backend {
@@ -36,31 +40,31 @@ func wired() backend {
 		train:       run.Train,
 		resume:      run.Resume,
 		describe:    run.Describe,
-		evaluate:    run.Evaluate,
+		evaluate:    predict.Evaluate,
 		predictor:   openPredictor,
-		merge:       run.Merge,
-		export:      run.Export,
-		inspect:     run.Inspect,
+		merge:       convert.Merge,
+		export:      convert.Export,
+		inspect:     inspect.Adapter,
 		plot:        report.PlotInspection,
 		methods:     adapter.Methods,
-		importLoRA:  run.Import,
+		importLoRA:  convert.Import,
 		environment: torch.ReadEnvironment,
 		fetch:       hf.Fetch,
 		fetchGLUE:   glue.Fetch,
 	}
 }
 
-// predictor is what predict needs of a [run.Predictor].
+// predictor is what predict needs of a [predict.Predictor].
 type predictor interface {
-	Task() glue.Task
-	Predict(context.Context, []glue.Example) ([]run.Prediction, error)
-	Examples(run.Input) (iter.Seq2[glue.Example, error], error)
-	Stream(context.Context, iter.Seq2[glue.Example, error], func(run.Prediction) error) error
+	Task() task.Task
+	Predict(context.Context, []task.Example) ([]predict.Prediction, error)
+	Examples(predict.Input) (iter.Seq2[task.Example, error], error)
+	Stream(context.Context, iter.Seq2[task.Example, error], func(predict.Prediction) error) error
 	Close()
 }
 
-func openPredictor(dir string, o run.PredictorOptions) (predictor, error) {
-	p, err := run.OpenPredictor(dir, o)
+func openPredictor(dir string, o predict.Options) (predictor, error) {
+	p, err := predict.Open(dir, o)
 	if err != nil {
 		return nil, err // and not an interface that holds a nil
 	}

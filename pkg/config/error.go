@@ -38,3 +38,9 @@ func (e *Error) Error() string {
 	}
 	return strings.Join(lines, "\n")
 }
+
+// Invalid is an error of one key's value, found where more is known than the
+// configuration.
+func Invalid(key string, err error) error {
+	return &Error{Problems: []Problem{{Where: "config", Key: key, Message: err.Error()}}}
+}

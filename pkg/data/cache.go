@@ -18,7 +18,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
-	"github.com/metatt/metatt/pkg/glue"
+	"github.com/metatt/metatt/pkg/task"
 	"github.com/metatt/metatt/pkg/tokenizer"
 )
 
@@ -40,7 +40,7 @@ const cacheFormat = "metatt encodings 1\n"
 
 // Encode is [Encode], through the cache. An entry that is damaged is made again;
 // one that cannot be written costs nothing but the next run's time.
-func (c Cache) Encode(ctx context.Context, t *tokenizer.Tokenizer, task glue.Task, examples []glue.Example, maxLength int) (*Set, error) {
+func (c Cache) Encode(ctx context.Context, t *tokenizer.Tokenizer, task task.Task, examples []task.Example, maxLength int) (*Set, error) {
 	if c.Dir == "" || textBytes(examples) < smallestCached {
 		return Encode(ctx, t, task, examples, maxLength)
 	}
@@ -58,7 +58,7 @@ func (c Cache) Encode(ctx context.Context, t *tokenizer.Tokenizer, task glue.Tas
 	return set, nil
 }
 
-func textBytes(examples []glue.Example) int {
+func textBytes(examples []task.Example) int {
 	n := 0
 	for _, e := range examples {
 		n += len(e.Text) + len(e.Pair)
@@ -68,7 +68,7 @@ func textBytes(examples []glue.Example) int {
 
 // cacheKey is a digest of everything that decides the ids. Lengths stand before
 // what they count, so that no two inputs are written alike.
-func cacheKey(t *tokenizer.Tokenizer, task glue.Task, examples []glue.Example, maxLength int) string {
+func cacheKey(t *tokenizer.Tokenizer, task task.Task, examples []task.Example, maxLength int) string {
 	digest := sha256.New()
 	fmt.Fprintf(digest, "%s%s %d %t %d\n", cacheFormat, t.Sum(), maxLength, task.HasPair, len(examples))
 	var buffer []byte

@@ -10,31 +10,31 @@ import (
 	"time"
 
 	"github.com/metatt/metatt/pkg/data"
-	"github.com/metatt/metatt/pkg/glue"
+	"github.com/metatt/metatt/pkg/task"
 	"github.com/metatt/metatt/pkg/tokenizer"
 )
 
 const tinyBERT = "../run/testdata/tiny-bert"
 
 // setting is more than the least text that is cached.
-func setting(t testing.TB) (*tokenizer.Tokenizer, glue.Task, []glue.Example) {
+func setting(t testing.TB) (*tokenizer.Tokenizer, task.Task, []task.Example) {
 	t.Helper()
 	tokens, err := tokenizer.Load(tinyBERT)
 	if err != nil {
 		t.Fatal(err)
 	}
-	task, err := glue.Lookup("mrpc")
+	named, err := task.Lookup("mrpc")
 	if err != nil {
 		t.Fatal(err)
 	}
-	examples := make([]glue.Example, 4000)
+	examples := make([]task.Example, 4000)
 	for i := range examples {
-		examples[i] = glue.Example{Text: strings.Repeat("the old king sees a ship ", 1+i%9), Pair: fmt.Sprint("never ", strings.Repeat("river ", i%23), strings.Repeat("x", 100))}
+		examples[i] = task.Example{Text: strings.Repeat("the old king sees a ship ", 1+i%9), Pair: fmt.Sprint("never ", strings.Repeat("river ", i%23), strings.Repeat("x", 100))}
 	}
-	return tokens, task, examples
+	return tokens, named, examples
 }
 
-func encode(t testing.TB, c data.Cache, tokens *tokenizer.Tokenizer, task glue.Task, examples []glue.Example, maxLength int) data.Batch {
+func encode(t testing.TB, c data.Cache, tokens *tokenizer.Tokenizer, task task.Task, examples []task.Example, maxLength int) data.Batch {
 	t.Helper()
 	set, err := c.Encode(t.Context(), tokens, task, examples, maxLength)
 	if err != nil {

@@ -7,26 +7,20 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"github.com/metatt/metatt/pkg/glue"
+	"github.com/metatt/metatt/pkg/task"
 	"github.com/metatt/metatt/pkg/tokenizer"
-)
-
-// Metric and Metrics are the figures of an evaluation.
-type (
-	Metric  = glue.Metric
-	Metrics = glue.Metrics
 )
 
 // Set is one split of a task, encoded.
 type Set struct {
-	Task      glue.Task
-	Examples  []glue.Example
+	Task      task.Task
+	Examples  []task.Example
 	encodings []tokenizer.Encoding
 }
 
 // Encode encodes the examples on all cores, each cut to maxLength tokens with
 // the special ones.
-func Encode(ctx context.Context, t *tokenizer.Tokenizer, task glue.Task, examples []glue.Example, maxLength int) (*Set, error) {
+func Encode(ctx context.Context, t *tokenizer.Tokenizer, task task.Task, examples []task.Example, maxLength int) (*Set, error) {
 	inputs := make([]tokenizer.Input, len(examples))
 	for i, e := range examples {
 		inputs[i] = tokenizer.Input{Text: e.Text, Pair: e.Pair, HasPair: task.HasPair}
@@ -117,9 +111,9 @@ func (s *Set) ByLength() []int {
 }
 
 // Evaluate judges logits, (examples, outputs) row by row in the set's order.
-func (s *Set) Evaluate(logits []float32) (Metrics, error) {
+func (s *Set) Evaluate(logits []float32) (task.Metrics, error) {
 	return s.Task.Evaluate(logits, s.Outputs(), s.Examples)
 }
 
 // Outputs is the number of logits of an example: its classes, or 1.
-func (s *Set) Outputs() int { return max(1, len(s.Task.Labels)) }
+func (s *Set) Outputs() int { return s.Task.Outputs() }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/metatt/metatt/pkg/fileformat"
 	"github.com/metatt/metatt/pkg/hf/pickle"
 	"github.com/metatt/metatt/pkg/internal/rawjson"
 	"github.com/metatt/metatt/pkg/safetensors"
@@ -112,7 +113,7 @@ func (c *Checkpoint) assign(index *shardIndex) error {
 				}
 			}
 			if other, twice := c.holder[name]; twice {
-				return &FormatError{file.Path(), "", fmt.Sprintf("tensor %.200q is in %s too", name, filepath.Base(other.Path()))}
+				return &fileformat.Error{Path: file.Path(), Problem: fmt.Sprintf("tensor %.200q is in %s too", name, filepath.Base(other.Path()))}
 			}
 			c.holder[name] = file
 			c.names = append(c.names, name)
@@ -123,7 +124,7 @@ func (c *Checkpoint) assign(index *shardIndex) error {
 	}
 	for name, shard := range index.weightMap {
 		if c.holder[name] == nil {
-			return &FormatError{index.path, "weight_map", fmt.Sprintf("tensor %.200q is not in %s", name, shard)}
+			return &fileformat.Error{Path: index.path, Key: "weight_map", Problem: fmt.Sprintf("tensor %.200q is not in %s", name, shard)}
 		}
 	}
 	return nil
@@ -193,7 +194,7 @@ func parseIndex(path string, text []byte) (*shardIndex, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, &FormatError{path, "", err.Error()}
+		return nil, &fileformat.Error{Path: path, Problem: err.Error()}
 	}
 	index := &shardIndex{path: path, weightMap: make(map[string]string, rawjson.Len(weightMap))}
 	if weightMap != nil {
@@ -203,7 +204,7 @@ func parseIndex(path string, text []byte) (*shardIndex, error) {
 		err = errors.New("missing or empty")
 	}
 	if err != nil {
-		return nil, &FormatError{path, "weight_map", err.Error()}
+		return nil, &fileformat.Error{Path: path, Key: "weight_map", Problem: err.Error()}
 	}
 	return index, nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/metatt/metatt/pkg/fileformat"
 	"github.com/metatt/metatt/pkg/internal/allocbound"
 	"github.com/metatt/metatt/pkg/safetensors"
 )
@@ -153,7 +154,7 @@ func TestOpenCheckpointRefuses(t *testing.T) {
 	if err := os.Truncate(path, 70); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenCheckpoint(dir); !errors.As(err, new(*safetensors.FormatError)) {
+	if _, err := OpenCheckpoint(dir); !errors.As(err, new(*fileformat.Error)) {
 		t.Errorf("truncated: %v", err)
 	}
 }
@@ -189,7 +190,7 @@ func FuzzIndex(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		shards, err := parseBounded(t, text)
 		if err != nil {
-			if !errors.As(err, new(*FormatError)) {
+			if !errors.As(err, new(*fileformat.Error)) {
 				t.Fatalf("%T: %v", err, err)
 			}
 			return

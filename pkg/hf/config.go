@@ -1,3 +1,6 @@
+// Package hf reads what Hugging Face publishes: a model's config.json, its
+// checkpoint in one file or in shards, the local cache, the hub. It is pure Go
+// and hands tensors over as bytes.
 package hf
 
 import (
@@ -12,6 +15,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/metatt/metatt/pkg/fileformat"
 )
 
 // Config is a BERT or RoBERTa config.json with the defaults of transformers'
@@ -98,8 +103,8 @@ type configJSON struct {
 }
 
 // ReadConfig reads and validates dir/config.json. What contradicts itself is a
-// [*FormatError]; a model that would be computed wrongly, an
-// [*UnsupportedError]: other architectures, relative positions, decoders, cross
+// [*fileformat.Error]; a model that would be computed wrongly, an
+// [*fileformat.UnsupportedError]: other architectures, relative positions, decoders, cross
 // attention, pruned heads, quantised weights.
 func ReadConfig(dir string) (*Config, error) {
 	path := filepath.Join(dir, configFile)
@@ -123,14 +128,14 @@ func readSmall(path string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	if !stat.Mode().IsRegular() {
-		return nil, &FormatError{path, "", "not a regular file"}
+		return nil, &fileformat.Error{Path: path, Problem: "not a regular file"}
 	}
 	if stat.Size() > limit {
-		return nil, &FormatError{path, "", fmt.Sprintf("%d bytes, the limit is %d", stat.Size(), limit)}
+		return nil, &fileformat.Error{Path: path, Problem: fmt.Sprintf("%d bytes, the limit is %d", stat.Size(), limit)}
 	}
 	text := make([]byte, stat.Size())
 	if _, err := io.ReadFull(f, text); err != nil {
-		return nil, &FormatError{path, "", "truncated while it was being read"}
+		return nil, &fileformat.Error{Path: path, Problem: "truncated while it was being read"}
 	}
 	return text, nil
 }
@@ -139,14 +144,14 @@ func readSmall(path string, limit int64) ([]byte, error) {
 func decodeJSON(path string, text []byte, into any) error {
 	err := json.Unmarshal(text, into)
 	if wrongType := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrongType) {
-		return &FormatError{path, wrongType.Field, fmt.Sprintf("is %s, want %s", wrongType.Value, wrongType.Type)}
+		return &fileformat.Error{Path: path, Key: wrongType.Field, Problem: fmt.Sprintf("is %s, want %s", wrongType.Value, wrongType.Type)}
 	}
 	if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {
 		line := 1 + strings.Count(string(text[:min(int(syntax.Offset), len(text))]), "\n")
-		return &FormatError{path, "", fmt.Sprintf("line %d: %v", line, syntax)}
+		return &fileformat.Error{Path: path, Problem: fmt.Sprintf("line %d: %v", line, syntax)}
 	}
 	if err != nil {
-		return &FormatError{path, "", err.Error()}
+		return &fileformat.Error{Path: path, Problem: err.Error()}
 	}
 	return nil
 }
@@ -188,7 +193,7 @@ func parseConfig(path string, text []byte) (*Config, error) {
 	} else if file.PadTokenID != nil {
 		id, err := strconv.Atoi(string(file.PadTokenID))
 		if err != nil || id < 0 {
-			return nil, &FormatError{path, "pad_token_id", fmt.Sprintf("is %.40s, want a token id or null", file.PadTokenID)}
+			return nil, &fileformat.Error{Path: path, Key: "pad_token_id", Problem: fmt.Sprintf("is %.40s, want a token id or null", file.PadTokenID)}
 		}
 		c.PadTokenID = id
 	}
@@ -231,11 +236,11 @@ func or[T any](value *T, otherwise T) T {
 
 func (file *configJSON) supported(path string) error {
 	unsupported := func(key, format string, args ...any) error {
-		return &UnsupportedError{path, key, fmt.Sprintf(format, args...)}
+		return &fileformat.UnsupportedError{Path: path, Key: key, Problem: fmt.Sprintf(format, args...)}
 	}
 	switch {
 	case file.ModelType == nil:
-		return &FormatError{path, "model_type", `missing, want "bert" or "roberta"`}
+		return &fileformat.Error{Path: path, Key: "model_type", Problem: `missing, want "bert" or "roberta"`}
 	case *file.ModelType != "bert" && *file.ModelType != "roberta":
 		return unsupported("model_type", `%q, only "bert" and "roberta" are`, *file.ModelType)
 	case or(file.PositionEmbeddingType, "absolute") != "absolute":
@@ -258,7 +263,7 @@ func (file *configJSON) supported(path string) error {
 
 func (c *Config) validate(path string) error {
 	corrupt := func(key, format string, args ...any) error {
-		return &FormatError{path, key, fmt.Sprintf(format, args...)}
+		return &fileformat.Error{Path: path, Key: key, Problem: fmt.Sprintf(format, args...)}
 	}
 	// The bounds are far above any real model and keep every product of two
 	// sizes, in bytes, within 63 bits.

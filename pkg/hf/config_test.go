@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/metatt/metatt/pkg/fileformat"
 )
 
 func TestReadConfigDefaults(t *testing.T) {
@@ -97,7 +99,7 @@ func TestReadConfigRefuses(t *testing.T) {
 		{`"model_type":"roberta","max_position_embeddings":2`, "max_position_embeddings: is 2, which leaves none after pad_token_id 1"},
 		{"\n\n\"hidden_size\":}", "line 3: invalid character '}' looking for beginning of value"},
 	} {
-		expectConfigError(t, c.keys, c.want, new(*FormatError))
+		expectConfigError(t, c.keys, c.want, new(*fileformat.Error))
 	}
 	for _, c := range []struct{ keys, want string }{
 		{`"model_type":"deberta"`, `model_type: unsupported: "deberta", only "bert" and "roberta" are`},
@@ -109,7 +111,7 @@ func TestReadConfigRefuses(t *testing.T) {
 		{`"quantization_config":{"bits":8}`, "quantization_config: unsupported: quantised weights"},
 		{`"hidden_act":"swish"`, `hidden_act: unsupported: "swish", only gelu, gelu_new, relu are`},
 	} {
-		expectConfigError(t, c.keys, c.want, new(*UnsupportedError))
+		expectConfigError(t, c.keys, c.want, new(*fileformat.UnsupportedError))
 	}
 }
 
@@ -198,7 +200,7 @@ func FuzzConfig(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		c, err := parseConfig("config.json", text)
 		if err != nil {
-			if !errors.As(err, new(*FormatError)) && !errors.As(err, new(*UnsupportedError)) {
+			if !errors.As(err, new(*fileformat.Error)) && !errors.As(err, new(*fileformat.UnsupportedError)) {
 				t.Fatalf("%T: %v", err, err)
 			}
 			return

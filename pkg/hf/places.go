@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/metatt/metatt/pkg/fileformat"
 )
 
 // Home is the folder for what can be brought or made again: $METATT_HOME, by
@@ -55,7 +57,7 @@ func snapshotDir(repo, revision string) (string, error) {
 	if err == nil {
 		commit = strings.TrimSpace(string(text))
 		if commit != filepath.Base(commit) || !filepath.IsLocal(commit) {
-			return "", &FormatError{ref, "", "does not hold a commit"}
+			return "", &fileformat.Error{Path: ref, Problem: "does not hold a commit"}
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return "", err

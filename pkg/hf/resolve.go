@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/metatt/metatt/pkg/fileformat"
 	"github.com/metatt/metatt/pkg/spelling"
 )
 
@@ -37,10 +38,10 @@ func Resolve(ref string) (dir string, err error) {
 			return ref, nil
 		}
 		if !known { // a folder that happens to have a known model's name is passed over
-			return "", &FormatError{ref, "", "holds no " + configFile + ", want a model's folder"}
+			return "", &fileformat.Error{Path: ref, Problem: "holds no " + configFile + ", want a model's folder"}
 		}
 	case err == nil:
-		return "", &FormatError{ref, "", "is a file, want a model's folder"}
+		return "", &fileformat.Error{Path: ref, Problem: "is a file, want a model's folder"}
 	case !errors.Is(err, fs.ErrNotExist):
 		return "", err
 	}

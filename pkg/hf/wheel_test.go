@@ -4,13 +4,14 @@ import (
 	"archive/zip"
 	"bytes"
 	"errors"
-	"github.com/metatt/metatt/pkg/download"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/metatt/metatt/pkg/download"
 )
 
 func zipOf(t *testing.T, files map[string][]byte) []byte {

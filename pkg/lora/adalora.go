@@ -3,7 +3,6 @@ package lora
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 
 	"github.com/metatt/metatt/pkg/adapter"
@@ -33,7 +32,7 @@ func init() {
 		Dropout:      true,
 		Count:        countAdaLoRA,
 		New:          freshAdaLoRA,
-		Open:         openAdaLoRA,
+		Open:         opener(openAdaLoRA),
 		Adopt: func(s *adapter.Saved) (bool, error) {
 			if err := checkKeys(s, adaLoRAKeys); err != nil {
 				return false, err
@@ -48,36 +47,15 @@ func init() {
 // are put to zero, from where they may come back, as the paper has it. Then
 // what is zero goes for good, from memory as well.
 type adaLoRA struct {
-	model    adapter.Architecture
-	targets  []adapter.Kind
+	adapted[*triplet]
 	rank     int64 // in the end, on average
 	initial  int64 // at the start
 	alpha    float64
-	dropout  float64
 	schedule adapter.RankSchedule
 	penalty  float64    // weight of the penalty
 	decay    [2]float64 // of the smoothed sensitivity and uncertainty
-	triplets []*triplet // by layer, then in the order of the targets
-	bySite   map[adapter.Site]*triplet
-	others   []*triplet // of what is no site, until they are folded
 	pruned   bool       // ranks have fallen for good
 }
-
-// triplet is the tensors of one site.
-type triplet struct {
-	site   adapter.Site
-	module string // its name in the model
-	name   string
-	down   *torch.Tensor // Q (r, In), lora_A
-	up     *torch.Tensor // P (Out, r), lora_B
-	values *torch.Tensor // Λ's diagonal (r, 1), lora_E
-	live   []bool        // which of the initial components are left; nil: all
-	// Smoothed sensitivity and uncertainty of each element of down, up and
-	// values; nil once ranks have fallen.
-	sensitivity, uncertainty [3]*torch.Tensor
-}
-
-func (t *triplet) tensors() [3]*torch.Tensor { return [3]*torch.Tensor{t.down, t.up, t.values} }
 
 // initialRank is where the ranks start.
 func initialRank(spec adapter.Spec) int64 {
@@ -97,12 +75,12 @@ func countAdaLoRA(spec adapter.Spec) (n int64) {
 }
 
 func freshAdaLoRA(spec adapter.Spec) (adapter.Adapter, error) {
-	if spec.Init != "" {
-		return nil, fmt.Errorf("adalora: init %q: there is one start only, leave it out", spec.Init)
+	base, err := ofSpec[*triplet]("adalora", spec)
+	if err != nil {
+		return nil, err
 	}
 	a := &adaLoRA{
-		model: spec.Architecture, targets: spec.Targets, rank: int64(spec.Rank), initial: initialRank(spec),
-		alpha: spec.Alpha, dropout: spec.Dropout, schedule: spec.Schedule,
+		adapted: base, rank: int64(spec.Rank), initial: initialRank(spec), alpha: spec.Alpha, schedule: spec.Schedule,
 		penalty: orthogonality, decay: [2]float64{importanceDecay, importanceDecay},
 	}
 	limit := a.initial
@@ -117,12 +95,12 @@ func freshAdaLoRA(spec adapter.Spec) (adapter.Adapter, error) {
 		}
 		return nil, fmt.Errorf("adalora: rank %d, from %d at the start: the rank is between 1 and %d, and the start from there to %d, the smallest side of a matrix", a.rank, a.initial, largest, limit)
 	}
-	return a.build(modulesOf(a.model, a.targets), func(*triplet) error { return nil }, func() error {
+	return a.make(modulesOf(a.model, a.targets), func(*triplet) error { return nil }, func() error {
 		torch.Seed(spec.Seed)
 		draw := func(shape ...int64) *torch.Tensor {
 			return torch.Randn(torch.Float32, torch.CPU, shape...).MulScalar(adaDeviation).To(spec.Device).Keep()
 		}
-		for _, t := range a.triplets {
+		for _, t := range a.sites {
 			t.down, t.up = draw(a.initial, t.site.In), draw(t.site.Out, a.initial)
 			t.values = torch.Zeros(torch.Float32, spec.Device, a.initial, 1).Keep()
 		}
@@ -130,92 +108,48 @@ func freshAdaLoRA(spec adapter.Spec) (adapter.Adapter, error) {
 	})
 }
 
-// build checks, has prepare look at each triplet, and lets fill make their tensors.
-// On an error nothing is left.
-func (a *adaLoRA) build(modules []module, prepare func(*triplet) error, fill func() error) (adapter.Adapter, error) {
-	if len(a.targets) == 0 {
-		return nil, fmt.Errorf("adalora: no targets")
-	}
+// make checks and builds the adapter; prepare looks at each triplet before fill
+// makes their tensors.
+func (a *adaLoRA) make(modules []module, prepare func(*triplet) error, fill func() error) (adapter.Adapter, error) {
 	if s := a.schedule; !(s.Hold >= 0 && s.Settle >= 0 && s.Hold+s.Settle < 1) {
 		return nil, fmt.Errorf("adalora: hold %g and settle %g leave no steps for ranks to fall: their sum must be below 1", s.Hold, s.Settle)
 	}
 	if a.rank < 1 || a.initial < a.rank || a.initial > largestRank {
 		return nil, fmt.Errorf("adalora: rank %d, from %d at the start: the rank is at least 1, and the start from there to %d", a.rank, a.initial, largestRank)
 	}
-	a.bySite = map[adapter.Site]*triplet{}
-	for _, m := range modules {
-		t := &triplet{site: m.Site, module: m.name, name: adapter.PEFTPrefix + m.name}
-		if err := prepare(t); err != nil {
-			return nil, fmt.Errorf("adalora: %w", err)
-		}
-		if m.Kind == noKind {
-			a.others = append(a.others, t)
-			continue
-		}
-		a.triplets, a.bySite[m.Site] = append(a.triplets, t), t
-	}
-	err := torch.Do(func() error {
-		if err := fill(); err != nil {
+	err := a.build(a, modules, func(where at) (*triplet, error) {
+		t := &triplet{at: where}
+		return t, prepare(t)
+	}, func() error {
+		if err := fill(); err != nil || a.pruned {
 			return err
 		}
-		for _, t := range a.triplets {
+		for _, t := range a.sites {
 			for i, tensor := range t.tensors() {
-				if !a.pruned {
-					t.sensitivity[i], t.uncertainty[i] = tensor.ZerosLike().Keep(), tensor.ZerosLike().Keep()
-				}
-				tensor.SetRequiresGrad(true)
+				t.sensitivity[i], t.uncertainty[i] = tensor.ZerosLike().Keep(), tensor.ZerosLike().Keep()
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		a.Free()
-		return nil, fmt.Errorf("adalora: %w", err)
+		return nil, err
 	}
 	return a, nil
 }
 
 // Fold implements [adapter.Folding].
-func (a *adaLoRA) Fold(_ func(string) (*torch.Tensor, error), add func(string, *torch.Tensor) error) (err error) {
-	err = foldEach(a.others, func(t *triplet) error { return add(t.module+".weight", a.scaledUp(t).MatMul(t.down)) })
-	for _, t := range a.others {
-		t.free()
-	}
-	a.others = nil
-	return err
+func (a *adaLoRA) Fold(_ func(string) (*torch.Tensor, error), add func(string, *torch.Tensor) error) error {
+	return a.foldOthers(func(t *triplet) error { return add(t.module+".weight", a.scaledUp(t).MatMul(t.down)) })
 }
 
 // Parameters implements [adapter.Adapter].
 func (a *adaLoRA) Parameters() []adapter.Parameter {
 	var list []adapter.Parameter
-	for _, t := range a.triplets {
+	for _, t := range a.sites {
 		list = append(list, adapter.Parameter{Name: t.name + adaDown, Tensor: t.down},
 			adapter.Parameter{Name: t.name + adaUp, Tensor: t.up}, adapter.Parameter{Name: t.name + adaValues, Tensor: t.values})
 	}
 	return list
-}
-
-// Free implements [adapter.Adapter].
-func (a *adaLoRA) Free() {
-	for _, t := range slices.Concat(a.triplets, a.others) {
-		t.free()
-	}
-}
-
-func (t *triplet) free() {
-	for _, tensor := range t.tensors() {
-		tensor.Free()
-	}
-	t.forget()
-}
-
-// forget frees the importance.
-func (t *triplet) forget() {
-	for i := range t.sensitivity {
-		t.sensitivity[i].Free()
-		t.uncertainty[i].Free()
-		t.sensitivity[i], t.uncertainty[i] = nil, nil
-	}
 }
 
 // scale is α/r₀, whatever the ranks fall to. The small number is PEFT's.
@@ -273,7 +207,7 @@ func (a *adaLoRA) Delta(site adapter.Site) *torch.Tensor {
 // ‖PᵀP - I‖ and ‖QQᵀ - I‖, as PEFT adds it.
 func (a *adaLoRA) Penalty() *torch.Tensor {
 	var terms []*torch.Tensor
-	for _, t := range a.triplets {
+	for _, t := range a.sites {
 		r := t.down.Size(0)
 		if r == 0 {
 			continue
@@ -282,7 +216,7 @@ func (a *adaLoRA) Penalty() *torch.Tensor {
 		terms = append(terms, t.down.MatMul(t.down.T()).Sub(eye).Norm(), t.up.T().MatMul(t.up).Sub(eye).Norm())
 	}
 	if terms == nil { // a budget so small that nothing is left
-		return torch.Zeros(torch.Float32, a.triplets[0].down.Device())
+		return torch.Zeros(torch.Float32, a.sites[0].down.Device())
 	}
-	return torch.Stack(0, terms...).Sum().MulScalar(a.penalty / float64(2*len(a.triplets)))
+	return torch.Stack(0, terms...).Sum().MulScalar(a.penalty / float64(2*len(a.sites)))
 }

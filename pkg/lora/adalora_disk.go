@@ -2,7 +2,6 @@ package lora
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/torch"
@@ -15,12 +14,12 @@ const scheduleSteps = 1_000_000
 // Config implements [adapter.Adapter]. Before the schedule is through there is
 // no rank_pattern.
 func (a *adaLoRA) Config() adapter.Config {
-	c := describe("adalora", "ADALORA", a.model, a.targets, a.bySite, a.rank, a.alpha, a.dropout)
+	c := a.describe("ADALORA", a.rank, a.alpha)
 	delete(c.PEFT, "r") // which PEFT warns that it ignores
 	var pattern map[string][]bool
 	if a.pruned {
 		pattern = map[string][]bool{}
-		for _, t := range a.triplets {
+		for _, t := range a.sites {
 			if t.live != nil {
 				pattern[t.module+adaValues] = t.live
 			}
@@ -38,23 +37,15 @@ func (a *adaLoRA) Config() adapter.Config {
 }
 
 func openAdaLoRA(s *adapter.Saved, device torch.Device) (adapter.Adapter, error) {
-	c := s.Config
-	targets, err := adapter.ParseKinds(c.Targets)
+	base, err := ofSaved[*triplet]("adalora", s, adaLoRAKeys)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.Dir, err)
+		return nil, err
 	}
-	if err := checkKeys(s, adaLoRAKeys); err != nil {
-		return nil, fmt.Errorf("%s: %w", s.Dir, err)
+	a := &adaLoRA{adapted: base, alpha: s.Config.Alpha}
+	if err := a.readSchedule(s.Config.PEFT); err != nil {
+		return nil, err
 	}
-	a := &adaLoRA{model: c.Architecture(), targets: targets, alpha: c.Alpha, dropout: c.Dropout}
-	if err := a.readSchedule(c.PEFT); err != nil {
-		return nil, fmt.Errorf("%s: %w", s.Dir, err)
-	}
-	opened, err := a.read(s, device)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.Dir, err)
-	}
-	return opened, nil
+	return a.read(s, device)
 }
 
 // readSchedule reads ranks and what training goes on with.
@@ -106,8 +97,8 @@ func (a *adaLoRA) read(s *adapter.Saved, device torch.Device) (adapter.Adapter, 
 		}
 		return nil
 	}
-	opened, err := a.build(modules, prepare, func() (err error) {
-		for _, t := range slices.Concat(a.triplets, a.others) {
+	opened, err := a.make(modules, prepare, func() (err error) {
+		for _, t := range a.all() {
 			rank := a.initial
 			for _, alive := range t.live {
 				if !alive {

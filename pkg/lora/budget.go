@@ -25,7 +25,7 @@ func (a *adaLoRA) AfterUpdate(step, total int, gradients []*torch.Tensor) (shrun
 			return
 		}
 		live := a.choose(a.budget(step, hold, last))
-		for i, t := range a.triplets {
+		for i, t := range a.sites {
 			mask := make([]float32, a.initial)
 			for j, alive := range live[i] {
 				if alive {
@@ -44,7 +44,7 @@ func (a *adaLoRA) AfterUpdate(step, total int, gradients []*torch.Tensor) (shrun
 // budget is how many singular values all sites have together: a cubic fall from
 // the initial to the final number between steps hold and last.
 func (a *adaLoRA) budget(step, hold, last int) int {
-	from, to := a.initial*int64(len(a.triplets)), a.rank*int64(len(a.triplets))
+	from, to := a.initial*int64(len(a.sites)), a.rank*int64(len(a.sites))
 	left := 1 - float64(step-hold)/float64(last-hold)
 	return int(float64(from-to)*left*left*left + float64(to))
 }
@@ -52,7 +52,7 @@ func (a *adaLoRA) budget(step, hold, last int) int {
 // weigh follows |θ ∂L/∂θ| of every element: its smoothed value, and its smoothed
 // distance from that.
 func (a *adaLoRA) weigh(gradients []*torch.Tensor) {
-	for i, t := range a.triplets {
+	for i, t := range a.sites {
 		for j, tensor := range t.tensors() {
 			torch.Scoped(func() {
 				now := tensor.Detach().Mul(gradients[3*i+j]).Abs()
@@ -78,8 +78,8 @@ func (t *triplet) scores() []float32 {
 // choose is which components of each site are among the budget's most important;
 // equal ones at the edge go together, as in PEFT.
 func (a *adaLoRA) choose(budget int) [][]bool {
-	scores := make([][]float32, len(a.triplets))
-	for i, t := range a.triplets {
+	scores := make([][]float32, len(a.sites))
+	for i, t := range a.sites {
 		scores[i] = t.scores()
 	}
 	threshold := float32(math.Inf(-1))
@@ -98,7 +98,7 @@ func (a *adaLoRA) choose(budget int) [][]bool {
 
 // prune leaves nothing but the live components.
 func (a *adaLoRA) prune(live [][]bool) (shrunk []adapter.Shrunk) {
-	for i, t := range a.triplets {
+	for i, t := range a.sites {
 		keep := []int64{}
 		for j, alive := range live[i] {
 			if alive {
@@ -128,7 +128,7 @@ func (a *adaLoRA) Progress() []adapter.Parameter {
 		return nil
 	}
 	var list []adapter.Parameter
-	for _, t := range a.triplets {
+	for _, t := range a.sites {
 		for j, suffix := range [3]string{adaDown, adaUp, adaValues} {
 			list = append(list, adapter.Parameter{Name: t.name + suffix + ".sensitivity", Tensor: t.sensitivity[j]},
 				adapter.Parameter{Name: t.name + suffix + ".uncertainty", Tensor: t.uncertainty[j]})

@@ -19,7 +19,7 @@ func Convert(model adapter.Architecture, targets []adapter.Kind, factors func(ad
 	if len(targets) == 0 {
 		return nil, fmt.Errorf("lora: no targets")
 	}
-	l := &lowRank{variant: variant{name: "lora"}, model: model, targets: targets, bySite: map[adapter.Site]*pair{}}
+	l := &lowRank{adapted: adapted[*pair]{method: "lora", model: model, targets: targets}}
 	err := torch.Do(func() error {
 		torch.NoGrad(func() {
 			for layer := range model.Layers {
@@ -30,21 +30,20 @@ func Convert(model adapter.Architecture, targets []adapter.Kind, factors func(ad
 						if in == nil {
 							return
 						}
-						p := &pair{site: site, module: model.Module(site)}
-						p.name = adapter.PEFTPrefix + p.module
-						l.pairs, l.bySite[site] = append(l.pairs, p), p
+						p := &pair{at: module{site, model.Module(site)}.at()}
+						l.add(site, p)
 						p.take(in, out)
-						l.rank = max(l.rank, p.rank())
+						l.rank = max(l.rank, p.rank)
 					})
 				}
 			}
 		})
-		if l.pairs == nil {
+		if l.sites == nil {
 			return errors.New("no site has an update")
 		}
 		l.alpha = float64(l.rank)
-		for _, p := range l.pairs {
-			p.setAlpha(l.variant, float64(p.rank()), p.rank())
+		for _, p := range l.sites {
+			p.setAlpha(l.variant, float64(p.rank))
 			p.down.SetRequiresGrad(true)
 			p.up.SetRequiresGrad(true)
 		}
@@ -69,5 +68,5 @@ func (p *pair) take(in, out *torch.Tensor) {
 		in, out = in.MatMul(out), torch.Eye(in.DType(), in.Device(), p.site.Out, p.site.Out)
 	}
 	// Copies: factors may be parts of one tensor, and need not be in order.
-	p.down, p.up = in.T().Clone().Contiguous().Keep(), out.T().Clone().Contiguous().Keep()
+	p.rank, p.down, p.up = in.Size(1), in.T().Clone().Contiguous().Keep(), out.T().Clone().Contiguous().Keep()
 }

@@ -32,7 +32,7 @@ type dora struct{ *lowRank }
 // Bind implements [adapter.Bound]: a fresh m is the lengths of W's rows.
 func (l dora) Bind(b adapter.Backbone) error {
 	torch.NoGrad(func() {
-		for _, p := range l.pairs {
+		for _, p := range l.sites {
 			m := p.magnitude
 			weight, bias := b.Projection(p.site)
 			m.bias = bias

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/metatt/metatt/pkg/adapter"
-	"github.com/metatt/metatt/pkg/torch"
 )
 
 // What PEFT calls the tensors, behind a module's name.
@@ -22,13 +21,13 @@ const (
 
 // Config implements [adapter.Adapter].
 func (l *lowRank) Config() adapter.Config {
-	c := describe(l.name, "LORA", l.model, l.targets, l.bySite, l.rank, l.alpha, l.dropout)
+	c := l.describe("LORA", l.rank, l.alpha)
 	ranks, alphas := map[string]any{}, map[string]any{}
-	for _, p := range l.pairs {
+	for _, p := range l.sites {
 		// PEFT looks a pattern's key up as it is, or since 0.15 as a regular
 		// expression of the name's end: this matches no other module's.
 		if module := l.model.Module(p.site); p.down != nil {
-			if r := p.rank(); r != l.rank {
+			if r := p.rank; r != l.rank {
 				ranks[module] = r
 			}
 			if p.alpha != l.alpha {
@@ -43,31 +42,6 @@ func (l *lowRank) Config() adapter.Config {
 		c.PEFT[key] = value
 	}
 	return c
-}
-
-// describe is the part of the config that the family shares. adapted has all
-// targets of every layer, or some.
-func describe[T any](method, peftType string, model adapter.Architecture, targets []adapter.Kind, adapted map[adapter.Site]T, rank int64, alpha, dropout float64) adapter.Config {
-	c := adapter.Config{
-		FormatVersion: adapter.FormatVersion, PEFTType: peftType, Method: method,
-		Ranks: []int64{rank}, Alpha: alpha, Dropout: dropout,
-		PEFT: map[string]any{
-			"r": rank, "target_modules": TargetModules(targets), "fan_in_fan_out": false, "inference_mode": true,
-		},
-	}
-	c.SetArchitecture(model)
-	for _, kind := range targets {
-		c.Targets = append(c.Targets, kind.String())
-	}
-	if all := modulesOf(model, targets); len(adapted) < len(all) {
-		for _, m := range all {
-			if _, ok := adapted[m.Site]; ok {
-				c.Modules = append(c.Modules, m.name)
-			}
-		}
-		c.PEFT["target_modules"] = c.Modules
-	}
-	return c.WithModel(nil, nil)
 }
 
 // module is what a LoRA is of: a site, or where that has no kind another layer of
@@ -89,19 +63,6 @@ func modulesOf(model adapter.Architecture, targets []adapter.Kind) []module {
 		}
 	}
 	return all
-}
-
-// foldEach hands out, one by one, what is to be put into the model's tensors, until
-// that fails.
-func foldEach[T any](all []T, hand func(T) error) (err error) {
-	torch.NoGrad(func() {
-		for _, one := range all {
-			if torch.Scoped(func() { err = hand(one) }); err != nil {
-				return
-			}
-		}
-	})
-	return err
 }
 
 // savedModules lists what is adapted in a file. The sizes of what is no site are

@@ -3,7 +3,6 @@ package lora
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/torch"
@@ -29,7 +28,7 @@ func init() {
 		Dropout:  true,
 		Count:    countVeRA,
 		New:      freshVeRA,
-		Open:     openVeRA,
+		Open:     opener(openVeRA),
 		Adopt: func(s *adapter.Saved) (bool, error) {
 			if err := checkKeys(s, veraKeys); err != nil {
 				return false, err
@@ -42,25 +41,23 @@ func init() {
 // vera shares one pair of frozen matrices among all sites, of the largest sizes:
 // a smaller site uses the first columns of A and the first rows of B.
 type vera struct {
-	model   adapter.Architecture
-	targets []adapter.Kind
-	rank    int64
-	dropout float64
-	seed    uint64
-	down    *torch.Tensor // A (r, largest In), frozen
-	up      *torch.Tensor // B (largest Out, r), frozen
-	sites   []*scales     // by layer, then in the order of the targets
-	bySite  map[adapter.Site]*scales
-	others  []*scales // of what is no site, until they are folded
+	adapted[*scales]
+	rank int64
+	seed uint64
+	down *torch.Tensor // A (r, largest In), frozen
+	up   *torch.Tensor // B (largest Out, r), frozen
 }
 
-// scales is the trained vectors of a site.
+// scales is the trained vectors of a module.
 type scales struct {
-	site   adapter.Site
-	module string // its name in the model
-	name   string
-	d      *torch.Tensor // λ_d (r)
-	b      *torch.Tensor // λ_b (Out)
+	at
+	d *torch.Tensor // λ_d (r)
+	b *torch.Tensor // λ_b (Out)
+}
+
+func (s *scales) free() {
+	s.d.Free()
+	s.b.Free()
 }
 
 // countVeRA is Out + r for each site.
@@ -72,14 +69,15 @@ func countVeRA(spec adapter.Spec) (n int64) {
 }
 
 func freshVeRA(spec adapter.Spec) (adapter.Adapter, error) {
-	v := &vera{model: spec.Architecture, targets: spec.Targets, rank: int64(spec.Rank), dropout: spec.Dropout, seed: spec.Seed}
-	switch {
-	case spec.Init != "":
-		return nil, fmt.Errorf("vera: init %q: there is one start only, leave it out", spec.Init)
-	case spec.Alpha != 1:
+	base, err := ofSpec[*scales]("vera", spec)
+	if err != nil {
+		return nil, err
+	}
+	if spec.Alpha != 1 {
 		return nil, fmt.Errorf("vera: alpha %g: VeRA has no scale but its vectors, leave it out", spec.Alpha)
 	}
-	return v.build(modulesOf(v.model, v.targets), func(in, out int64) error {
+	v := &vera{adapted: base, rank: int64(spec.Rank), seed: spec.Seed}
+	return v.make(modulesOf(v.model, v.targets), func(in, out int64) error {
 		v.draw(spec.Device, in, out)
 		for _, s := range v.sites {
 			s.d = torch.Ones(torch.Float32, spec.Device, v.rank).MulScalar(veraDStart).Keep()
@@ -100,111 +98,20 @@ func (v *vera) draw(device torch.Device, in, out int64) {
 	v.down, v.up = uniform(v.rank, in), uniform(out, v.rank)
 }
 
-func openVeRA(s *adapter.Saved, device torch.Device) (adapter.Adapter, error) {
-	c := s.Config
-	targets, err := adapter.ParseKinds(c.Targets)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.Dir, err)
-	}
-	if len(c.Ranks) != 1 {
-		return nil, fmt.Errorf("%s: %d ranks, vera has one", s.Dir, len(c.Ranks))
-	}
-	if err := checkKeys(s, veraKeys); err != nil {
-		return nil, fmt.Errorf("%s: %w", s.Dir, err)
-	}
-	v := &vera{model: c.Architecture(), targets: targets, rank: c.Ranks[0], dropout: c.Dropout}
-	a, err := v.read(s, device)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.Dir, err)
-	}
-	return a, nil
-}
-
-// read makes the vectors of a file, with the matrices that stand there too, or
-// that were not stored because their key says what they are.
-func (v *vera) read(s *adapter.Saved, device torch.Device) (adapter.Adapter, error) {
-	modules, err := savedModules(s, "", veraB)
-	if err != nil {
-		return nil, err
-	}
-	key, _ := s.Config.PEFT["projection_prng_key"].(float64)
-	if key != math.Trunc(key) || math.Abs(key) > 1<<53 {
-		return nil, fmt.Errorf("projection_prng_key is %g, not the seed of a generator", key)
-	}
-	v.seed = uint64(int64(key))
-	stored := true
-	if save, ok := s.Config.PEFT["save_projection"].(bool); ok {
-		stored = save
-	}
-	return v.build(modules, func(in, out int64) (err error) {
-		for _, site := range slices.Concat(v.sites, v.others) {
-			if site.d, err = s.Tensor(site.name+veraD, device, v.rank); err != nil {
-				return err
-			}
-			if site.b, err = s.Tensor(site.name+veraB, device, site.site.Out); err != nil {
-				return err
-			}
-		}
-		if stored || s.Shape(veraDown) != nil {
-			if v.down, err = s.Tensor(veraDown, device, v.rank, in); err != nil {
-				return err
-			}
-			if v.up, err = s.Tensor(veraUp, device, out, v.rank); err != nil {
-				return err
-			}
-			return nil
-		}
-		v.draw(device, in, out)
-		return nil
-	})
-}
-
-// build checks, then lets fill make the tensors, given the largest In and Out.
-// On an error nothing is left.
-func (v *vera) build(modules []module, fill func(in, out int64) error) (adapter.Adapter, error) {
-	if len(v.targets) == 0 {
-		return nil, fmt.Errorf("vera: no targets")
-	}
+// make builds the adapter; fill is given the largest In and Out.
+func (v *vera) make(modules []module, fill func(in, out int64) error) (adapter.Adapter, error) {
 	if v.rank < 1 || v.rank > largestRank {
 		return nil, fmt.Errorf("vera: rank %d is not between 1 and %d", v.rank, largestRank)
 	}
-	v.bySite = map[adapter.Site]*scales{}
 	var in, out int64
 	for _, m := range modules {
 		in, out = max(in, m.In), max(out, m.Out)
-		s := &scales{site: m.Site, module: m.name, name: adapter.PEFTPrefix + m.name}
-		if m.Kind == noKind {
-			v.others = append(v.others, s)
-			continue
-		}
-		v.sites, v.bySite[m.Site] = append(v.sites, s), s
 	}
-	err := torch.Do(func() error {
-		if err := fill(in, out); err != nil {
-			return err
-		}
-		for _, p := range v.Parameters() {
-			p.Tensor.SetRequiresGrad(true)
-		}
-		return nil
-	})
+	err := v.build(v, modules, func(where at) (*scales, error) { return &scales{at: where}, nil }, func() error { return fill(in, out) })
 	if err != nil {
-		v.Free()
-		return nil, fmt.Errorf("vera: %w", err)
+		return nil, err
 	}
 	return v, nil
-}
-
-// Config implements [adapter.Adapter].
-func (v *vera) Config() adapter.Config {
-	c := describe("vera", "VERA", v.model, v.targets, v.bySite, v.rank, 1, v.dropout)
-	for key, value := range map[string]any{
-		"vera_dropout": v.dropout, "d_initial": veraDStart, "init_weights": true,
-		"projection_prng_key": v.seed, "save_projection": true,
-	} {
-		c.PEFT[key] = value
-	}
-	return c
 }
 
 // Parameters implements [adapter.Adapter].
@@ -225,23 +132,14 @@ func (v *vera) Buffers() []adapter.Parameter {
 func (v *vera) Free() {
 	v.down.Free()
 	v.up.Free()
-	for _, s := range slices.Concat(v.sites, v.others) {
-		s.d.Free()
-		s.b.Free()
-	}
+	v.adapted.Free()
 }
 
 // Fold implements [adapter.Folding].
-func (v *vera) Fold(_ func(string) (*torch.Tensor, error), add func(string, *torch.Tensor) error) (err error) {
-	err = foldEach(v.others, func(s *scales) error {
+func (v *vera) Fold(_ func(string) (*torch.Tensor, error), add func(string, *torch.Tensor) error) error {
+	return v.foldOthers(func(s *scales) error {
 		return add(s.module+".weight", v.scaledUp(s).MatMul(v.down.Narrow(1, 0, s.site.In)))
 	})
-	for _, s := range v.others {
-		s.d.Free()
-		s.b.Free()
-	}
-	v.others = nil
-	return err
 }
 
 // Begin implements [adapter.Adapter].

@@ -15,7 +15,7 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
 
-	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/inspect"
 )
 
 const (
@@ -25,7 +25,7 @@ const (
 
 // PlotInspection writes a PNG of a saved adapter: the singular values of each
 // bond, where it is a tensor train, and ‖ΔW‖ over layer and matrix.
-func PlotInspection(w io.Writer, i *run.Inspection) error {
+func PlotInspection(w io.Writer, i *inspect.Inspection) error {
 	var panels []*plot.Plot
 	if len(i.Spectra) > 0 {
 		p, err := spectraPanel(i)
@@ -65,7 +65,7 @@ var colors = []color.Color{
 	color.RGBA{0x7a, 0x51, 0x95, 0xff}, color.RGBA{0x2a, 0x9d, 0x8f, 0xff},
 }
 
-func spectraPanel(i *run.Inspection) (*plot.Plot, error) {
+func spectraPanel(i *inspect.Inspection) (*plot.Plot, error) {
 	p := plot.New()
 	p.Title.Text = "singular values of the bonds"
 	p.X.Label.Text = "index"
@@ -111,7 +111,7 @@ func (d deltas) Z(column, row int) float64 { return d[column][row] }
 func (d deltas) X(column int) float64      { return float64(column) }
 func (d deltas) Y(row int) float64         { return float64(row) }
 
-func deltaPanel(i *run.Inspection) (*plot.Plot, plot.Legend) {
+func deltaPanel(i *inspect.Inspection) (*plot.Plot, plot.Legend) {
 	grid := deltas(i.Deltas)
 	heat := plotter.NewHeatMap(grid, shades(64))
 	if heat.Min = 0; heat.Max == 0 {

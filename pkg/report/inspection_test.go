@@ -5,20 +5,20 @@ import (
 	"image/png"
 	"testing"
 
+	"github.com/metatt/metatt/pkg/inspect"
 	"github.com/metatt/metatt/pkg/report"
-	"github.com/metatt/metatt/pkg/run"
 )
 
 func TestPlotInspection(t *testing.T) {
-	i, err := run.Inspect(run.InspectOptions{Dir: "../run/testdata/start-all"})
+	i, err := inspect.Adapter(inspect.Options{Dir: "../run/testdata/start-all"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, change := range map[string]func(*run.Inspection){
-		"as it is":   func(*run.Inspection) {},
-		"no train":   func(i *run.Inspection) { i.Spectra = nil },
-		"no updates": func(i *run.Inspection) { i.Deltas = nil },
-		"zero": func(i *run.Inspection) {
+	for name, change := range map[string]func(*inspect.Inspection){
+		"as it is":   func(*inspect.Inspection) {},
+		"no train":   func(i *inspect.Inspection) { i.Spectra = nil },
+		"no updates": func(i *inspect.Inspection) { i.Deltas = nil },
+		"zero": func(i *inspect.Inspection) {
 			i.Spectra = [][]float64{{0}, {0}, {0}}
 			i.Deltas = [][]float64{{0, 0, 0, 0, 0, 0}}
 		},
@@ -33,7 +33,7 @@ func TestPlotInspection(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := report.PlotInspection(&bytes.Buffer{}, &run.Inspection{}); err == nil {
+	if err := report.PlotInspection(&bytes.Buffer{}, &inspect.Inspection{}); err == nil {
 		t.Error("nothing to plot: no error")
 	}
 }

@@ -11,15 +11,18 @@ import (
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/config"
 	"github.com/metatt/metatt/pkg/data"
-	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/hf"
 	"github.com/metatt/metatt/pkg/models"
 	"github.com/metatt/metatt/pkg/models/encoder"
 	"github.com/metatt/metatt/pkg/optim"
+	"github.com/metatt/metatt/pkg/place"
+	"github.com/metatt/metatt/pkg/task"
+	"github.com/metatt/metatt/pkg/task/glue"
 	"github.com/metatt/metatt/pkg/tokenizer"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train"
 	"github.com/metatt/metatt/pkg/train/ranks"
+	"github.com/metatt/metatt/pkg/tuned"
 )
 
 // assembly is a run that is ready to train: every file read and checked.
@@ -40,8 +43,6 @@ type assembly struct {
 	ranks    *ranks.Plan
 }
 
-var dtypes = map[string]torch.DType{"fp32": torch.Float32, "bf16": torch.BFloat16}
-
 // assemble reads everything a run needs. With a checkpoint, adapter and head
 // are the checkpoint's.
 func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *assembly, err error) {
@@ -55,15 +56,17 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 	}()
 	c := a.config
 	if len(c.Tasks) > 1 {
-		return a, invalid("task", fmt.Errorf("%s: a run learns one task for now", strings.Join(c.Tasks, ", ")))
+		return a, config.Invalid("task", fmt.Errorf("%s: a run learns one task for now", strings.Join(c.Tasks, ", ")))
 	}
 	if a.device, err = torch.ParseDevice(c.Device); err != nil {
-		return a, invalid("device", err)
+		return a, config.Invalid("device", err)
 	}
 	c.Device = a.device.String()
-	a.settleDType()
+	if err = a.settleDType(); err != nil {
+		return a, err
+	}
 	if err = torch.SetThreads(c.Threads); err != nil {
-		return a, invalid("threads", err)
+		return a, config.Invalid("threads", err)
 	}
 	// The adapter first: its errors are the user's to mend, and cheap to find.
 	start, appending := cmp.Or(c.Adapter.Append.To, c.Adapter.InitFrom), c.Adapter.Append.To != "" && checkpoint == nil
@@ -71,7 +74,7 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 	case checkpoint != nil:
 		start = checkpoint.Dir
 	case start != "":
-		if start, err = adapterFolder(start); err != nil {
+		if start, err = place.Adapter(start); err != nil {
 			return a, err
 		}
 	}
@@ -94,7 +97,7 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 	if a.source, err = newSource(c, o.GLUEDir, trained, o.Observer.Note); err != nil {
 		return a, err
 	}
-	c.Model.Path = absoluteModel(c.Model.Path)
+	c.Model.Path = place.AbsoluteModel(c.Model.Path)
 	if a.modelDir, err = hf.Resolve(c.Model.Path); err != nil {
 		return a, err
 	}
@@ -110,7 +113,7 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 		return a, err
 	}
 	err = a.loadAdapter(saved, appending)
-	noteAll(saved, a.observer.Note)
+	tuned.Notes(saved, a.observer.Note)
 	if err != nil {
 		return a, err
 	}
@@ -122,7 +125,7 @@ func assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *
 }
 
 // settleDType decides what auto means on the device, and warns of what is slow there.
-func (a *assembly) settleDType() {
+func (a *assembly) settleDType() (err error) {
 	dtype := &a.config.Model.DType
 	native := a.device.ComputesBFloat16()
 	switch {
@@ -133,12 +136,8 @@ func (a *assembly) settleDType() {
 	case *dtype == "bf16" && !native:
 		a.observer.Note(fmt.Sprintf("model.dtype bf16: %s computes it slower than fp32, in software many times; auto takes what is fast", a.device))
 	}
-	a.dtype = dtypes[*dtype]
-}
-
-// invalid is an error of one key's value.
-func invalid(key string, err error) error {
-	return &config.Error{Problems: []config.Problem{{Where: "config", Key: key, Message: err.Error()}}}
+	a.dtype, err = tuned.ParseDType(*dtype)
+	return err
 }
 
 // adopt puts what a saved adapter decides into the configuration. A value that
@@ -188,29 +187,19 @@ func adopt(c *config.Config, saved adapter.Config) error {
 	return nil
 }
 
-// noteAll passes on what reading a folder has found; saved may be nil.
-func noteAll(saved *adapter.Saved, note func(string)) {
-	if saved == nil || note == nil {
-		return
-	}
-	for _, text := range saved.Notes() {
-		note(saved.Dir + ": " + text)
-	}
-}
-
 // loadModel loads the backbone, for a head that comes from trained, or that of
 // the checkpoint where that is nil.
 func (a *assembly) loadModel(trained *adapter.Saved) (err error) {
 	c := a.config
 	a.model, err = models.Load(a.modelDir, encoder.Options{
-		Labels: max(1, len(a.task.Labels)), DType: a.dtype, Device: a.device,
+		Labels: a.task.Outputs(), DType: a.dtype, Device: a.device,
 		Seed: uint64(c.Train.Seed), TrainPooler: trained != nil && trained.BringsPooler(),
 	})
 	if err != nil {
 		return err
 	}
 	report := a.model.Report()
-	if trained == nil && len(report.New) > 0 { // else openAdapter says what is left of it
+	if trained == nil && len(report.New) > 0 { // else tuned.PutOn says what is left of it
 		a.observer.Note(fmt.Sprintf("newly initialised, not in the checkpoint: %s; trained and stored with the adapter", adapter.Few(report.New)))
 	}
 	if a.guessed != "" && !slices.ContainsFunc(report.New, func(name string) bool { return strings.HasPrefix(name, "classifier.") }) {
@@ -240,19 +229,19 @@ func (a *assembly) loadAdapter(saved *adapter.Saved, appending bool) (err error)
 			a.adapter, err = a.appendTask(saved)
 			return err
 		}
-		a.adapter, err = openAdapter(saved, a.task.Name, a.model, a.device, a.observer.Note)
+		a.adapter, err = tuned.PutOn(saved, a.task.Name, a.model, a.device, a.observer.Note)
 		return err
 	}
 	method, err := adapter.Lookup(c.Adapter.Method)
 	if err != nil {
-		return invalid("adapter.method", err)
+		return config.Invalid("adapter.method", err)
 	}
 	targets, err := adapter.ParseKinds(c.Adapter.Targets)
 	if err != nil {
-		return invalid("adapter.targets", err)
+		return config.Invalid("adapter.targets", err)
 	}
 	if c.Adapter.Dropout > 0 && !method.Dropout {
-		return invalid("adapter.dropout", fmt.Errorf("%s has none: leave the key out", method.Name))
+		return config.Invalid("adapter.dropout", fmt.Errorf("%s has none: leave the key out", method.Name))
 	}
 	if c.Adapter.Alpha == nil {
 		alpha := method.Alpha()
@@ -270,11 +259,11 @@ func (a *assembly) loadAdapter(saved *adapter.Saved, appending bool) (err error)
 	}
 	if c.Adapter.Budget > 0 {
 		if spec, err = a.fitBudget(method, spec); err != nil {
-			return invalid("adapter.budget", err)
+			return config.Invalid("adapter.budget", err)
 		}
 	}
 	if a.adapter, err = method.New(spec); err != nil {
-		return invalid("adapter", err)
+		return config.Invalid("adapter", err)
 	}
 	return adapter.Bind(a.adapter, a.model)
 }
@@ -301,31 +290,6 @@ func (a *assembly) fitBudget(method adapter.Method, spec adapter.Spec) (adapter.
 	return fit.Spec, nil
 }
 
-// openAdapter puts a saved adapter and the head of one of its tasks on a model;
-// of an adapter with one task, its own, whatever the name. What of the head is not
-// in the folder is said.
-func openAdapter(saved *adapter.Saved, task string, model *encoder.Model, device torch.Device, note func(string)) (adapter.Adapter, error) {
-	opened, missing, err := saved.PutOn(model, task, device)
-	if err != nil || note == nil {
-		return opened, err
-	}
-	var made, kept []string
-	for _, name := range missing {
-		if slices.Contains(model.Report().New, name) {
-			made = append(made, name)
-		} else {
-			kept = append(kept, name)
-		}
-	}
-	if len(made) > 0 {
-		note(fmt.Sprintf("newly initialised, in neither the adapter nor the checkpoint: %s", adapter.Few(made)))
-	}
-	if len(kept) > 0 {
-		note(fmt.Sprintf("not in the adapter, taken from the checkpoint: %s", adapter.Few(kept)))
-	}
-	return opened, nil
-}
-
 // encodedLimit bounds the cache of encoded sets: full GLUE takes a tenth of it.
 const encodedLimit = 4 << 30
 
@@ -342,7 +306,7 @@ func (a *assembly) loadData(ctx context.Context) error {
 		return fmt.Errorf("%s: the tokenizer makes ids up to %d, the model's vocabulary has %d", a.modelDir, have-1, most)
 	}
 	if most := a.model.MaxLength(); c.Data.MaxLength > most {
-		return invalid("data.max_length", fmt.Errorf("%d: the model has %d positions", c.Data.MaxLength, most))
+		return config.Invalid("data.max_length", fmt.Errorf("%d: the model has %d positions", c.Data.MaxLength, most))
 	}
 	training, err := a.readTraining(c, a.observer.Note)
 	if err != nil {
@@ -361,7 +325,7 @@ func (a *assembly) loadData(ctx context.Context) error {
 	if c.Data.Cache {
 		cache = data.Cache{Dir: filepath.Join(hf.Home(), "encoded"), Limit: encodedLimit}
 	}
-	for set, examples := range map[**data.Set][]glue.Example{&a.trainSet: training, &a.devSet: dev} {
+	for set, examples := range map[**data.Set][]task.Example{&a.trainSet: training, &a.devSet: dev} {
 		if *set, err = cache.Encode(ctx, tokens, a.task, examples, c.Data.MaxLength); err != nil {
 			if ctx.Err() != nil {
 				return train.ErrInterrupted // nothing has begun: nothing to save
@@ -397,11 +361,11 @@ func (a *assembly) plan() error {
 	}
 	schedule, err := optim.NewSchedule(c.Schedule, c.LR, c.Warmup, steps)
 	if err != nil {
-		return invalid("train.schedule", err)
+		return config.Invalid("train.schedule", err)
 	}
 	best, err := train.NewCriterion(c.BestMetric, a.tasks())
 	if err != nil {
-		return invalid("train.best_metric", err)
+		return config.Invalid("train.best_metric", err)
 	}
 	a.options = train.Options{
 		Steps: steps, BatchSize: c.BatchSize, Accumulate: c.Accumulate, EvalBatchSize: c.EvalBatchSize, Shuffle: a.config.Data.Shuffle,
@@ -450,7 +414,7 @@ func (a *assembly) saveAdapter(dir string) error {
 	}
 	var columns *adapter.Columns
 	if a.files != nil {
-		own := adapter.Columns(a.columns)
+		own := adapter.Columns(a.task.Columns)
 		columns = &own
 	}
 	config = config.WithTask(a.task.Name, a.task.Labels, columns, a.config.Data.MaxLength).WithModel(a.model.Head(), a.model.Replaced())
@@ -469,5 +433,16 @@ func (a *assembly) free() {
 	a.others.free()
 	if a.model != nil {
 		a.model.Free()
+	}
+}
+
+// settlePlaces makes a configuration mean the same in any folder.
+func (a *assembly) settlePlaces() {
+	c := a.config
+	for _, path := range []*string{&c.Data.Train, &c.Data.Dev, &c.Data.Test, &c.Adapter.InitFrom, &c.Adapter.Append.To} {
+		*path = place.Absolute(*path)
+	}
+	if folder, ok := a.from.(glue.Folder); ok {
+		c.Data.GLUE = place.Absolute(string(folder))
 	}
 }

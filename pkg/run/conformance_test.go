@@ -9,20 +9,9 @@ import (
 	"github.com/metatt/metatt/pkg/models/bert"
 	"github.com/metatt/metatt/pkg/models/encoder"
 	"github.com/metatt/metatt/pkg/models/roberta"
+	"github.com/metatt/metatt/pkg/run/runtest"
 	"github.com/metatt/metatt/pkg/torch"
 )
-
-// fixedBatch is a model with a batch: three examples, one of a single token.
-type fixedBatch struct {
-	*encoder.Model
-	batch encoder.Input
-}
-
-func (m fixedBatch) Tokens() int64 { return int64(len(m.batch.IDs)) }
-
-func (m fixedBatch) Logits(pass adapter.Pass) *torch.Tensor {
-	return m.Forward(m.batch, pass, encoder.Dropout{})
-}
 
 // Every registered method passes the conformance suite on both families. The
 // widths are not those of the heads, nor of each other.
@@ -49,9 +38,7 @@ func TestConformance(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(m.Free)
-			return fixedBatch{m, encoder.Input{
-				IDs: []int32{5, 9, 28, 4, 3, 7, 11, 2, 6}, TypeIDs: make([]int32, 9), Offsets: []int32{0, 5, 6, 9},
-			}}
+			return runtest.FixedBatch{Model: m}
 		}
 		for _, method := range adapter.Methods() {
 			t.Run(name+"/"+method.Name, func(t *testing.T) { adaptertest.Run(t, method, newModel) })

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/run/runtest"
 )
 
 // fullDisk names the run directory in the environment of the process that runs
@@ -39,7 +40,7 @@ func trainWithoutRoom(dir string) int {
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: room, Max: room}); err != nil {
 		return 3
 	}
-	o, err := tinyIn(dir, "train.checkpoint_every=5")
+	o, err := runtest.TinyIn(dir, "train.checkpoint_every=5")
 	if err == nil {
 		_, err = run.Train(context.Background(), o)
 	}

@@ -7,8 +7,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/metatt/metatt/pkg/glue"
+	"github.com/metatt/metatt/pkg/place"
+	"github.com/metatt/metatt/pkg/predict"
 	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/task"
 )
 
 // Methods of shared and of tensor-train factors train on every matrix, stop and
@@ -37,11 +39,11 @@ func TestFactoredMethods(t *testing.T) {
 			if !bytes.Equal(metrics(t, whole.RunDir), metrics(t, resumed.RunDir)) {
 				t.Error("the resumed run differs")
 			}
-			e, err := run.Evaluate(t.Context(), run.EvalOptions{Dir: whole.RunDir})
+			e, err := predict.Evaluate(t.Context(), predict.EvalOptions{Dir: whole.RunDir})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if accuracy, _ := e.Splits[0].Metrics.Get(glue.Accuracy); accuracy.Value != *whole.Best.Value {
+			if accuracy, _ := e.Splits[0].Metrics.Get(task.Accuracy); accuracy.Value != *whole.Best.Value {
 				t.Errorf("judged at %v, training found %v", accuracy.Value, *whole.Best.Value)
 			}
 
@@ -50,7 +52,7 @@ func TestFactoredMethods(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			resolved, err := os.ReadFile(filepath.Join(started.RunDir, run.ConfigFile))
+			resolved, err := os.ReadFile(filepath.Join(started.RunDir, place.ConfigFile))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -14,7 +14,9 @@ import (
 	"time"
 
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/place"
 	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/run/runtest"
 )
 
 // The environment of a process that trains and is killed: the run directory, the
@@ -32,7 +34,7 @@ const killedRuns = "METATT_KILLED_RUNS"
 
 // trainToBeKilled trains, or goes on, and kills its process on the way.
 func trainToBeKilled(dir string) int {
-	o, err := tinyIn(dir, strings.Split(os.Getenv(killedKeys), "\n")...)
+	o, err := runtest.TinyIn(dir, strings.Split(os.Getenv(killedKeys), "\n")...)
 	if err == nil {
 		after, number := strconv.Atoi(os.Getenv(killedAfter))
 		began := false
@@ -42,7 +44,7 @@ func trainToBeKilled(dir string) int {
 				time.AfterFunc(time.Duration(after)*time.Microsecond, func() { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL) })
 			}
 		}}
-		if _, missing := os.Stat(filepath.Join(dir, run.ConfigFile)); missing == nil {
+		if _, missing := os.Stat(filepath.Join(dir, place.ConfigFile)); missing == nil {
 			_, err = run.Resume(context.Background(), dir, o)
 		} else {
 			_, err = run.Train(context.Background(), o)

@@ -5,7 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/metatt/metatt/pkg/convert"
 	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/run/runtest"
 )
 
 // noteTaker is an observer that keeps the notes.
@@ -51,7 +53,7 @@ func TestLabelsOfACheckpointStopNoTask(t *testing.T) {
 		}
 		// A head of its own is all that a saved adapter uses.
 		var said []string
-		if err := run.Merge(t.Context(), run.MergeOptions{
+		if err := convert.Merge(t.Context(), convert.MergeOptions{
 			Dir: "testdata/start-all", Model: dir, Out: filepath.Join(t.TempDir(), "merged"), Note: func(text string) { said = append(said, text) },
 		}); err != nil || strings.Contains(strings.Join(said, "\n"), c.note) {
 			t.Errorf("merge with %s: %v, notes %q", c.keys, err, said)
@@ -67,7 +69,7 @@ func TestAGuessedClassOrderIsSaid(t *testing.T) {
 	if err != nil || notes.count(guess) != 1 {
 		t.Errorf("%v, notes %q", err, notes.notes)
 	}
-	notes, err = describe(t, tiny(t, "task=mnli", "data.train_subset=true", "data.glue="+mnli(t)))
+	notes, err = describe(t, tiny(t, "task=mnli", "data.train_subset=true", "data.glue="+runtest.MNLI(t)))
 	if err != nil || notes.count("guess") != 0 {
 		t.Errorf("a new head: %v, notes %q", err, notes.notes)
 	}

@@ -15,11 +15,11 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/data"
-	"github.com/metatt/metatt/pkg/glue"
 	"github.com/metatt/metatt/pkg/hf"
 	"github.com/metatt/metatt/pkg/models"
 	"github.com/metatt/metatt/pkg/models/encoder"
 	"github.com/metatt/metatt/pkg/optim"
+	"github.com/metatt/metatt/pkg/task"
 	"github.com/metatt/metatt/pkg/tokenizer"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train"
@@ -295,15 +295,15 @@ func longSet(model string) (*data.Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	task, err := glue.Lookup("cola")
+	named, err := task.Lookup("cola")
 	if err != nil {
 		return nil, err
 	}
-	var examples []glue.Example
+	var examples []task.Example
 	for i := range 128 {
-		examples = append(examples, glue.Example{Text: strings.Repeat("the old ship left the harbour before dawn ", 5+i%5), Label: i % 2})
+		examples = append(examples, task.Example{Text: strings.Repeat("the old ship left the harbour before dawn ", 5+i%5), Label: i % 2})
 	}
-	return data.Encode(context.Background(), tokens, task, examples, 128)
+	return data.Encode(context.Background(), tokens, named, examples, 128)
 }
 
 func trainSteps(ctx context.Context, model *encoder.Model, a adapter.Adapter, set *data.Set, steps int, observer train.Observer) error {

@@ -10,6 +10,8 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/config"
+	"github.com/metatt/metatt/pkg/place"
+	"github.com/metatt/metatt/pkg/predict"
 	"github.com/metatt/metatt/pkg/run"
 	"github.com/metatt/metatt/pkg/train"
 )
@@ -44,7 +46,7 @@ func TestEveryMethodResumesAndPredicts(t *testing.T) {
 					}
 				}
 
-				predictsWhatWasEvaluated(t, summary, run.PredictorOptions{DType: dtype})
+				predictsWhatWasEvaluated(t, summary, predict.Options{DType: dtype})
 			})
 		}
 	}
@@ -86,7 +88,7 @@ func TestStartFromPEFTsOwnAdapter(t *testing.T) {
 			if second.Method != method || second.Rank != 3 || second.AdapterParams != first.AdapterParams {
 				t.Errorf("%s of rank %d with %d parameters; it was %s of rank 3 with %d", second.Method, second.Rank, second.AdapterParams, method, first.AdapterParams)
 			}
-			recorded, err := config.Load(filepath.Join(second.RunDir, run.ConfigFile), nil, nil)
+			recorded, err := config.Load(filepath.Join(second.RunDir, place.ConfigFile), nil, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

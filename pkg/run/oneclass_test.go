@@ -5,7 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/metatt/metatt/pkg/predict"
 	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/run/runtest"
 	"github.com/metatt/metatt/pkg/train"
 )
 
@@ -20,7 +22,7 @@ func (e *evaluations) Eval(info train.EvalInfo) { e.all = append(e.all, info) }
 // say so.
 func TestOneClassIsSaid(t *testing.T) {
 	const header = "index\tsentence1\tsentence2\tlabel\n"
-	folder := files(t, map[string]string{
+	folder := runtest.Files(t, map[string]string{
 		"RTE/train.tsv": header + strings.Repeat("0\tthe king\tsees a cat\tnot_entailment\n1\ta river\tthe king\tnot_entailment\n", 7),
 		"RTE/dev.tsv":   header + "0\tthe king\tsees\tentailment\n1\ta cat\tnever\tnot_entailment\n",
 	})
@@ -38,7 +40,7 @@ func TestOneClassIsSaid(t *testing.T) {
 		t.Errorf("%s", record)
 	}
 	var notes []string
-	if _, err := run.Evaluate(t.Context(), run.EvalOptions{Dir: summary.RunDir, Note: func(text string) { notes = append(notes, text) }}); err != nil ||
+	if _, err := predict.Evaluate(t.Context(), predict.EvalOptions{Dir: summary.RunDir, Note: func(text string) { notes = append(notes, text) }}); err != nil ||
 		!strings.Contains(strings.Join(notes, "\n"), `RTE: every example of dev is predicted as "not_entailment"`) {
 		t.Errorf("%v, notes %q", err, notes)
 	}

@@ -12,30 +12,16 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/config"
-	"github.com/metatt/metatt/pkg/glue"
+	"github.com/metatt/metatt/pkg/predict"
 	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/run/runtest"
 	"github.com/metatt/metatt/pkg/safetensors"
+	"github.com/metatt/metatt/pkg/task"
 )
-
-// files writes files into a new folder and returns it.
-func files(t *testing.T, content map[string]string) string {
-	t.Helper()
-	dir := t.TempDir()
-	for name, text := range content {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
 
 // reviews is own data in all three formats: 9 examples to train on, 4 to judge.
 func reviews(t *testing.T) string {
-	return files(t, map[string]string{
+	return runtest.Files(t, map[string]string{
 		"train.csv": "id,verdict,title,body\n" + strings.Repeat("1,good,the king,\"sees a cat , \"\"red\"\"\"\n2,bad,a river,the stone\n3,unsure,a bell,often\n", 3),
 		"dev.jsonl": `{"title":"the king","body":"sees","verdict":"good"}` + "\n" + `{"title":"a river","body":"","verdict":"bad"}` + "\n" +
 			`{"title":"a bell","body":"never","verdict":"unsure"}` + "\n" + `{"title":"a red bell","body":"often","verdict":"unsure"}` + "\n",
@@ -83,22 +69,22 @@ func TestOwnData(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		options  run.EvalOptions
+		options  predict.EvalOptions
 		split    string
 		examples int
 	}{
-		{run.EvalOptions{Dir: summary.RunDir}, "dev", 4},
-		{run.EvalOptions{Dir: summary.RunDir, Split: "test"}, "test", 2},
-		{run.EvalOptions{Dir: best, Data: filepath.Join(dir, "test.tsv")}, filepath.Join(dir, "test.tsv"), 2},
+		{predict.EvalOptions{Dir: summary.RunDir}, "dev", 4},
+		{predict.EvalOptions{Dir: summary.RunDir, Split: "test"}, "test", 2},
+		{predict.EvalOptions{Dir: best, Data: filepath.Join(dir, "test.tsv")}, filepath.Join(dir, "test.tsv"), 2},
 	} {
-		e, err := run.Evaluate(t.Context(), c.options)
+		e, err := predict.Evaluate(t.Context(), c.options)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if len(e.Splits) != 1 || e.Splits[0].Split != c.split || e.Splits[0].Examples != c.examples || e.Adapter != best {
 			t.Errorf("%+v", e)
 		}
-		for i, name := range []string{glue.Accuracy, glue.MacroF1} {
+		for i, name := range []string{task.Accuracy, task.MacroF1} {
 			if e.Splits[0].Metrics[i].Name != name {
 				t.Errorf("metrics %+v", e.Splits[0].Metrics)
 			}
@@ -113,10 +99,10 @@ func TestOwnRegression(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := summary.Last.Get(glue.Spearman); !ok {
+	if _, ok := summary.Last.Get(task.Spearman); !ok {
 		t.Errorf("metrics %+v", summary.Last)
 	}
-	e, err := run.Evaluate(t.Context(), run.EvalOptions{Dir: filepath.Join(summary.RunDir, "adapter", "last"), Data: scores})
+	e, err := predict.Evaluate(t.Context(), predict.EvalOptions{Dir: filepath.Join(summary.RunDir, "adapter", "last"), Data: scores})
 	if err != nil || !slices.Equal(e.Splits[0].Metrics, summary.Last) {
 		t.Errorf("%+v (%v), training evaluated %+v", e, err, summary.Last)
 	}
@@ -195,7 +181,7 @@ func TestWrongAdapterOfOwnData(t *testing.T) {
 			t.Fatal(err)
 		}
 		replace(t, config, c.old, c.with)
-		_, err := run.OpenPredictor(best, run.PredictorOptions{})
+		_, err := predict.Open(best, predict.Options{})
 		if err == nil || !strings.HasPrefix(err.Error(), best) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v, want %s", err, c.want)
 		}
@@ -254,11 +240,11 @@ func TestCheckpointDecidesTheClassOrder(t *testing.T) {
 		t.Errorf("saved labels %v", labels)
 	}
 	// What was saved keeps its order on a model that does not name its classes.
-	e, err := run.Evaluate(t.Context(), run.EvalOptions{Dir: best, GLUE: "testdata/glue", Predictor: run.PredictorOptions{Model: "testdata/tiny-bert"}})
+	e, err := predict.Evaluate(t.Context(), predict.EvalOptions{Dir: best, GLUE: "testdata/glue", Predictor: predict.Options{Model: "testdata/tiny-bert"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if accuracy, _ := e.Splits[0].Metrics.Get(glue.Accuracy); accuracy.Value != *turned.Best.Value {
+	if accuracy, _ := e.Splits[0].Metrics.Get(task.Accuracy); accuracy.Value != *turned.Best.Value {
 		t.Errorf("accuracy %v, the best was %v", accuracy.Value, *turned.Best.Value)
 	}
 	again, err := run.Train(t.Context(), tiny(t, "adapter.init_from="+best, "train.max_steps=1"))

@@ -11,12 +11,16 @@ import (
 	"testing"
 
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/convert"
 	"github.com/metatt/metatt/pkg/data"
-	"github.com/metatt/metatt/pkg/glue"
+	"github.com/metatt/metatt/pkg/inspect"
 	"github.com/metatt/metatt/pkg/models"
 	"github.com/metatt/metatt/pkg/models/encoder"
+	"github.com/metatt/metatt/pkg/predict"
 	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/run/runtest"
 	"github.com/metatt/metatt/pkg/safetensors"
+	"github.com/metatt/metatt/pkg/task"
 	"github.com/metatt/metatt/pkg/tokenizer"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train"
@@ -30,7 +34,7 @@ type peftExpected struct {
 	Logits map[string][][]float64
 }
 
-func readPEFTExpected(t *testing.T) (e peftExpected, examples []glue.Example) {
+func readPEFTExpected(t *testing.T) (e peftExpected, examples []task.Example) {
 	t.Helper()
 	text, err := os.ReadFile("testdata/peft/expected.json")
 	if err == nil {
@@ -40,7 +44,7 @@ func readPEFTExpected(t *testing.T) (e peftExpected, examples []glue.Example) {
 		t.Fatal(err)
 	}
 	for _, pair := range e.Pairs {
-		examples = append(examples, glue.Example{Text: pair[0], Pair: pair[1], Label: glue.Unlabelled})
+		examples = append(examples, task.Example{Text: pair[0], Pair: pair[1], Label: task.Unlabelled})
 	}
 	return e, examples
 }
@@ -54,18 +58,18 @@ func TestPEFTsFolders(t *testing.T) {
 			dir, want := filepath.Join("testdata/peft", name), slices.Concat(expected.Logits[name]...)
 			predicted := func(dir string) []float32 {
 				t.Helper()
-				return logitsOf(t, dir, run.PredictorOptions{Model: tinyBERT, Task: "mrpc"}, examples)
+				return runtest.Logits(t, dir, predict.Options{Model: tinyBERT, Task: "mrpc"}, examples)
 			}
 			same(t, "loaded", predicted(dir), want)
 
 			merged := filepath.Join(t.TempDir(), "merged")
-			if err := run.Merge(t.Context(), run.MergeOptions{Dir: dir, Out: merged, Model: tinyBERT}); err != nil {
+			if err := convert.Merge(t.Context(), convert.MergeOptions{Dir: dir, Out: merged, Model: tinyBERT}); err != nil {
 				t.Fatal(err)
 			}
 			same(t, "merged", modelLogits(t, merged, examples), want)
 
 			exported := filepath.Join(t.TempDir(), "exported")
-			switch _, err := run.Export(t.Context(), run.ExportOptions{Dir: dir, Out: exported, Model: tinyBERT}); {
+			switch _, err := convert.Export(t.Context(), convert.ExportOptions{Dir: dir, Out: exported, Model: tinyBERT}); {
 			case strings.Contains(name, "dora") && (err == nil || !strings.Contains(err.Error(), "is no LoRA")):
 				t.Errorf("export: %v", err)
 			case strings.Contains(name, "dora"):
@@ -75,7 +79,7 @@ func TestPEFTsFolders(t *testing.T) {
 				same(t, "exported", predicted(exported), want)
 			}
 
-			if i, err := run.Inspect(run.InspectOptions{Dir: dir, Model: tinyBERT}); err != nil || i.Count == 0 {
+			if i, err := inspect.Adapter(inspect.Options{Dir: dir, Model: tinyBERT}); err != nil || i.Count == 0 {
 				t.Errorf("inspected %+v, %v", i, err)
 			}
 
@@ -132,7 +136,7 @@ func same[number float32 | float64](t *testing.T, what string, got []float32, wa
 }
 
 // modelLogits is what a model alone makes of pairs of sentences.
-func modelLogits(t *testing.T, dir string, examples []glue.Example) (logits []float32) {
+func modelLogits(t *testing.T, dir string, examples []task.Example) (logits []float32) {
 	t.Helper()
 	model, err := models.Load(dir, encoder.Options{DType: torch.Float32, Device: torch.CPU})
 	if err != nil {
@@ -146,11 +150,11 @@ func modelLogits(t *testing.T, dir string, examples []glue.Example) (logits []fl
 	if err != nil {
 		t.Fatal(err)
 	}
-	task, err := glue.Lookup("mrpc")
+	named, err := task.Lookup("mrpc")
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := data.Encode(t.Context(), tokens, task, examples, model.MaxLength())
+	set, err := data.Encode(t.Context(), tokens, named, examples, model.MaxLength())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +197,7 @@ func TestNotesOnPEFTsFolders(t *testing.T) {
 		t.Run(c.folder, func(t *testing.T) {
 			dir := copied(t, c.folder, c.keys)
 			var notes []string
-			p, err := run.OpenPredictor(dir, run.PredictorOptions{Model: tinyBERT, Task: "mrpc", Note: func(text string) { notes = append(notes, text) }})
+			p, err := predict.Open(dir, predict.Options{Model: tinyBERT, Task: "mrpc", Note: func(text string) { notes = append(notes, text) }})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -229,22 +233,22 @@ func editJSON(t *testing.T, path string, more map[string]any) {
 // What the commands need to know of a folder of PEFT's has to be said, and no more.
 func TestPEFTsFoldersNameNoTask(t *testing.T) {
 	const dir = "testdata/peft/f16"
-	for want, o := range map[string]run.PredictorOptions{
+	for want, o := range map[string]predict.Options{
 		"names no model: --model":            {Task: "mrpc"},
 		"names no task: --task":              {Model: tinyBERT},
 		`"mrpcc"`:                            {Model: tinyBERT, Task: "mrpcc"},
 		"has 2 outputs, STS-B has 1":         {Model: tinyBERT, Task: "stsb"},
 		"what the labels and columns of own": {Model: tinyBERT, Task: "custom"},
 	} {
-		if p, err := run.OpenPredictor(dir, o); err == nil || p != nil || !strings.Contains(err.Error(), want) {
+		if p, err := predict.Open(dir, o); err == nil || p != nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: error %v, want %q", o, err, want)
 		}
 	}
-	e, err := run.Evaluate(t.Context(), run.EvalOptions{Dir: dir, GLUE: "testdata/glue", Predictor: run.PredictorOptions{Model: tinyBERT, Task: "mrpc"}})
+	e, err := predict.Evaluate(t.Context(), predict.EvalOptions{Dir: dir, GLUE: "testdata/glue", Predictor: predict.Options{Model: tinyBERT, Task: "mrpc"}})
 	if err != nil || len(e.Splits) != 1 || e.Splits[0].Examples != 15 {
 		t.Errorf("%+v, %v", e, err)
 	}
-	if _, err := run.Inspect(run.InspectOptions{Dir: dir}); err == nil || !strings.Contains(err.Error(), "--model") {
+	if _, err := inspect.Adapter(inspect.Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), "--model") {
 		t.Errorf("inspected without a model: %v", err)
 	}
 }
@@ -274,12 +278,12 @@ func TestPEFTsHeadHasTheCheckpointsClasses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, folder := range []string{dir, summary.RunDir} {
-		e, err := run.Evaluate(t.Context(), run.EvalOptions{Dir: folder, GLUE: "testdata/glue", Predictor: run.PredictorOptions{Model: model, Task: "mrpc"}})
+		e, err := predict.Evaluate(t.Context(), predict.EvalOptions{Dir: folder, GLUE: "testdata/glue", Predictor: predict.Options{Model: model, Task: "mrpc"}})
 		if err != nil || !slices.Equal(e.Splits[0].Metrics, summary.Last) {
 			t.Errorf("%s: %+v (%v), training evaluated %v", folder, e, err, summary.Last)
 		}
 	}
-	plain, err := run.Evaluate(t.Context(), run.EvalOptions{Dir: dir, GLUE: "testdata/glue", Predictor: run.PredictorOptions{Model: tinyBERT, Task: "mrpc"}})
+	plain, err := predict.Evaluate(t.Context(), predict.EvalOptions{Dir: dir, GLUE: "testdata/glue", Predictor: predict.Options{Model: tinyBERT, Task: "mrpc"}})
 	if err != nil || slices.Equal(plain.Splits[0].Metrics, summary.Last) {
 		t.Errorf("the order makes no difference: %+v (%v)", plain, err)
 	}
@@ -292,9 +296,9 @@ func TestPEFTsHeadOfAnotherWidth(t *testing.T) {
 	for _, shape := range [][]int64{{1 << 40, 0}, {5, 11}, {0, 12}} {
 		rewrite(t, path, "base_model.model.classifier.weight", shape)
 		for name, err := range map[string]error{
-			"merge": run.Merge(t.Context(), run.MergeOptions{Dir: dir, Out: filepath.Join(t.TempDir(), "out"), Model: tinyBERT}),
+			"merge": convert.Merge(t.Context(), convert.MergeOptions{Dir: dir, Out: filepath.Join(t.TempDir(), "out"), Model: tinyBERT}),
 			"export": func() error {
-				_, err := run.Export(t.Context(), run.ExportOptions{Dir: dir, Out: filepath.Join(t.TempDir(), "out"), Model: tinyBERT})
+				_, err := convert.Export(t.Context(), convert.ExportOptions{Dir: dir, Out: filepath.Join(t.TempDir(), "out"), Model: tinyBERT})
 				return err
 			}(),
 		} {
@@ -335,7 +339,7 @@ func rewrite(t *testing.T, path, changed string, shape []int64) {
 func TestPEFTsOtherHeadByTheModelsClass(t *testing.T) {
 	expected, examples := readPEFTExpected(t)
 	dir := copied(t, "tokens", map[string]any{"task_type": nil, "auto_mapping": map[string]string{"base_model_class": "BertForTokenClassification"}})
-	got := logitsOf(t, dir, run.PredictorOptions{Model: tinyBERT, Task: "mrpc"}, examples)
+	got := runtest.Logits(t, dir, predict.Options{Model: tinyBERT, Task: "mrpc"}, examples)
 	same(t, "by class", got, slices.Concat(expected.Logits["tokens"]...))
 }
 
@@ -347,13 +351,13 @@ func TestPEFTsRevision(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := copied(t, "scattered", map[string]any{"base_model_name_or_path": base, "revision": "main"})
-	logitsOf(t, dir, run.PredictorOptions{Task: "mrpc"}, examples)
+	runtest.Logits(t, dir, predict.Options{Task: "mrpc"}, examples)
 	named := copied(t, "scattered", map[string]any{"base_model_name_or_path": "org/name", "revision": "v2"})
-	if _, err := run.OpenPredictor(named, run.PredictorOptions{Task: "mrpc"}); err == nil || !strings.Contains(err.Error(), `"org/name@v2"`) {
+	if _, err := predict.Open(named, predict.Options{Task: "mrpc"}); err == nil || !strings.Contains(err.Error(), `"org/name@v2"`) {
 		t.Errorf("error %v", err)
 	}
 	exported := filepath.Join(t.TempDir(), "exported")
-	if _, err := run.Export(t.Context(), run.ExportOptions{Dir: dir, Out: exported, Task: "mrpc"}); err != nil {
+	if _, err := convert.Export(t.Context(), convert.ExportOptions{Dir: dir, Out: exported, Task: "mrpc"}); err != nil {
 		t.Fatal(err)
 	}
 	saved, err := adapter.Read(exported)
@@ -368,7 +372,7 @@ func TestPEFTsRevision(t *testing.T) {
 	if err != nil || !strings.Contains(string(text), `"base_model_name_or_path":"org/name"`) || !strings.Contains(string(text), `"revision":"v2"`) {
 		t.Errorf("%s, %v", text, err)
 	}
-	if _, err := run.Inspect(run.InspectOptions{Dir: dir, Task: "mrpc"}); err == nil || !strings.Contains(err.Error(), "names no task") {
+	if _, err := inspect.Adapter(inspect.Options{Dir: dir, Task: "mrpc"}); err == nil || !strings.Contains(err.Error(), "names no task") {
 		t.Errorf("inspected for a task: %v", err)
 	}
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/config"
+	"github.com/metatt/metatt/pkg/place"
+	"github.com/metatt/metatt/pkg/predict"
 	"github.com/metatt/metatt/pkg/run"
 	"github.com/metatt/metatt/pkg/train"
 )
@@ -67,7 +69,7 @@ func TestRunsDoNotDependOnTheFolder(t *testing.T) {
 			if _, err := run.Train(ctx, o); !errors.Is(err, train.ErrInterrupted) {
 				t.Fatal(err)
 			}
-			recorded, err := config.Load(filepath.Join(dir, run.ConfigFile), nil, nil)
+			recorded, err := config.Load(filepath.Join(dir, place.ConfigFile), nil, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -89,7 +91,7 @@ func TestRunsDoNotDependOnTheFolder(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			e, err := run.Evaluate(t.Context(), run.EvalOptions{Dir: dir})
+			e, err := predict.Evaluate(t.Context(), predict.EvalOptions{Dir: dir})
 			if err != nil || !slices.Equal(e.Splits[0].Metrics, s.Last) {
 				t.Errorf("%+v (%v), training evaluated %v", e, err, s.Last)
 			}
@@ -102,7 +104,7 @@ func TestRunsDoNotDependOnTheFolder(t *testing.T) {
 			if want := filepath.Join(parent, "start", "tiny-bert"); saved.Config.BaseModel != want {
 				t.Errorf("base_model_name_or_path is %q, want %q", saved.Config.BaseModel, want)
 			}
-			p, err := run.OpenPredictor(best, run.PredictorOptions{})
+			p, err := predict.Open(best, predict.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -122,7 +124,7 @@ func TestNamesStayNames(t *testing.T) {
 	if _, err := run.Train(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	recorded, err := config.Load(filepath.Join(o.Config.Run.Dir, run.ConfigFile), nil, nil)
+	recorded, err := config.Load(filepath.Join(o.Config.Run.Dir, place.ConfigFile), nil, nil)
 	if err != nil || recorded.Model.Path != "minilm" {
 		t.Errorf("recorded %q (%v)", recorded.Model.Path, err)
 	}
@@ -134,7 +136,7 @@ func TestRunsOfAnotherMachine(t *testing.T) {
 	o := tiny(t, "train.max_steps=2")
 	interrupted(t, o, 1)
 	dir := o.Config.Run.Dir
-	path := filepath.Join(dir, run.ConfigFile)
+	path := filepath.Join(dir, place.ConfigFile)
 	glue, err := filepath.Abs("testdata/glue")
 	if err != nil {
 		t.Fatal(err)
@@ -146,7 +148,7 @@ func TestRunsOfAnotherMachine(t *testing.T) {
 	}
 	replace(t, path, "device: cpu", "device: cuda:97")
 	var notes []string
-	_, err = run.Evaluate(t.Context(), run.EvalOptions{Dir: dir, GLUEDir: glue, Note: func(text string) { notes = append(notes, text) }})
+	_, err = predict.Evaluate(t.Context(), predict.EvalOptions{Dir: dir, GLUEDir: glue, Note: func(text string) { notes = append(notes, text) }})
 	if all := strings.Join(notes, "\n"); err != nil || !strings.Contains(all, "cuda:97 is not here") || !strings.Contains(all, "/not/here/glue is not here") {
 		t.Errorf("%v, notes %q", err, notes)
 	}

@@ -9,12 +9,6 @@ import (
 	"github.com/metatt/metatt/pkg/train"
 )
 
-// Mode is one mode of the adapter's tensor.
-type Mode struct {
-	Name string
-	Size int64
-}
-
 // Plan is what a run would do.
 type Plan struct {
 	Task, Method, Model, ModelType            string
@@ -23,7 +17,7 @@ type Plan struct {
 	Device, DType                             string
 	Sites                                     int
 	Targets                                   []string
-	Modes                                     []Mode
+	Modes                                     []adapter.Mode
 	Ranks                                     []int64
 	AdapterParams, HeadParams, BackboneParams int64
 	WholeParams                               int64    // of an adapter with frozen tasks, as stored; else 0
@@ -65,7 +59,7 @@ func Describe(ctx context.Context, o Options) (*Plan, error) {
 	return p, torch.Do(func() error {
 		for i, core := range adapter.State(a.adapter) {
 			if i < len(saved.Modes) {
-				p.Modes = append(p.Modes, Mode{saved.Modes[i], core.Tensor.Size(1)})
+				p.Modes = append(p.Modes, adapter.Mode{Name: saved.Modes[i], Size: core.Tensor.Size(1)})
 			}
 		}
 		return nil

@@ -10,7 +10,10 @@ import (
 	"testing"
 
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/convert"
+	"github.com/metatt/metatt/pkg/predict"
 	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/run/runtest"
 	"github.com/metatt/metatt/pkg/safetensors"
 )
 
@@ -49,10 +52,10 @@ func withoutPooler(t *testing.T) string {
 // head, and is what every reader uses, whatever their seed.
 func TestPoolerThatTheCheckpointLacks(t *testing.T) {
 	model := withoutPooler(t)
-	examples := mrpcDev(t)
+	examples := runtest.MRPCDev(t)
 	predicted := func(t *testing.T, dir string) []float32 {
 		t.Helper()
-		return logitsOf(t, dir, run.PredictorOptions{Model: model}, examples)
+		return runtest.Logits(t, dir, predict.Options{Model: model}, examples)
 	}
 	for _, m := range adapter.Methods() {
 		t.Run(m.Name, func(t *testing.T) {
@@ -70,7 +73,7 @@ func TestPoolerThatTheCheckpointLacks(t *testing.T) {
 			if said := strings.Join(notes, "\n"); !strings.Contains(said, "[bert.pooler.dense.weight bert.pooler.dense.bias classifier.weight classifier.bias]; trained and stored with the adapter") {
 				t.Errorf("nothing is said of the pooler: %q", said)
 			}
-			predictsWhatWasEvaluated(t, summary, run.PredictorOptions{Model: model})
+			predictsWhatWasEvaluated(t, summary, predict.Options{Model: model})
 			last := filepath.Join(summary.RunDir, "adapter", "last")
 			want := predicted(t, last)
 
@@ -94,7 +97,7 @@ func TestPoolerThatTheCheckpointLacks(t *testing.T) {
 				same(t, "a start", predicted(t, again.RunDir), want)
 			}
 			merged := filepath.Join(t.TempDir(), "merged")
-			switch err := run.Merge(t.Context(), run.MergeOptions{Dir: last, Out: merged}); {
+			switch err := convert.Merge(t.Context(), convert.MergeOptions{Dir: last, Out: merged}); {
 			case m.Name == "loretta-adp" && err != nil: // nonlinear
 			case err != nil:
 				t.Errorf("merge: %v", err)
@@ -102,7 +105,7 @@ func TestPoolerThatTheCheckpointLacks(t *testing.T) {
 				same(t, "merged", modelLogits(t, merged, examples), want)
 			}
 			exported := filepath.Join(t.TempDir(), "exported")
-			if _, err := run.Export(t.Context(), run.ExportOptions{Dir: last, Out: exported}); err != nil {
+			if _, err := convert.Export(t.Context(), convert.ExportOptions{Dir: last, Out: exported}); err != nil {
 				if !strings.Contains(err.Error(), "is no LoRA") {
 					t.Errorf("export: %v", err)
 				}
@@ -131,7 +134,7 @@ func TestAdapterThatLacksItsPooler(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = run.OpenPredictor(summary.RunDir, run.PredictorOptions{Model: model})
+	_, err = predict.Open(summary.RunDir, predict.Options{Model: model})
 	if err == nil || !strings.Contains(err.Error(), "tensor bert.pooler.dense.weight is missing") {
 		t.Errorf("error %v", err)
 	}
@@ -182,15 +185,15 @@ func TestPoolersOfSeveralTasks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	predictsWhatWasEvaluated(t, first, run.PredictorOptions{})
+	predictsWhatWasEvaluated(t, first, predict.Options{})
 	first.RunDir = both.RunDir
-	predictsWhatWasEvaluated(t, first, run.PredictorOptions{Task: "mrpc"})
-	e, err := run.Evaluate(t.Context(), run.EvalOptions{Dir: filepath.Join(both.RunDir, "adapter", "last"), Predictor: run.PredictorOptions{Task: "sample"}})
+	predictsWhatWasEvaluated(t, first, predict.Options{Task: "mrpc"})
+	e, err := predict.Evaluate(t.Context(), predict.EvalOptions{Dir: filepath.Join(both.RunDir, "adapter", "last"), Predictor: predict.Options{Task: "sample"}})
 	if err != nil || !slices.Equal(e.Splits[0].Metrics, both.Last) {
 		t.Errorf("%+v (%v), training evaluated %v", e, err, both.Last)
 	}
 	for _, task := range []string{"mrpc", "sample"} {
-		if err := run.Merge(t.Context(), run.MergeOptions{Dir: both.RunDir, Out: filepath.Join(t.TempDir(), task), Task: task}); err != nil {
+		if err := convert.Merge(t.Context(), convert.MergeOptions{Dir: both.RunDir, Out: filepath.Join(t.TempDir(), task), Task: task}); err != nil {
 			t.Errorf("%s: %v", task, err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/config"
 	"github.com/metatt/metatt/pkg/dmrg"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train/ranks"
@@ -27,7 +28,7 @@ func (a *assembly) rankPlan(perEpoch, steps int) (*ranks.Plan, error) {
 			at = append(at, e)
 		}
 		if len(at) == 0 {
-			return nil, invalid("dmrg.at", fmt.Errorf("empty, and no epoch of %d steps ends within the first %d %% of %d steps: say after which epoch or step (dmrg.unit) a sweep begins",
+			return nil, config.Invalid("dmrg.at", fmt.Errorf("empty, and no epoch of %d steps ends within the first %d %% of %d steps: say after which epoch or step (dmrg.unit) a sweep begins",
 				perEpoch, int(100*settleShare), steps))
 		}
 	}
@@ -56,7 +57,7 @@ func (a *assembly) rankPlan(perEpoch, steps int) (*ranks.Plan, error) {
 	}
 	err := torch.Do(func() error { return plan.Check(a.adapter, steps) })
 	if err != nil {
-		return nil, invalid("dmrg", err)
+		return nil, config.Invalid("dmrg", err)
 	}
 	return plan, nil
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/inspect"
 	"github.com/metatt/metatt/pkg/run"
 	"github.com/metatt/metatt/pkg/train"
 )
@@ -184,7 +185,7 @@ func TestBestBeforeASweep(t *testing.T) {
 	dir := o.Config.Run.Dir
 	ranks := func(want []int64, folder ...string) {
 		t.Helper()
-		i, err := run.Inspect(run.InspectOptions{Dir: filepath.Join(append([]string{dir}, folder...)...)})
+		i, err := inspect.Adapter(inspect.Options{Dir: filepath.Join(append([]string{dir}, folder...)...)})
 		if err != nil || !slices.Equal(i.Config.Ranks, want) {
 			t.Errorf("%v: ranks %v, want %v (%v)", folder, i.Config.Ranks, want, err)
 		}
@@ -230,7 +231,7 @@ func TestBestBeforeASweepOutlivesACrash(t *testing.T) {
 		if _, err := run.Resume(t.Context(), dir, o); err != nil {
 			t.Fatal(err)
 		}
-		i, err := run.Inspect(run.InspectOptions{Dir: filepath.Join(dir, "adapter", "best-before-sweep-1")})
+		i, err := inspect.Adapter(inspect.Options{Dir: filepath.Join(dir, "adapter", "best-before-sweep-1")})
 		if err != nil || !slices.Equal(i.Config.Ranks, []int64{4, 4, 4}) {
 			t.Errorf("ranks %v, want those before the sweep (%v)", i.Config.Ranks, err)
 		}

@@ -1,48 +1,24 @@
 // Package run assembles a configuration into a run: model, tokenizer, data,
 // adapter, run directory, training. It is what the command line, tests and
-// sweeps call, and the one importer of all methods.
+// experiments call.
 package run
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
-	"time"
-
-	"github.com/google/renameio/v2"
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/config"
-	"github.com/metatt/metatt/pkg/glue"
-	"github.com/metatt/metatt/pkg/torch"
+	"github.com/metatt/metatt/pkg/place"
+	"github.com/metatt/metatt/pkg/task"
 	"github.com/metatt/metatt/pkg/train"
 
-	// Every method registers itself.
-	_ "github.com/metatt/metatt/pkg/cp"
-	_ "github.com/metatt/metatt/pkg/fact"
-	_ "github.com/metatt/metatt/pkg/full"
-	_ "github.com/metatt/metatt/pkg/head"
-	_ "github.com/metatt/metatt/pkg/lora"
-	_ "github.com/metatt/metatt/pkg/loretta"
-	_ "github.com/metatt/metatt/pkg/lotr"
-	_ "github.com/metatt/metatt/pkg/metatt"
-	_ "github.com/metatt/metatt/pkg/ttlora"
-)
-
-// ConfigFile is the resolved configuration in a run directory.
-const ConfigFile = "config.yaml"
-
-// The other files of a run directory beside those that training writes.
-const (
-	environmentFile = "environment.json"
-	summaryFile     = "summary.json"
+	_ "github.com/metatt/metatt/pkg/methods" // adapter.method names one
 )
 
 // Observer is told what happens in a run.
@@ -80,7 +56,7 @@ type Summary struct {
 	HeadParams       int64            `json:"head_parameters"`
 	BackboneParams   int64            `json:"backbone_parameters"`
 	TrainsBackbone   bool             `json:"trains_backbone,omitempty"` // the adapter's parameters are the backbone's own
-	Last             glue.Metrics     `json:"last,omitempty"`            // of the last evaluation, on the dev set of the one task
+	Last             task.Metrics     `json:"last,omitempty"`            // of the last evaluation, on the dev set of the one task
 	Tasks            []train.TaskEval `json:"tasks,omitempty"`           // the same of several
 	Best             *train.Best      `json:"best"`
 	Seconds          float64          `json:"seconds"`
@@ -113,9 +89,9 @@ func Train(ctx context.Context, o Options) (*Summary, error) {
 // Resume goes on with the run in a directory, from its newest checkpoint (or one
 // before it) and with its own configuration; o.Config is not looked at.
 func Resume(ctx context.Context, dir string, o Options) (*Summary, error) {
-	path := filepath.Join(dir, ConfigFile)
+	path := filepath.Join(dir, place.ConfigFile)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s is not a run directory: it has no %s", dir, ConfigFile)
+		return nil, fmt.Errorf("%s is not a run directory: it has no %s", dir, place.ConfigFile)
 	}
 	c, err := config.Load(path, nil, nil)
 	if err != nil {
@@ -125,7 +101,7 @@ func Resume(ctx context.Context, dir string, o Options) (*Summary, error) {
 	if err != nil {
 		return nil, err
 	}
-	takeRecorded(c, o.Observer.Note)
+	place.TakeRecorded(c, o.Observer.Note)
 	o.Config = c
 	a, err := assemble(ctx, o, checkpoint)
 	if err != nil {
@@ -172,57 +148,6 @@ func suggestPrevious(dir string, o Options, err error) error {
 	}
 }
 
-// makeRunDir makes the folder of a new run. A configured folder must not hold a
-// run yet; a folder named by default gets a number where its name is taken, and
-// names the rank of a method that has one.
-func makeRunDir(c *config.Config, ranked bool) (string, error) {
-	if dir := c.Run.Dir; dir != "" {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return "", fmt.Errorf("run.dir: %w", err)
-		}
-		if _, err := os.Stat(filepath.Join(dir, ConfigFile)); err == nil {
-			return "", fmt.Errorf("run.dir: %s holds a run already: choose another folder, or go on with it by --resume %s", dir, dir)
-		}
-		return dir, nil
-	}
-	base := strings.Join(c.Tasks, "-") + "-" + c.Adapter.Method
-	if ranked {
-		base += "-r" + rankName(c.Adapter)
-	}
-	if c.Adapter.Append.To != "" {
-		base += "-append"
-	}
-	base += fmt.Sprintf("-s%d", c.Train.Seed)
-	if err := os.MkdirAll("runs", 0o755); err != nil {
-		return "", fmt.Errorf("run directory: %w", err)
-	}
-	for n := 1; ; n++ {
-		dir := filepath.Join("runs", base)
-		if n > 1 {
-			dir = fmt.Sprintf("%s-%d", dir, n)
-		}
-		// Mkdir fails on a name that is taken, so that of two processes
-		// one gets it.
-		if err := os.Mkdir(dir, 0o755); err == nil {
-			return dir, nil
-		} else if !errors.Is(err, fs.ErrExist) {
-			return "", fmt.Errorf("run directory: %w", err)
-		}
-	}
-}
-
-// rankName is the rank, or one for each bond, as in 8-6-4.
-func rankName(a config.Adapter) string {
-	if len(a.Ranks) == 0 {
-		return strconv.Itoa(a.Rank)
-	}
-	names := make([]string, len(a.Ranks))
-	for i, r := range a.Ranks {
-		names[i] = strconv.Itoa(r)
-	}
-	return strings.Join(names, "-")
-}
-
 // ranked: the method has a rank.
 func (a *assembly) ranked() bool { return len(a.adapter.Config().Ranks) > 0 }
 
@@ -231,42 +156,11 @@ func (a *assembly) trainsBackbone() bool {
 	return trains
 }
 
-// environment is environment.json.
-type environment struct {
-	Version   string            `json:"version"`
-	Torch     torch.Environment `json:"libtorch"`
-	Device    string            `json:"device"`
-	Model     string            `json:"model_folder"`
-	StartedAt time.Time         `json:"started_at"`
-}
-
-// record writes config.yaml and environment.json.
-func (a *assembly) record(dir, version string) error {
-	text, err := a.config.YAML()
-	if err != nil {
-		return err
-	}
-	if err := renameio.WriteFile(filepath.Join(dir, ConfigFile), text, 0o644, renameio.WithTempDir(dir)); err != nil {
-		return err
-	}
-	return writeJSON(filepath.Join(dir, environmentFile), environment{
-		Version: version, Torch: torch.ReadEnvironment(), Device: a.device.String(), Model: absolute(a.modelDir), StartedAt: time.Now().UTC(),
-	})
-}
-
-func writeJSON(path string, value any) error {
-	text, err := json.MarshalIndent(value, "", "  ")
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return renameio.WriteFile(path, append(text, '\n'), 0o644, renameio.WithTempDir(filepath.Dir(path)))
-}
-
 // train runs the loop in dir and writes summary.json.
 func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoint) (*Summary, error) {
 	a.observer.Note("run directory: " + dir)
 	result, err := train.Run(ctx, train.Setup{
-		Adapter: a.adapter, Tasks: a.tasks(), Dir: dir, Records: []string{ConfigFile, environmentFile, summaryFile}, Resume: resume, DType: a.dtype, Device: a.device,
+		Adapter: a.adapter, Tasks: a.tasks(), Dir: dir, Records: []string{place.ConfigFile, environmentFile, summaryFile}, Resume: resume, DType: a.dtype, Device: a.device,
 		Dropout: a.model.Dropout(a.config.Model.Dropout), Options: a.options, Hooks: a.hooks(), Observer: a.observer, SaveAdapter: a.saveAdapter,
 	})
 	interrupted := errors.Is(err, train.ErrInterrupted)

@@ -15,39 +15,30 @@ import (
 	"testing"
 
 	"github.com/metatt/metatt/pkg/config"
-	"github.com/metatt/metatt/pkg/glue"
+	"github.com/metatt/metatt/pkg/predict"
 	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/run/runtest"
+	"github.com/metatt/metatt/pkg/task"
+	"github.com/metatt/metatt/pkg/task/glue"
 	"github.com/metatt/metatt/pkg/train"
 )
 
 // silent is an observer that calls step, if there is one, after each step.
-type silent struct{ step func(train.StepInfo) }
+type silent struct {
+	runtest.Silent
+	step func(train.StepInfo)
+}
 
-func (silent) Begin(train.BeginInfo) {}
-func (silent) Eval(train.EvalInfo)   {}
-func (silent) Checkpoint(string)     {}
-func (silent) Sweep(train.SweepInfo) {}
-func (silent) Note(string)           {}
 func (s silent) Step(info train.StepInfo) {
 	if s.step != nil {
 		s.step(info)
 	}
 }
 
-// tinyIn asks for a run on the committed fixtures, in dir.
-func tinyIn(dir string, overrides ...string) (run.Options, error) {
-	c, err := config.Load("testdata/tiny.yaml", append([]string{"run.dir=" + dir}, overrides...), nil)
-	return run.Options{Config: c, Version: "test", Observer: silent{}}, err
-}
-
-// tiny is tinyIn a folder that does not exist yet.
+// tiny asks for a run on the committed fixtures.
 func tiny(t *testing.T, overrides ...string) run.Options {
 	t.Helper()
-	o, err := tinyIn(filepath.Join(t.TempDir(), "run"), overrides...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return o
+	return runtest.Tiny(t, overrides...)
 }
 
 // interrupted trains a run that is stopped after the first of the steps, goes on
@@ -384,20 +375,20 @@ func TestPredictorIsWhatWasEvaluated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	predictsWhatWasEvaluated(t, summary, run.PredictorOptions{})
+	predictsWhatWasEvaluated(t, summary, predict.Options{})
 }
 
 // predictsWhatWasEvaluated holds a run's last adapter, from disk, to the figures
 // of the run's last evaluation.
-func predictsWhatWasEvaluated(t *testing.T, summary *run.Summary, o run.PredictorOptions) {
+func predictsWhatWasEvaluated(t *testing.T, summary *run.Summary, o predict.Options) {
 	t.Helper()
-	p, err := run.OpenPredictor(filepath.Join(summary.RunDir, "adapter", "last"), o)
+	p, err := predict.Open(filepath.Join(summary.RunDir, "adapter", "last"), o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	task, _ := glue.Lookup("mrpc")
-	examples, err := task.Read("testdata/glue", glue.Dev)
+	named, _ := task.Lookup("mrpc")
+	examples, err := glue.Folder("testdata/glue").Read(named, task.Dev, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -405,7 +396,7 @@ func predictsWhatWasEvaluated(t *testing.T, summary *run.Summary, o run.Predicto
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := task.Evaluate(slices.Concat(rows...), 2, examples)
+	got, err := named.Evaluate(slices.Concat(rows...), 2, examples)
 	if err != nil || !slices.Equal(got, summary.Last) {
 		t.Errorf("%v (%v), training evaluated %v", got, err, summary.Last)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/metatt/metatt/pkg/models/bert"
 	"github.com/metatt/metatt/pkg/models/encoder"
 	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/run/runtest"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
@@ -49,7 +50,7 @@ func TestPairsForAModelOfOneTokenType(t *testing.T) {
 	if _, err := os.Stat(o.Config.Run.Dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the run directory was made: %v", err)
 	}
-	single := files(t, map[string]string{
+	single := runtest.Files(t, map[string]string{
 		"SST-2/train.tsv": "sentence\tlabel\nthe king\t1\na cat\t0\n",
 		"SST-2/dev.tsv":   "sentence\tlabel\nthe cat\t1\na king\t0\n",
 	})

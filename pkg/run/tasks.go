@@ -63,7 +63,7 @@ func checkTasks(c *config.Config, saved *adapter.Saved, appends bool) error {
 	tasks, frozen := saved.Config.Tasks, saved.Config.FrozenTasks
 	if appends {
 		if err := appending(c, c.Task()).Check(saved.Config); err != nil {
-			return invalid("adapter.append", fmt.Errorf("%s: %w", saved.Dir, err))
+			return config.Invalid("adapter.append", fmt.Errorf("%s: %w", saved.Dir, err))
 		}
 		return nil
 	}
@@ -93,12 +93,12 @@ func (a *assembly) checkBackbone(saved *adapter.Saved) error {
 	}
 	dir, err := hf.Resolve(base)
 	if err != nil {
-		return invalid("model.path", fmt.Errorf("%s: the tasks of the adapter in %s were trained on %s, which is not here to be compared: %w", a.config.Model.Path, saved.Dir, base, err))
+		return config.Invalid("model.path", fmt.Errorf("%s: the tasks of the adapter in %s were trained on %s, which is not here to be compared: %w", a.config.Model.Path, saved.Dir, base, err))
 	}
 	here, err := filepath.EvalSymlinks(a.modelDir)
 	there, err2 := filepath.EvalSymlinks(dir)
 	if errors.Join(err, err2) == nil && here != there {
-		return invalid("model.path", fmt.Errorf("%s: the tasks of the adapter in %s were trained on %s, and need it", a.config.Model.Path, saved.Dir, base))
+		return config.Invalid("model.path", fmt.Errorf("%s: the tasks of the adapter in %s were trained on %s, and need it", a.config.Model.Path, saved.Dir, base))
 	}
 	return nil
 }

@@ -12,44 +12,18 @@ import (
 	"testing"
 
 	"github.com/metatt/metatt/pkg/adapter"
-	"github.com/metatt/metatt/pkg/glue"
+	"github.com/metatt/metatt/pkg/convert"
+	"github.com/metatt/metatt/pkg/inspect"
+	"github.com/metatt/metatt/pkg/predict"
 	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/run/runtest"
 	"github.com/metatt/metatt/pkg/safetensors"
 )
 
-// mrpcDev is MRPC's dev set in miniature.
-func mrpcDev(t *testing.T) []glue.Example {
-	t.Helper()
-	mrpc, err := glue.Lookup("mrpc")
-	if err != nil {
-		t.Fatal(err)
-	}
-	examples, err := mrpc.Read("testdata/glue", glue.Dev)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return examples
-}
-
 // taskLogits are an adapter's logits for one of its tasks on MRPC's dev set.
-func taskLogits(t *testing.T, dir string, o run.PredictorOptions) []float32 {
+func taskLogits(t *testing.T, dir string, o predict.Options) []float32 {
 	t.Helper()
-	return logitsOf(t, dir, o, mrpcDev(t))
-}
-
-// logitsOf are an adapter's logits, end to end.
-func logitsOf(t *testing.T, dir string, o run.PredictorOptions, examples []glue.Example) []float32 {
-	t.Helper()
-	p, err := run.OpenPredictor(dir, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
-	rows, err := p.Logits(t.Context(), examples)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return slices.Concat(rows...)
+	return runtest.Logits(t, dir, o, runtest.MRPCDev(t))
 }
 
 // firstTask trains MRPC with a task mode.
@@ -78,7 +52,7 @@ func TestAppendedTaskLeavesTheFirst(t *testing.T) {
 		for _, dtype := range []string{"fp32", "bf16"} {
 			t.Run(fmt.Sprint(c, dtype), func(t *testing.T) {
 				first := firstTask(t, "adapter.method="+c[0], "adapter.task_after="+c[1], "model.dtype="+dtype)
-				options := run.PredictorOptions{DType: dtype}
+				options := predict.Options{DType: dtype}
 				want := taskLogits(t, first, options)
 				o := tiny(t, appended(t, first, "adapter.append.start="+c[2], "adapter.append.grow="+c[3], "model.dtype="+dtype)...)
 				summary, err := run.Train(t.Context(), o)
@@ -162,14 +136,14 @@ func checkKept(t *testing.T, first, second string) {
 // checkCounts: both numbers of parameters are stated.
 func checkCounts(t *testing.T, s *run.Summary, dir string) {
 	t.Helper()
-	i, err := run.Inspect(run.InspectOptions{Dir: dir, Task: "custom"})
+	i, err := inspect.Adapter(inspect.Options{Dir: dir, Task: "custom"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if s.WholeParams != i.Count || s.AdapterParams >= s.WholeParams || s.AdapterParams == 0 || !slices.Equal(s.FrozenTasks, []string{"MRPC"}) {
 		t.Errorf("the task's own %d, whole %d, inspected %d, frozen %v", s.AdapterParams, s.WholeParams, i.Count, s.FrozenTasks)
 	}
-	other, err := run.Inspect(run.InspectOptions{Dir: dir, Task: "mrpc"})
+	other, err := inspect.Adapter(inspect.Options{Dir: dir, Task: "mrpc"})
 	if err != nil || other.Count != i.Count || other.Deltas[1][1] == i.Deltas[1][1] || other.Task != "MRPC" {
 		t.Errorf("of the first task: %+v (%v)", other, err)
 	}
@@ -191,7 +165,7 @@ func TestTasksAfterTheSecond(t *testing.T) {
 		t.Errorf("ranks %v", summary.Ranks)
 	}
 	second := summary.RunDir // the best adapter is taken
-	want := map[string][]float32{"mrpc": taskLogits(t, first, run.PredictorOptions{}), "custom": taskLogits(t, second, run.PredictorOptions{Task: "custom"})}
+	want := map[string][]float32{"mrpc": taskLogits(t, first, predict.Options{}), "custom": taskLogits(t, second, predict.Options{Task: "custom"})}
 	third := tiny(t, "task=sample", "adapter.append.to="+second, "train.max_steps=3", "adapter.append.start=custom")
 	plan, err := run.Describe(t.Context(), third)
 	if err != nil {
@@ -200,7 +174,7 @@ func TestTasksAfterTheSecond(t *testing.T) {
 	if plan.AdapterParams != 5*4 || plan.WholeParams != 12*3+3*3*5+5*3*4+4*8*2+2*12 || !slices.Equal(plan.FrozenTasks, []string{"MRPC", "custom"}) {
 		t.Errorf("%d, %d parameters, frozen %v", plan.AdapterParams, plan.WholeParams, plan.FrozenTasks)
 	}
-	if plan.Modes[2] != (run.Mode{Name: "task", Size: 3}) {
+	if plan.Modes[2] != (adapter.Mode{Name: "task", Size: 3}) {
 		t.Errorf("modes %v", plan.Modes)
 	}
 	if summary, err = run.Train(t.Context(), third); err != nil {
@@ -208,7 +182,7 @@ func TestTasksAfterTheSecond(t *testing.T) {
 	}
 	last := filepath.Join(summary.RunDir, "adapter", "last")
 	for task, logits := range want {
-		if got := taskLogits(t, last, run.PredictorOptions{Task: task}); !slices.Equal(got, logits) {
+		if got := taskLogits(t, last, predict.Options{Task: task}); !slices.Equal(got, logits) {
 			t.Errorf("%s: logits %v, were %v", task, got, logits)
 		}
 	}
@@ -218,11 +192,11 @@ func TestTasksAfterTheSecond(t *testing.T) {
 	}
 	again := filepath.Join(summary.RunDir, "adapter", "last")
 	for task, logits := range want {
-		if got := taskLogits(t, again, run.PredictorOptions{Task: task}); !slices.Equal(got, logits) {
+		if got := taskLogits(t, again, predict.Options{Task: task}); !slices.Equal(got, logits) {
 			t.Errorf("%s: trained further, the logits are %v, were %v", task, got, logits)
 		}
 	}
-	if slices.Equal(taskLogits(t, again, run.PredictorOptions{Task: "sample"}), taskLogits(t, last, run.PredictorOptions{Task: "sample"})) {
+	if slices.Equal(taskLogits(t, again, predict.Options{Task: "sample"}), taskLogits(t, last, predict.Options{Task: "sample"})) {
 		t.Error("the last task was not trained further")
 	}
 	for _, c := range []struct {
@@ -236,13 +210,13 @@ func TestTasksAfterTheSecond(t *testing.T) {
 			t.Errorf("%v: %v", c.overrides, err)
 		}
 	}
-	if _, err := run.OpenPredictor(last, run.PredictorOptions{}); err == nil || !strings.Contains(err.Error(), "has the tasks MRPC, custom, sample: one is needed: choose it by --task") {
+	if _, err := predict.Open(last, predict.Options{}); err == nil || !strings.Contains(err.Error(), "has the tasks MRPC, custom, sample: one is needed: choose it by --task") {
 		t.Error(err)
 	}
-	if _, err := run.Inspect(run.InspectOptions{Dir: last, Task: "rte"}); err == nil || !strings.Contains(err.Error(), `no task "rte"; it has MRPC, custom, sample`) {
+	if _, err := inspect.Adapter(inspect.Options{Dir: last, Task: "rte"}); err == nil || !strings.Contains(err.Error(), `no task "rte"; it has MRPC, custom, sample`) {
 		t.Error(err)
 	}
-	e, err := run.Evaluate(t.Context(), run.EvalOptions{Dir: summary.RunDir, GLUE: "testdata/glue", Predictor: run.PredictorOptions{Task: "mrpc"}})
+	e, err := predict.Evaluate(t.Context(), predict.EvalOptions{Dir: summary.RunDir, GLUE: "testdata/glue", Predictor: predict.Options{Task: "mrpc"}})
 	if err != nil || e.Task != "MRPC" {
 		t.Errorf("%+v, %v", e, err)
 	}
@@ -282,21 +256,21 @@ func TestMergedTask(t *testing.T) {
 		t.Fatal(err)
 	}
 	both := filepath.Join(summary.RunDir, "adapter", "last")
-	if err := run.Merge(t.Context(), run.MergeOptions{Dir: both, Out: filepath.Join(t.TempDir(), "merged")}); err == nil || !strings.Contains(err.Error(), "the tasks MRPC, custom: one is needed") {
+	if err := convert.Merge(t.Context(), convert.MergeOptions{Dir: both, Out: filepath.Join(t.TempDir(), "merged")}); err == nil || !strings.Contains(err.Error(), "the tasks MRPC, custom: one is needed") {
 		t.Error(err)
 	}
 	for _, task := range []string{"MRPC", "custom"} {
 		merged := filepath.Join(t.TempDir(), "merged")
-		if err := run.Merge(t.Context(), run.MergeOptions{Dir: both, Out: merged, Task: task}); err != nil {
+		if err := convert.Merge(t.Context(), convert.MergeOptions{Dir: both, Out: merged, Task: task}); err != nil {
 			t.Fatal(err)
 		}
-		want := taskLogits(t, both, run.PredictorOptions{Task: task})
-		got := taskLogits(t, withoutCore(t, both), run.PredictorOptions{Task: task, Model: merged})
+		want := taskLogits(t, both, predict.Options{Task: task})
+		got := taskLogits(t, withoutCore(t, both), predict.Options{Task: task, Model: merged})
 		exported := filepath.Join(t.TempDir(), "lora")
-		if _, err := run.Export(t.Context(), run.ExportOptions{Dir: both, Out: exported, Task: task}); err != nil {
+		if _, err := convert.Export(t.Context(), convert.ExportOptions{Dir: both, Out: exported, Task: task}); err != nil {
 			t.Fatal(err)
 		}
-		lora := taskLogits(t, exported, run.PredictorOptions{})
+		lora := taskLogits(t, exported, predict.Options{})
 		scale := float64(slices.Max(want) - slices.Min(want))
 		for i := range want {
 			// fp32, and what tests of merged models have everywhere.
@@ -304,7 +278,7 @@ func TestMergedTask(t *testing.T) {
 				t.Errorf("%s: logit %d: merged %v, a LoRA %v, adapted %v", task, i, got[i], lora[i], want[i])
 			}
 		}
-		if none := taskLogits(t, withoutCore(t, both), run.PredictorOptions{Task: task}); slices.Equal(none, want) {
+		if none := taskLogits(t, withoutCore(t, both), predict.Options{Task: task}); slices.Equal(none, want) {
 			t.Error("the adapter changes nothing: the test tells nothing")
 		}
 	}
@@ -397,7 +371,7 @@ func TestTaskMode(t *testing.T) {
 	if !slices.Equal(c.Modes, []string{"in", "layer", "task", "matrix", "out"}) || !slices.Equal(c.Tasks, []string{"MRPC"}) || c.FrozenTasks != nil {
 		t.Errorf("saved %+v", c)
 	}
-	if got := taskLogits(t, first, run.PredictorOptions{Task: "mrpc"}); !slices.Equal(got, taskLogits(t, first, run.PredictorOptions{})) {
+	if got := taskLogits(t, first, predict.Options{Task: "mrpc"}); !slices.Equal(got, taskLogits(t, first, predict.Options{})) {
 		t.Error("the only task by its name is another")
 	}
 	summary, err := run.Train(t.Context(), tiny(t, "task=sample", "adapter.init_from="+first, "train.max_steps=2"))

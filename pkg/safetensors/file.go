@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io"
 	"os"
+
+	"github.com/metatt/metatt/pkg/fileformat"
 )
 
 // File is an open safetensors file.
@@ -13,7 +15,7 @@ type File struct {
 }
 
 // Open reads and validates the header of a file. The error is a
-// [*FormatError], an [*UnsupportedError] or the operating system's.
+// [*fileformat.Error], an [*fileformat.UnsupportedError] or the operating system's.
 func Open(path string) (*File, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -21,7 +23,7 @@ func Open(path string) (*File, error) {
 	}
 	stat, err := f.Stat()
 	if err == nil && !stat.Mode().IsRegular() {
-		err = &FormatError{path, "not a regular file"}
+		err = &fileformat.Error{Path: path, Problem: "not a regular file"}
 	}
 	var h *header
 	if err == nil {
@@ -41,7 +43,7 @@ func (f *File) Metadata() map[string]string { return f.metadata }
 // what it means.
 func readError(path string, err error) error {
 	if errors.Is(err, io.EOF) {
-		return &FormatError{path, "truncated while it was being read"}
+		return &fileformat.Error{Path: path, Problem: "truncated while it was being read"}
 	}
 	return err
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"github.com/metatt/metatt/pkg/fileformat"
 )
 
 const (
@@ -32,7 +34,7 @@ type header struct {
 // the file.
 func readHeader(path string, r io.ReaderAt, size int64) (*header, error) {
 	corrupt := func(format string, args ...any) error {
-		return &FormatError{path, fmt.Sprintf(format, args...)}
+		return &fileformat.Error{Path: path, Problem: fmt.Sprintf(format, args...)}
 	}
 	var prefix [8]byte
 	if size < int64(len(prefix)) {
@@ -61,7 +63,7 @@ func readHeader(path string, r io.ReaderAt, size int64) (*header, error) {
 	h := &header{}
 	if err := h.parse(text); err != nil {
 		if problem, ok := err.(unsupported); ok {
-			return nil, &UnsupportedError{path, string(problem)}
+			return nil, &fileformat.UnsupportedError{Path: path, Problem: string(problem)}
 		}
 		return nil, corrupt("%v", err)
 	}
@@ -71,7 +73,7 @@ func readHeader(path string, r io.ReaderAt, size int64) (*header, error) {
 	return h, nil
 }
 
-// unsupported is a problem that makes an [UnsupportedError].
+// unsupported is a problem that makes an [fileformat.UnsupportedError].
 type unsupported string
 
 func (u unsupported) Error() string { return string(u) }

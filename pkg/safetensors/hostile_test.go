@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/metatt/metatt/pkg/fileformat"
 	"github.com/metatt/metatt/pkg/internal/allocbound"
 )
 
@@ -83,7 +84,7 @@ func TestOpenRefusesHostileFiles(t *testing.T) {
 		if err == nil || err.Error() != path+": "+c.want {
 			t.Errorf("%.80q\n got %v\nwant %s", c.file, err, c.want)
 		}
-		if strings.HasPrefix(c.want, "unsupported: ") != errors.As(err, new(*UnsupportedError)) {
+		if strings.HasPrefix(c.want, "unsupported: ") != errors.As(err, new(*fileformat.UnsupportedError)) {
 			t.Errorf("%v: wrong type %T", err, err)
 		}
 	}
@@ -151,7 +152,7 @@ func FuzzOpen(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h, err := readBounded(t, b)
 		if err != nil {
-			if !errors.As(err, new(*FormatError)) && !errors.As(err, new(*UnsupportedError)) {
+			if !errors.As(err, new(*fileformat.Error)) && !errors.As(err, new(*fileformat.UnsupportedError)) {
 				t.Fatalf("%T: %v", err, err)
 			}
 			return

@@ -17,7 +17,7 @@ import (
 type DType string
 
 // The element types of the format that take whole bytes. Its sub-byte types
-// (F4, F6_E2M3, F6_E3M2) are reported as an [UnsupportedError].
+// (F4, F6_E2M3, F6_E3M2) are reported as an [fileformat.UnsupportedError].
 const (
 	Bool       DType = "BOOL"
 	U8         DType = "U8"
@@ -62,24 +62,6 @@ type Info struct {
 	Offset int64   // of the first byte, from the start of the file
 	Size   int64   // bytes
 }
-
-// FormatError reports a file that breaks the format: truncated, overlapping
-// tensors, malformed header.
-type FormatError struct {
-	Path    string
-	Problem string
-}
-
-func (e *FormatError) Error() string { return e.Path + ": " + e.Problem }
-
-// UnsupportedError reports a file that may be valid but uses something this
-// package does not read.
-type UnsupportedError struct {
-	Path    string
-	Problem string
-}
-
-func (e *UnsupportedError) Error() string { return e.Path + ": unsupported: " + e.Problem }
 
 // byteSize is the size of a tensor; ok is false when a dimension is negative
 // or the product leaves int64.

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/metatt/metatt/pkg/fileformat"
 )
 
 // referenceTensors is what testdata/reference.py says it writes.
@@ -126,8 +128,8 @@ func TestReadInto(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect("w", make([]byte, 60), path+": truncated while it was being read")
-	if !errors.As(f.ReadInto("w", make([]byte, 60)), new(*FormatError)) {
-		t.Error("a file truncated after Open is not a FormatError")
+	if !errors.As(f.ReadInto("w", make([]byte, 60)), new(*fileformat.Error)) {
+		t.Error("a file truncated after Open is not a fileformat.Error")
 	}
 	f.Close()
 	if err := f.ReadInto("w", make([]byte, 60)); !errors.Is(err, os.ErrClosed) {

@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"unicode"
+
+	"github.com/metatt/metatt/pkg/fileformat"
 )
 
 // Tensors are those of one open file. They stay on disk until they are read.
@@ -17,12 +19,12 @@ type Tensors struct {
 
 // NewTensors takes over a file of another format whose tensors lie in it as
 // safetensors lays them out: each little-endian, row-major, in one piece. Every
-// info must lie within the file. Two tensors of one name are a [*FormatError].
+// info must lie within the file. Two tensors of one name are a [*fileformat.Error].
 func NewTensors(f *os.File, infos []Info) (*Tensors, error) {
 	index := make(map[string]int, len(infos))
 	for i, info := range infos {
 		if _, twice := index[info.Name]; twice {
-			return nil, &FormatError{f.Name(), fmt.Sprintf("tensor %.200q twice", info.Name)}
+			return nil, &fileformat.Error{Path: f.Name(), Problem: fmt.Sprintf("tensor %.200q twice", info.Name)}
 		}
 		index[info.Name] = i
 	}
@@ -53,7 +55,7 @@ func (t *Tensors) Info(name string) (Info, bool) {
 func (t *Tensors) CheckNames() error {
 	for _, name := range t.Names() {
 		if strings.ContainsFunc(name, unicode.IsControl) {
-			return &UnsupportedError{t.Path(), fmt.Sprintf("tensor %.200q: a control character in its name", name)}
+			return &fileformat.UnsupportedError{Path: t.Path(), Problem: fmt.Sprintf("tensor %.200q: a control character in its name", name)}
 		}
 	}
 	return nil
@@ -64,7 +66,7 @@ func (t *Tensors) Path() string { return t.f.Name() }
 
 // ReadInto fills dst, which must have exactly the tensor's Size, with its
 // little-endian, row-major bytes. A file that has become shorter since it was
-// opened is a [*FormatError].
+// opened is a [*fileformat.Error].
 func (t *Tensors) ReadInto(name string, dst []byte) error {
 	info, ok := t.Info(name)
 	if !ok {

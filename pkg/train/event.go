@@ -1,8 +1,8 @@
 package train
 
 import (
-	"github.com/metatt/metatt/pkg/data"
 	"github.com/metatt/metatt/pkg/dmrg"
+	"github.com/metatt/metatt/pkg/task"
 )
 
 // Files of a run directory that training writes.
@@ -27,7 +27,7 @@ type StepEvent struct {
 type TaskEval struct {
 	Task    string       `json:"task"`
 	Loss    float32      `json:"loss"` // mean over the dev set
-	Metrics data.Metrics `json:"metrics"`
+	Metrics task.Metrics `json:"metrics"`
 	// OneClass is the label that every example was predicted to have.
 	OneClass string `json:"one_class,omitempty"`
 }
@@ -39,7 +39,7 @@ type EvalEvent struct {
 	Step    int          `json:"step"`
 	Epoch   int          `json:"epoch"`
 	Loss    float32      `json:"loss"` // mean over the dev set
-	Metrics data.Metrics `json:"metrics,omitempty"`
+	Metrics task.Metrics `json:"metrics,omitempty"`
 	Tasks   []TaskEval   `json:"tasks,omitempty"`
 	Mean    *float64     `json:"mean,omitempty"` // of several tasks: what is compared for the best; absent where it is undefined
 	Best    bool         `json:"best"`

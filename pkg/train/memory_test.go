@@ -9,11 +9,11 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/data"
-	"github.com/metatt/metatt/pkg/glue"
 	_ "github.com/metatt/metatt/pkg/metatt"
 	"github.com/metatt/metatt/pkg/models/bert"
 	"github.com/metatt/metatt/pkg/models/encoder"
 	"github.com/metatt/metatt/pkg/optim"
+	"github.com/metatt/metatt/pkg/task"
 	"github.com/metatt/metatt/pkg/tokenizer"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train"
@@ -60,7 +60,7 @@ func (g *gauge) Step(s train.StepInfo) {
 // must stay within 1 %. Run it with -benchtime 1x.
 func BenchmarkResidentMemory(b *testing.B) {
 	const dir, steps = "../run/testdata/tiny-bert", 10_000
-	task, err := glue.Lookup("cola")
+	named, err := task.Lookup("cola")
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -68,11 +68,11 @@ func BenchmarkResidentMemory(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	var examples []glue.Example
+	var examples []task.Example
 	for i := range 997 {
-		examples = append(examples, glue.Example{Text: strings.Repeat("king ", 1+i*i%38), Label: i % 2})
+		examples = append(examples, task.Example{Text: strings.Repeat("king ", 1+i*i%38), Label: i % 2})
 	}
-	set, err := data.Encode(b.Context(), tokens, task, examples, 40)
+	set, err := data.Encode(b.Context(), tokens, named, examples, 40)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func BenchmarkResidentMemory(b *testing.B) {
 			SaveAdapter: func(string) error { return nil },
 			Options: train.Options{
 				Steps: steps, BatchSize: 8, EvalBatchSize: 64, Shuffle: true, Schedule: schedule,
-				Best:  train.Criterion{Name: task.Best, Of: []train.TaskMetric{{Metric: task.Best}}},
+				Best:  train.Criterion{Name: named.Best, Of: []train.TaskMetric{{Metric: named.Best}}},
 				AdamW: optim.AdamWConfig{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, ClipNorm: 1},
 			},
 		})

@@ -6,8 +6,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/metatt/metatt/pkg/data"
 	"github.com/metatt/metatt/pkg/optim"
+	"github.com/metatt/metatt/pkg/task"
 )
 
 // state is what a run goes on from, beside tensors. Builds before laps, Last and
@@ -30,7 +30,7 @@ type state struct {
 
 // earlier is what builds before tasks and hooks wrote in their place.
 type earlier struct {
-	Last   data.Metrics `json:"last"`
+	Last   task.Metrics `json:"last"`
 	Events int          `json:"events"` // of the rank plan
 }
 

@@ -15,6 +15,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/metatt/metatt/pkg/fileformat"
 	"github.com/metatt/metatt/pkg/safetensors"
 )
 
@@ -22,7 +23,7 @@ import (
 const maxProgram = 64 << 20
 
 // Open runs the program of a file and checks every tensor against its storage.
-// The error is a [*safetensors.FormatError], a [*safetensors.UnsupportedError]
+// The error is a [*fileformat.Error], a [*fileformat.UnsupportedError]
 // (other objects than tensors among them) or the operating system's.
 func Open(path string) (*safetensors.Tensors, error) {
 	f, err := os.Open(path)
@@ -49,11 +50,11 @@ func Open(path string) (*safetensors.Tensors, error) {
 type reader struct{ path string }
 
 func (f reader) corrupt(format string, args ...any) error {
-	return &safetensors.FormatError{Path: f.path, Problem: fmt.Sprintf(format, args...)}
+	return &fileformat.Error{Path: f.path, Problem: fmt.Sprintf(format, args...)}
 }
 
 func (f reader) unsupported(format string, args ...any) error {
-	return &safetensors.UnsupportedError{Path: f.path, Problem: fmt.Sprintf(format, args...)}
+	return &fileformat.UnsupportedError{Path: f.path, Problem: fmt.Sprintf(format, args...)}
 }
 
 // read returns the tensors in the order of the dict.

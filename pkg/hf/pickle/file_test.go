@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/metatt/metatt/pkg/fileformat"
 	"github.com/metatt/metatt/pkg/internal/allocbound"
 	"github.com/metatt/metatt/pkg/safetensors"
 )
@@ -55,7 +56,7 @@ func TestReadsWhatPyTorchSaves(t *testing.T) {
 func TestRefusesATransposedTensor(t *testing.T) {
 	_, err := Open("testdata/transposed.bin")
 	const want = `testdata/transposed.bin: unsupported: tensor "w": shape [2 3] with strides [1 2] is not row-major`
-	if err == nil || err.Error() != want || !errors.As(err, new(*safetensors.UnsupportedError)) {
+	if err == nil || err.Error() != want || !errors.As(err, new(*fileformat.UnsupportedError)) {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }
@@ -158,7 +159,7 @@ func TestRefusesHostileFiles(t *testing.T) {
 			if err == nil || err.Error() != "model.bin: "+c.want {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
-			if strings.HasPrefix(c.want, "unsupported: ") != errors.As(err, new(*safetensors.UnsupportedError)) {
+			if strings.HasPrefix(c.want, "unsupported: ") != errors.As(err, new(*fileformat.UnsupportedError)) {
 				t.Errorf("%T: wrong type", err)
 			}
 		})
@@ -233,7 +234,7 @@ func TestTruncatedWhileOpen(t *testing.T) {
 	if err := os.Truncate(path, info.Offset+7); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.ReadInto("w", make([]byte, 8)); !errors.As(err, new(*safetensors.FormatError)) {
+	if err := f.ReadInto("w", make([]byte, 8)); !errors.As(err, new(*fileformat.Error)) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -246,7 +247,7 @@ func FuzzOpen(f *testing.F) {
 		b := archive(t, string(program))
 		infos, err := readBounded(t, b)
 		if err != nil {
-			if !errors.As(err, new(*safetensors.FormatError)) && !errors.As(err, new(*safetensors.UnsupportedError)) {
+			if !errors.As(err, new(*fileformat.Error)) && !errors.As(err, new(*fileformat.UnsupportedError)) {
 				t.Fatalf("%T: %v", err, err)
 			}
 			return
@@ -263,7 +264,7 @@ func FuzzArchive(f *testing.F) {
 	f.Add(archive(f, tensorProgram(1, 1, 1, 1)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		_, err := readBounded(t, b)
-		if err != nil && !errors.As(err, new(*safetensors.FormatError)) && !errors.As(err, new(*safetensors.UnsupportedError)) {
+		if err != nil && !errors.As(err, new(*fileformat.Error)) && !errors.As(err, new(*fileformat.UnsupportedError)) {
 			t.Fatalf("%T: %v", err, err)
 		}
 	})

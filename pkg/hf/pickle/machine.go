@@ -48,7 +48,7 @@ func newMachine(program []byte, budget int64) *machine {
 	return &machine{program: program, memo: make([]any, 0, len(program)/8), budget: budget}
 }
 
-// unsupported is a problem that makes a [safetensors.UnsupportedError].
+// unsupported is a problem that makes a [fileformat.UnsupportedError].
 type unsupported string
 
 func (u unsupported) Error() string { return string(u) }

@@ -1,0 +1,88 @@
+// Package runtest is what tests of runs, and of what is made of them, share. Its
+// files are those of pkg/run/testdata: a test elsewhere goes to pkg/run first.
+package runtest
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/metatt/metatt/pkg/config"
+	"github.com/metatt/metatt/pkg/predict"
+	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/task"
+	"github.com/metatt/metatt/pkg/task/glue"
+	"github.com/metatt/metatt/pkg/train"
+)
+
+// Silent is an observer that looks at nothing.
+type Silent struct{}
+
+func (Silent) Begin(train.BeginInfo) {}
+func (Silent) Step(train.StepInfo)   {}
+func (Silent) Eval(train.EvalInfo)   {}
+func (Silent) Sweep(train.SweepInfo) {}
+func (Silent) Checkpoint(string)     {}
+func (Silent) Note(string)           {}
+
+// TinyIn asks for a run on the committed fixtures, in dir.
+func TinyIn(dir string, overrides ...string) (run.Options, error) {
+	c, err := config.Load("testdata/tiny.yaml", append([]string{"run.dir=" + dir}, overrides...), nil)
+	return run.Options{Config: c, Version: "test", Observer: Silent{}}, err
+}
+
+// Tiny is [TinyIn] a folder that does not exist yet.
+func Tiny(t testing.TB, overrides ...string) run.Options {
+	t.Helper()
+	o, err := TinyIn(filepath.Join(t.TempDir(), "run"), overrides...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// Files writes files into a new folder and returns it.
+func Files(t testing.TB, content map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range content {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// MRPCDev is MRPC's dev set in miniature.
+func MRPCDev(t testing.TB) []task.Example {
+	t.Helper()
+	mrpc, err := task.Lookup("mrpc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples, err := glue.Folder("testdata/glue").Read(mrpc, task.Dev, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return examples
+}
+
+// Logits are a saved adapter's, end to end.
+func Logits(t testing.TB, dir string, o predict.Options, examples []task.Example) []float32 {
+	t.Helper()
+	p, err := predict.Open(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	rows, err := p.Logits(t.Context(), examples)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Concat(rows...)
+}
