@@ -33,7 +33,7 @@ func init() {
 	} {
 		v := m.variant
 		adapter.Register(adapter.Method{
-			Name: v.name, Summary: m.summary, PEFTType: "LORA", DefaultAlpha: defaultAlpha, Dropout: true,
+			Name: v.name, Summary: m.summary, PEFTType: "LORA", DefaultAlpha: defaultAlpha, Settings: declared, Adopted: adoptedDropout,
 			Count: v.count, New: v.fresh, Open: v.open, Adopt: v.adopt,
 		})
 	}
@@ -79,10 +79,11 @@ func (v variant) count(spec adapter.Spec) (n int64) {
 
 // fresh makes A Kaiming-uniform as PEFT does, within 1/√In, and B zero.
 func (v variant) fresh(spec adapter.Spec) (adapter.Adapter, error) {
-	l := &lowRank{variant: v, model: spec.Architecture, targets: spec.Targets, rank: int64(spec.Rank), alpha: spec.Alpha, dropout: spec.Dropout}
-	if spec.Init != "" {
-		return nil, fmt.Errorf("%s: init %q: there is one start only, leave it out", v.name, spec.Init)
+	settings, err := adapter.SettingsOf[Settings](spec)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", v.name, err)
 	}
+	l := &lowRank{variant: v, model: spec.Architecture, targets: spec.Targets, rank: int64(spec.Rank), alpha: spec.Alpha, dropout: settings.Dropout}
 	for layer := range l.model.Layers {
 		for _, kind := range l.targets {
 			if site := l.model.Site(layer, kind); l.rank > min(site.In, site.Out) {

@@ -26,7 +26,8 @@ func init() {
 		Name:     "vera",
 		Summary:  "ΔW = λ_b ∘ B (λ_d ∘ A), A and B random, frozen and shared; Σ Dout + r; arXiv 2310.11454",
 		PEFTType: "VERA",
-		Dropout:  true,
+		Settings: declared,
+		Adopted:  adoptedDropout,
 		Count:    countVeRA,
 		New:      freshVeRA,
 		Open:     openVeRA,
@@ -72,10 +73,12 @@ func countVeRA(spec adapter.Spec) (n int64) {
 }
 
 func freshVeRA(spec adapter.Spec) (adapter.Adapter, error) {
-	v := &vera{model: spec.Architecture, targets: spec.Targets, rank: int64(spec.Rank), dropout: spec.Dropout, seed: spec.Seed}
+	settings, err := adapter.SettingsOf[Settings](spec)
+	if err != nil {
+		return nil, fmt.Errorf("vera: %w", err)
+	}
+	v := &vera{model: spec.Architecture, targets: spec.Targets, rank: int64(spec.Rank), dropout: settings.Dropout, seed: spec.Seed}
 	switch {
-	case spec.Init != "":
-		return nil, fmt.Errorf("vera: init %q: there is one start only, leave it out", spec.Init)
 	case spec.Alpha != 1:
 		return nil, fmt.Errorf("vera: alpha %g: VeRA has no scale but its vectors, leave it out", spec.Alpha)
 	}
