@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/config"
@@ -76,7 +78,7 @@ func Train(ctx context.Context, o Options) (*Summary, error) {
 		return nil, err
 	}
 	defer a.free()
-	dir, err := makeRunDir(a.config, a.ranked())
+	dir, err := makeRunDir(a.config, a.rankName())
 	if err != nil {
 		return nil, err
 	}
@@ -146,6 +148,23 @@ func suggestPrevious(dir string, o Options, err error) error {
 	default:
 		return fmt.Errorf("%w: no checkpoint before it can be read; without %s the run starts from its beginning", err, filepath.Join(dir, "checkpoints"))
 	}
+}
+
+// rankName is the rank, or of ranks that differ one for each bond, as in 8-6-4;
+// empty where the method has none.
+func (a *assembly) rankName() string {
+	if !a.ranked() {
+		return ""
+	}
+	ranks := a.bondRanks()
+	if ranks == nil {
+		return strconv.Itoa(a.config.Adapter.Rank)
+	}
+	names := make([]string, len(ranks))
+	for i, r := range ranks {
+		names[i] = strconv.FormatInt(r, 10)
+	}
+	return strings.Join(names, "-")
 }
 
 // ranked: the method has a rank.

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -26,8 +25,8 @@ const (
 
 // makeRunDir makes the folder of a new run. A configured folder must not hold a
 // run yet; a folder named by default gets a number where its name is taken, and
-// names the rank of a method that has one.
-func makeRunDir(c *config.Config, ranked bool) (string, error) {
+// names the rank, where it has a name.
+func makeRunDir(c *config.Config, rank string) (string, error) {
 	if dir := c.Run.Dir; dir != "" {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return "", fmt.Errorf("run.dir: %w", err)
@@ -38,8 +37,8 @@ func makeRunDir(c *config.Config, ranked bool) (string, error) {
 		return dir, nil
 	}
 	base := strings.Join(c.Tasks, "-") + "-" + c.Adapter.Method
-	if ranked {
-		base += "-r" + rankName(c.Adapter)
+	if rank != "" {
+		base += "-r" + rank
 	}
 	if c.Adapter.Append.To != "" {
 		base += "-append"
@@ -61,18 +60,6 @@ func makeRunDir(c *config.Config, ranked bool) (string, error) {
 			return "", fmt.Errorf("run directory: %w", err)
 		}
 	}
-}
-
-// rankName is the rank, or one for each bond, as in 8-6-4.
-func rankName(a config.Adapter) string {
-	if len(a.Ranks) == 0 {
-		return strconv.Itoa(a.Rank)
-	}
-	names := make([]string, len(a.Ranks))
-	for i, r := range a.Ranks {
-		names[i] = strconv.Itoa(r)
-	}
-	return strings.Join(names, "-")
 }
 
 // environment is environment.json.
