@@ -111,6 +111,15 @@ func (s *source) orderClasses(modelDir string, saved *adapter.Saved, note func(s
 	return err
 }
 
+// key is all that decides which examples are read, and as which classes.
+func (s *source) key(c *config.Config) string {
+	files := map[string]string{}
+	for key, path := range s.files {
+		files[key] = absolute(path)
+	}
+	return fmt.Sprintf("%q %q %q %t %q %q", s.task.Name, s.task.Labels, absolute(s.folder), c.Data.TrainSubset, s.columns, files)
+}
+
 // readTraining reads the examples to train on; note is told what is left out.
 func (s *source) readTraining(c *config.Config, note func(string)) ([]glue.Example, error) {
 	switch {

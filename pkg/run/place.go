@@ -35,7 +35,7 @@ func absoluteModel(ref string) string {
 }
 
 // settlePlaces makes a configuration mean the same in any folder.
-func (a *assembly) settlePlaces() {
+func (a *assembly) settlePlaces() error {
 	c := a.config
 	for _, path := range []*string{&c.Data.Train, &c.Data.Dev, &c.Data.Test, &c.Adapter.InitFrom, &c.Adapter.Append.To} {
 		*path = absolute(*path)
@@ -43,6 +43,7 @@ func (a *assembly) settlePlaces() {
 	if a.folder != "" {
 		c.Data.GLUE = absolute(a.folder)
 	}
+	return nil
 }
 
 // takeRecorded changes what a run has recorded of a machine and is not there where

@@ -15,6 +15,12 @@ import (
 // more: what is left trains the ranks that stay.
 const settleShare = 0.6
 
+// planRanks settles how ranks change.
+func (a *assembly) planRanks() (err error) {
+	a.ranks, err = a.rankPlan(train.StepsPerEpoch(a.trainSet.Len(), a.options.BatchSize), a.options.Steps)
+	return err
+}
+
 // rankPlan is the dmrg section as a plan for the run; nil where ranks stay.
 func (a *assembly) rankPlan(perEpoch, steps int) (*train.Ranks, error) {
 	c := a.config.DMRG

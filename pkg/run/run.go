@@ -5,23 +5,13 @@ package run
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
-	"time"
-
-	"github.com/google/renameio/v2"
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/config"
 	"github.com/metatt/metatt/pkg/glue"
-	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train"
 
 	// Every method registers itself.
@@ -90,174 +80,12 @@ type Summary struct {
 	Interrupted      bool         `json:"interrupted,omitempty"`
 }
 
-// Train makes a new run directory and trains. Cancelling ctx saves the state
-// and returns the summary so far with [train.ErrInterrupted].
-func Train(ctx context.Context, o Options) (*Summary, error) {
-	a, err := assemble(ctx, o, nil)
-	if err != nil {
-		return nil, err
-	}
-	defer a.free()
-	dir, err := makeRunDir(a.config, a.ranked())
-	if err != nil {
-		return nil, err
-	}
-	if err := a.record(dir, o.Version); err != nil {
-		return nil, fmt.Errorf("run directory: %w", err)
-	}
-	return a.train(ctx, dir, nil)
-}
-
-// Resume goes on with the run in a directory, from its newest checkpoint (or one
-// before it) and with its own configuration; o.Config is not looked at.
-func Resume(ctx context.Context, dir string, o Options) (*Summary, error) {
-	path := filepath.Join(dir, ConfigFile)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s is not a run directory: it has no %s", dir, ConfigFile)
-	}
-	c, err := config.Load(path, nil, nil)
-	if err != nil {
-		return nil, err
-	}
-	checkpoint, err := findCheckpoint(dir, o)
-	if err != nil {
-		return nil, err
-	}
-	takeRecorded(c, o.Observer.Note)
-	o.Config = c
-	a, err := assemble(ctx, o, checkpoint)
-	if err != nil {
-		return nil, err
-	}
-	defer a.free()
-	s, err := a.train(ctx, dir, checkpoint)
-	return s, suggestPrevious(dir, o, err)
-}
-
-// findCheckpoint is what a run goes on from; nil: its beginning.
-func findCheckpoint(dir string, o Options) (*train.Checkpoint, error) {
-	if o.FromPrevious {
-		checkpoint, err := train.PreviousCheckpoint(dir)
-		if err != nil {
-			return nil, err
-		}
-		if checkpoint == nil {
-			return nil, fmt.Errorf("%s: before the newest checkpoint there is none that can be read", dir)
-		}
-		o.Observer.Note("going on from " + checkpoint.Dir)
-		return checkpoint, nil
-	}
-	checkpoint, err := train.LatestCheckpoint(dir)
-	if err != nil {
-		return nil, suggestPrevious(dir, o, err)
-	}
-	if checkpoint == nil {
-		o.Observer.Note("no checkpoint yet: starting from the beginning")
-	}
-	return checkpoint, nil
-}
-
-// suggestPrevious adds to the error of a checkpoint what can be done about it.
-func suggestPrevious(dir string, o Options, err error) error {
-	if damaged := (*train.CheckpointError)(nil); o.FromPrevious || !errors.As(err, &damaged) {
-		return err
-	}
-	switch previous, _ := train.PreviousCheckpoint(dir); {
-	case previous != nil:
-		return fmt.Errorf("%w: go on from %s, which is whole, by --resume %s --from-previous", err, previous.Dir, dir)
-	default:
-		return fmt.Errorf("%w: no checkpoint before it can be read; without %s the run starts from its beginning", err, filepath.Join(dir, "checkpoints"))
-	}
-}
-
-// makeRunDir makes the folder of a new run. A configured folder must not hold a
-// run yet; a folder named by default gets a number where its name is taken, and
-// names the rank of a method that has one.
-func makeRunDir(c *config.Config, ranked bool) (string, error) {
-	if dir := c.Run.Dir; dir != "" {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return "", fmt.Errorf("run.dir: %w", err)
-		}
-		if _, err := os.Stat(filepath.Join(dir, ConfigFile)); err == nil {
-			return "", fmt.Errorf("run.dir: %s holds a run already: choose another folder, or go on with it by --resume %s", dir, dir)
-		}
-		return dir, nil
-	}
-	base := c.Task + "-" + c.Adapter.Method
-	if ranked {
-		base += "-r" + rankName(c.Adapter)
-	}
-	if c.Adapter.Append.To != "" {
-		base += "-append"
-	}
-	base += fmt.Sprintf("-s%d", c.Train.Seed)
-	if err := os.MkdirAll("runs", 0o755); err != nil {
-		return "", fmt.Errorf("run directory: %w", err)
-	}
-	for n := 1; ; n++ {
-		dir := filepath.Join("runs", base)
-		if n > 1 {
-			dir = fmt.Sprintf("%s-%d", dir, n)
-		}
-		// Mkdir fails on a name that is taken, so that of two processes
-		// one gets it.
-		if err := os.Mkdir(dir, 0o755); err == nil {
-			return dir, nil
-		} else if !errors.Is(err, fs.ErrExist) {
-			return "", fmt.Errorf("run directory: %w", err)
-		}
-	}
-}
-
-// rankName is the rank, or one for each bond, as in 8-6-4.
-func rankName(a config.Adapter) string {
-	if len(a.Ranks) == 0 {
-		return strconv.Itoa(a.Rank)
-	}
-	names := make([]string, len(a.Ranks))
-	for i, r := range a.Ranks {
-		names[i] = strconv.Itoa(r)
-	}
-	return strings.Join(names, "-")
-}
-
 // ranked: the method has a rank.
 func (a *assembly) ranked() bool { return len(a.adapter.Config().Ranks) > 0 }
 
 func (a *assembly) trainsBackbone() bool {
 	_, trains := a.adapter.(adapter.BackboneTrainer)
 	return trains
-}
-
-// environment is environment.json.
-type environment struct {
-	Version   string            `json:"version"`
-	Torch     torch.Environment `json:"libtorch"`
-	Device    string            `json:"device"`
-	Model     string            `json:"model_folder"`
-	StartedAt time.Time         `json:"started_at"`
-}
-
-// record writes config.yaml and environment.json.
-func (a *assembly) record(dir, version string) error {
-	text, err := a.config.YAML()
-	if err != nil {
-		return err
-	}
-	if err := renameio.WriteFile(filepath.Join(dir, ConfigFile), text, 0o644, renameio.WithTempDir(dir)); err != nil {
-		return err
-	}
-	return writeJSON(filepath.Join(dir, environmentFile), environment{
-		Version: version, Torch: torch.ReadEnvironment(), Device: a.device.String(), Model: absolute(a.modelDir), StartedAt: time.Now().UTC(),
-	})
-}
-
-func writeJSON(path string, value any) error {
-	text, err := json.MarshalIndent(value, "", "  ")
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return renameio.WriteFile(path, append(text, '\n'), 0o644, renameio.WithTempDir(filepath.Dir(path)))
 }
 
 // train runs the loop in dir and writes summary.json.

@@ -1,0 +1,100 @@
+package run
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/metatt/metatt/pkg/config"
+	"github.com/metatt/metatt/pkg/torch"
+)
+
+// makeRunDir makes the folder of a new run. A configured folder must not hold a
+// run yet; a folder named by default gets a number where its name is taken, and
+// names the rank of a method that has one.
+func makeRunDir(c *config.Config, ranked bool) (string, error) {
+	if dir := c.Run.Dir; dir != "" {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return "", fmt.Errorf("run.dir: %w", err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, ConfigFile)); err == nil {
+			return "", fmt.Errorf("run.dir: %s holds a run already: choose another folder, or go on with it by --resume %s", dir, dir)
+		}
+		return dir, nil
+	}
+	base := c.Task + "-" + c.Adapter.Method
+	if ranked {
+		base += "-r" + rankName(c.Adapter)
+	}
+	if c.Adapter.Append.To != "" {
+		base += "-append"
+	}
+	base += fmt.Sprintf("-s%d", c.Train.Seed)
+	if err := os.MkdirAll("runs", 0o755); err != nil {
+		return "", fmt.Errorf("run directory: %w", err)
+	}
+	for n := 1; ; n++ {
+		dir := filepath.Join("runs", base)
+		if n > 1 {
+			dir = fmt.Sprintf("%s-%d", dir, n)
+		}
+		// Mkdir fails on a name that is taken, so that of two processes
+		// one gets it.
+		if err := os.Mkdir(dir, 0o755); err == nil {
+			return dir, nil
+		} else if !errors.Is(err, fs.ErrExist) {
+			return "", fmt.Errorf("run directory: %w", err)
+		}
+	}
+}
+
+// rankName is the rank, or one for each bond, as in 8-6-4.
+func rankName(a config.Adapter) string {
+	if len(a.Ranks) == 0 {
+		return strconv.Itoa(a.Rank)
+	}
+	names := make([]string, len(a.Ranks))
+	for i, r := range a.Ranks {
+		names[i] = strconv.Itoa(r)
+	}
+	return strings.Join(names, "-")
+}
+
+// environment is environment.json.
+type environment struct {
+	Version   string            `json:"version"`
+	Torch     torch.Environment `json:"libtorch"`
+	Device    string            `json:"device"`
+	Model     string            `json:"model_folder"`
+	StartedAt time.Time         `json:"started_at"`
+}
+
+// record writes config.yaml and environment.json.
+func (a *assembly) record(dir, version string) error {
+	text, err := a.config.YAML()
+	if err != nil {
+		return err
+	}
+	if err := renameio.WriteFile(filepath.Join(dir, ConfigFile), text, 0o644, renameio.WithTempDir(dir)); err != nil {
+		return err
+	}
+	return writeJSON(filepath.Join(dir, environmentFile), environment{
+		Version: version, Torch: torch.ReadEnvironment(), Device: a.device.String(), Model: absolute(a.modelDir), StartedAt: time.Now().UTC(),
+	})
+}
+
+func writeJSON(path string, value any) error {
+	text, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return renameio.WriteFile(path, append(text, '\n'), 0o644, renameio.WithTempDir(filepath.Dir(path)))
+}
