@@ -32,7 +32,7 @@ type Plan struct {
 // Describe reads and checks everything that training would, and says what it
 // would do. Nothing is written.
 func Describe(ctx context.Context, o Options) (*Plan, error) {
-	a, err := assemble(ctx, o, nil)
+	a, err := new(Session).assemble(ctx, o, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -8,12 +8,19 @@ import (
 	"github.com/metatt/metatt/pkg/config"
 	"github.com/metatt/metatt/pkg/dmrg"
 	"github.com/metatt/metatt/pkg/torch"
+	"github.com/metatt/metatt/pkg/train"
 	"github.com/metatt/metatt/pkg/train/ranks"
 )
 
 // settleShare is the part of a run after which, by default, no rank changes any
 // more: what is left trains the ranks that stay.
 const settleShare = 0.6
+
+// planRanks settles how ranks change.
+func (a *assembly) planRanks() (err error) {
+	a.ranks, err = a.rankPlan(train.StepsPerEpoch([]int{a.trainSet.Len()}, a.options.BatchSize, a.options.Accumulate), a.options.Steps)
+	return err
+}
 
 // rankPlan is the dmrg section as a plan for the run; nil where ranks stay.
 func (a *assembly) rankPlan(perEpoch, steps int) (*ranks.Plan, error) {

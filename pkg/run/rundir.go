@@ -14,6 +14,7 @@ import (
 
 	"github.com/metatt/metatt/pkg/config"
 	"github.com/metatt/metatt/pkg/place"
+	"github.com/metatt/metatt/pkg/task/glue"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
@@ -60,6 +61,18 @@ func makeRunDir(c *config.Config, rank string) (string, error) {
 			return "", fmt.Errorf("run directory: %w", err)
 		}
 	}
+}
+
+// settlePlaces makes a configuration mean the same in any folder.
+func (a *assembly) settlePlaces() error {
+	c := a.config
+	for _, path := range []*string{&c.Data.Train, &c.Data.Dev, &c.Data.Test, &c.Adapter.InitFrom, &c.Adapter.Append.To} {
+		*path = place.Absolute(*path)
+	}
+	if folder, ok := a.from.(glue.Folder); ok {
+		c.Data.GLUE = place.Absolute(string(folder))
+	}
+	return nil
 }
 
 // environment is environment.json.
