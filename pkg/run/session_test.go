@@ -141,7 +141,7 @@ func (n notes) Note(text string) { *n.texts = append(*n.texts, text) }
 // folder or length is another set.
 func TestKeptSets(t *testing.T) {
 	const header, first, second = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n", "0\t1\t2\tthe king\ta king\t1\n", "1\t3\t4\tthe cat\ta king\t0\n"
-	qqp := files(t, map[string]string{"QQP/train.tsv": header + first + "broken\n" + second, "QQP/dev.tsv": header + second + first})
+	qqp := runtest.Files(t, map[string]string{"QQP/train.tsv": header + first + "broken\n" + second, "QQP/dev.tsv": header + second + first})
 	session := run.NewSession()
 	defer session.Close()
 	for _, c := range []struct {
