@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -15,8 +16,9 @@ import (
 const evalHelp = `Judge a trained adapter on the dev set: of MNLI, on both.
 
 RUN is a run directory, whose best adapter, data and model are taken, or any
-adapter folder, which knows its task and its model. --data names a file of own
-data in the place of the run's.
+adapter folder, which knows its task and its model. A run of several tasks is
+judged on each, or on that of --task. --data names a file of own data in the
+place of the run's.
 
 GLUE's test sets have hidden labels: --submission writes the predictions for
 them into a zip file as the GLUE site takes it (of MNLI also for the diagnostic
@@ -41,19 +43,16 @@ func (p *program) evalCommand() *cobra.Command {
 			o.Dir = args[0]
 			o.GLUEDir, _ = p.env("GLUE_DIR")
 			o.Note = p.note
-			e, err := p.backend.evaluate(cmd.Context(), o)
+			all, err := p.evaluate(cmd.Context(), o)
 			if err != nil {
 				return err
 			}
 			if asJSON {
-				text, err := json.MarshalIndent(e, "", "  ")
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintf(p.stdout, "%s\n", text)
-				return err
+				return p.writeEvaluations(all)
 			}
-			writeTable(p.stdout, evalTable(e, o.Submission))
+			for _, e := range all {
+				writeTable(p.stdout, evalTable(e, o.Submission))
+			}
 			return nil
 		},
 	}
@@ -64,6 +63,44 @@ func (p *program) evalCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON in the place of a table")
 	predictorFlags(cmd.Flags(), &o.Predictor)
 	return cmd
+}
+
+// evaluate judges the adapter on the task that is asked for, or of a run that learned
+// several on each.
+func (p *program) evaluate(ctx context.Context, o predict.EvalOptions) (all []*predict.Evaluation, err error) {
+	tasks := []string{o.Predictor.Task}
+	if o.Predictor.Task == "" {
+		several, err := predict.RunTasks(o.Dir)
+		if err != nil {
+			return nil, err
+		}
+		if len(several) > 0 {
+			tasks = several
+		}
+	}
+	for _, name := range tasks {
+		o.Predictor.Task = name
+		e, err := p.backend.evaluate(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, e)
+	}
+	return all, nil
+}
+
+// writeEvaluations writes one as an object, several as a list of them.
+func (p *program) writeEvaluations(all []*predict.Evaluation) error {
+	var value any = all
+	if len(all) == 1 {
+		value = all[0]
+	}
+	text, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(p.stdout, "%s\n", text)
+	return err
 }
 
 // note tells the user of something beside the results.

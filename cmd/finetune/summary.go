@@ -83,7 +83,16 @@ func planTable(p *run.Plan) table {
 	model := []row{
 		{"model", fmt.Sprintf("%s, %d layers, %d wide, %d heads", p.ModelType, p.Layers, p.Hidden, p.Heads)},
 		{"from", p.Model},
-		{"data", fmt.Sprintf("%s train, %s dev examples", grouped(int64(p.TrainExamples)), grouped(int64(p.DevExamples)))},
+	}
+	for i, e := range p.Examples {
+		examples := row{"", fmt.Sprintf("%s train, %s dev examples", grouped(int64(e.Train)), grouped(int64(e.Dev)))}
+		if i == 0 {
+			examples.name = "data"
+		}
+		if len(p.Examples) > 1 {
+			examples.text = e.Task + ": " + examples.text
+		}
+		model = append(model, examples)
 	}
 	if p.Sites > 0 {
 		model = append(model, row{"sites", fmt.Sprintf("%d: %s", p.Sites, strings.Join(p.Targets, ", "))})

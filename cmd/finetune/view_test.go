@@ -189,7 +189,7 @@ func TestDryRun(t *testing.T) {
 		Task: "MRPC", Method: "metatt4d", Model: "models/minilm", ModelType: "bert",
 		Hidden: 384, Layers: 6, Heads: 12, Device: "cpu", DType: "fp32", Sites: 12, Targets: []string{"query", "value"},
 		Modes: []adapter.Mode{{Name: "in", Size: 384}, {Name: "layer", Size: 6}, {Name: "matrix", Size: 2}, {Name: "out", Size: 384}}, Ranks: []int64{8, 7, 6},
-		AdapterParams: 6656, HeadParams: 770, BackboneParams: 22713216, TrainExamples: 3668, DevExamples: 408,
+		AdapterParams: 6656, HeadParams: 770, BackboneParams: 22713216, Examples: []run.TaskExamples{{Task: "MRPC", Train: 3668, Dev: 408}},
 		Steps: 1150, StepsPerEpoch: 115, Epochs: 10, BatchSize: 32, MemoryBytes: 1234567890,
 	}
 	b := backend{describe: func(_ context.Context, o run.Options) (*run.Plan, error) {

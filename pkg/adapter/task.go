@@ -189,9 +189,9 @@ func (s *Saved) LoadTaskHead(task string, head []Parameter) (missing []string, e
 	return missing, s.fill(have)
 }
 
-// OtherHeads reads the heads of all tasks but one, under their names on disk, on
+// OtherHeads reads the heads of all tasks but those, under their names on disk, on
 // the CPU. The caller frees them.
-func (s *Saved) OtherHeads(task string) (heads []Parameter, err error) {
+func (s *Saved) OtherHeads(tasks []string) (heads []Parameter, err error) {
 	defer func() {
 		if err != nil {
 			for _, p := range heads {
@@ -201,7 +201,7 @@ func (s *Saved) OtherHeads(task string) (heads []Parameter, err error) {
 		}
 	}()
 	for _, other := range s.Config.Tasks {
-		if other == task || !s.Config.perTask() {
+		if slices.Contains(tasks, other) || !s.Config.perTask() {
 			continue
 		}
 		before := len(heads)

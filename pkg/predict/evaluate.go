@@ -29,7 +29,8 @@ type EvalOptions struct {
 	Predictor  Options
 	Note       func(string) // is told what is being done; nil: nobody is
 
-	judged string // what own data is called in the result
+	judged      string // what own data is called in the result
+	limit, seed int    // of the run's examples, as it drew them; 0: all
 }
 
 // Evaluation is what Evaluate found.
@@ -80,6 +81,7 @@ func Evaluate(ctx context.Context, o EvalOptions) (*Evaluation, error) {
 		}
 	}
 	for _, set := range judged {
+		set = o.draw(set)
 		logits, err := p.setLogits(ctx, o, set)
 		if err != nil {
 			return nil, err
@@ -160,11 +162,44 @@ func (o *EvalOptions) takeFromRun() error {
 	}
 	o.Predictor.BatchSize = cmp.Or(o.Predictor.BatchSize, c.Train.EvalBatchSize)
 	o.GLUE = cmp.Or(o.GLUE, c.Data.GLUE)
-	o.Predictor.Task = cmp.Or(o.Predictor.Task, c.Task())                                         // of an adapter for several, the run's own
-	if o.Data == "" && (o.Predictor.Task == "" || adapter.SameTask(o.Predictor.Task, c.Task())) { // another task's data are not the run's
-		o.Data = map[string]string{"dev": c.Data.Dev, "test": c.Data.Test}[o.Split]
+	if len(c.Tasks) == 1 { // of an adapter for several, the run's own
+		o.Predictor.Task = cmp.Or(o.Predictor.Task, c.Task())
+	}
+	for _, name := range c.Tasks { // another task's data are not the run's
+		if o.Data != "" || !adapter.SameTask(o.Predictor.Task, name) {
+			continue
+		}
+		if name == own.TaskName {
+			o.Data = map[string]string{"dev": c.Data.Dev, "test": c.Data.Test}[o.Split]
+		}
+		o.limit, o.seed = *c.Settings(name).Limit, c.Train.Seed
 	}
 	return nil
+}
+
+// RunTasks are the tasks of a run directory that has several; nil for any other folder.
+func RunTasks(dir string) ([]string, error) {
+	if !place.IsRun(dir) {
+		return nil, nil
+	}
+	c, err := config.Load(filepath.Join(dir, place.ConfigFile), nil, nil)
+	if err != nil || len(c.Tasks) < 2 {
+		return nil, err
+	}
+	return c.Tasks, nil
+}
+
+// draw leaves of the dev set what the run judged itself by.
+func (o EvalOptions) draw(set exampleSet) exampleSet {
+	if o.Split != string(task.Dev) {
+		return set
+	}
+	drawn := task.Draw(set.examples, o.limit, uint64(o.seed), o.Split)
+	if len(drawn) < len(set.examples) {
+		o.note("%s: %d of %d examples of %s, as the run drew them; its adapter folder is judged by all", set.task.Name, len(drawn), len(set.examples), set.split)
+	}
+	set.examples = drawn
+	return set
 }
 
 func (o *EvalOptions) note(format string, args ...any) {

@@ -7,23 +7,37 @@ import (
 	"github.com/metatt/metatt/pkg/tuned"
 )
 
-// loadAdapter opens the saved adapter and its head, appends a task to it, or
+// loadAdapter opens the saved adapter and its heads, appends a task to it, or
 // makes a fresh one.
 func (a *assembly) loadAdapter(from start) (err error) {
 	if from.saved == nil {
+		for i, t := range a.tasks {
+			t.index = i
+		}
 		a.adapter, err = a.newAdapter()
 		return err
 	}
 	defer tuned.Notes(from.saved, a.observer.Note)
-	if a.others, err = readOtherTasks(from.saved, a.task.Name, from.appends); err != nil {
+	if a.others, err = readOtherTasks(from.saved, a.names(), from.appends); err != nil {
 		return err
 	}
 	if from.appends {
+		a.tasks[0].index = len(from.saved.Config.Tasks)
 		a.adapter, err = a.appendTask(from.saved)
-	} else {
-		a.adapter, err = tuned.PutOn(from.saved, a.task.Name, a.model, a.device, a.observer.Note)
+		return err
 	}
-	return err
+	if a.adapter, err = tuned.PutOn(from.saved, a.tasks[0].task.Name, a.first(), a.device, a.observer.Note); err != nil {
+		return err
+	}
+	for _, t := range a.tasks[1:] {
+		if _, err = from.saved.LoadTaskHead(t.task.Name, t.model.Head()); err != nil {
+			return err
+		}
+	}
+	for _, t := range a.tasks {
+		t.index = max(0, slices.Index(from.saved.Config.Tasks, t.task.Name)) // of one task, its adapter may have had another
+	}
+	return nil
 }
 
 // saveAdapter writes adapter and heads, as they are, into a folder. It runs
@@ -33,18 +47,34 @@ func (a *assembly) saveAdapter(dir string) error {
 	config.BaseModel = a.config.Model.Path
 	config.TaskType = "SEQ_CLS"
 	if len(config.Tasks) < 2 { // it may have been another one's
-		config.Tasks = []string{a.task.Name}
+		config.Tasks = a.names()
+		slices.SortFunc(config.Tasks, func(x, y string) int { return a.indexOf(x) - a.indexOf(y) })
 	}
-	var columns *adapter.Columns
-	if a.files != nil {
-		own := adapter.Columns(a.task.Columns)
-		columns = &own
+	for _, t := range a.tasks {
+		config = config.WithTask(t.task.Name, t.task.Labels, t.savedColumns(), a.config.Data.MaxLength)
 	}
-	config = config.WithTask(a.task.Name, a.task.Labels, columns, a.config.Data.MaxLength).WithModel(a.model.Head(), a.model.Replaced())
-	replaced, err := adapter.StoredReplaced(config, a.model.Replaced())
+	config = config.WithModel(a.first().Head(), a.first().Replaced())
+	replaced, err := adapter.StoredReplaced(config, a.first().Replaced())
 	if err != nil {
 		return err
 	}
-	return adapter.Save(dir, config, slices.Concat(
-		adapter.State(a.adapter), adapter.TaskHead(config, a.task.Name, a.model.Head()), a.others.heads, replaced))
+	stored := adapter.State(a.adapter)
+	for _, t := range a.tasks {
+		stored = slices.Concat(stored, adapter.TaskHead(config, t.task.Name, t.model.Head()))
+	}
+	return adapter.Save(dir, config, slices.Concat(stored, a.others.heads, replaced))
+}
+
+// indexOf is a task's among the adapter's.
+func (a *assembly) indexOf(name string) int {
+	return a.tasks[slices.IndexFunc(a.tasks, func(t *learned) bool { return t.task.Name == name })].index
+}
+
+// savedColumns are those of own data; nil for other tasks.
+func (t *learned) savedColumns() *adapter.Columns {
+	if t.files == nil {
+		return nil
+	}
+	columns := adapter.Columns(t.task.Columns)
+	return &columns
 }

@@ -18,17 +18,24 @@ type assembly struct {
 	config   *config.Config // with what a saved adapter decides filled in
 	observer Observer
 
-	source
 	modelDir string
 	device   torch.Device
 	dtype    torch.DType
-	model    *encoder.Model
+	tasks    []*learned // in the order of the configuration
 	adapter  adapter.Adapter
 	others   otherTasks
-	trainSet *data.Set
-	devSet   *data.Set
 	options  train.Options
 	ranks    *ranks.Plan
+}
+
+// learned is one of the tasks of a run: its examples, and the model with its head.
+type learned struct {
+	source
+	model     *encoder.Model // on the backbone of the first task's
+	index     int            // among the adapter's tasks
+	train     *data.Set
+	dev       *data.Set
+	headScale float64 // of the learning rate
 }
 
 // assemble reads everything a run needs. With a checkpoint, adapter and head
@@ -49,13 +56,13 @@ func (s *Session) assemble(ctx context.Context, o Options, checkpoint *train.Che
 		// checkpoint | adapter.append.to | adapter.init_from | nothing; before all that
 		// takes long, for its errors are the user's to mend.
 		func() error { from, err = openStart(a.config, checkpoint); return err },
-		func() error { return a.settleTask(o.GLUEDir, from) }, // classes, files, the model's folder
-		func() error { return a.loadModel(from) },             // the session's backbone, the task's head
-		func() error { return a.loadAdapter(from) },           // saved, or new: spec and budget
-		func() error { return a.loadData(ctx) },               // tokenizer, examples, encoded sets
-		a.settlePlaces,                                        // absolute paths, for the record
-		a.plan,                                                // steps, schedule, metric
-		a.planRanks,                                           // DMRG
+		func() error { return a.settleTasks(o.GLUEDir, from) }, // classes, files, the model's folder
+		func() error { return a.loadModels(from) },             // the session's backbone, the tasks' heads
+		func() error { return a.loadAdapter(from) },            // saved, or new: spec and budget
+		func() error { return a.loadData(ctx) },                // tokenizer, examples, encoded sets
+		a.settlePlaces,                                         // absolute paths, for the record
+		a.plan,                                                 // steps, schedule, metric
+		a.planRanks,                                            // DMRG
 	} {
 		if err = part(); err != nil {
 			return a, err
@@ -69,7 +76,29 @@ func (a *assembly) free() {
 		a.adapter.Free()
 	}
 	a.others.free()
-	if a.model != nil {
-		a.model.Free()
+	for i := len(a.tasks) - 1; i >= 0; i-- { // the first one's model has the backbone
+		if m := a.tasks[i].model; m != nil {
+			m.Free()
+		}
 	}
+}
+
+// first is the model of the first task, whose backbone is all tasks'.
+func (a *assembly) first() *encoder.Model { return a.tasks[0].model }
+
+// heads counts the parameters of all tasks' heads.
+func (a *assembly) heads() (count int64) {
+	for _, t := range a.tasks {
+		count += adapter.Count(t.model.Head())
+	}
+	return count
+}
+
+// names are the tasks', as the adapter has them.
+func (a *assembly) names() []string {
+	names := make([]string, len(a.tasks))
+	for i, t := range a.tasks {
+		names[i] = t.task.Name
+	}
+	return names
 }

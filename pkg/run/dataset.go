@@ -14,55 +14,63 @@ import (
 	"github.com/metatt/metatt/pkg/train"
 )
 
-// loadData reads and encodes the run's splits, but for those that the session has.
+// loadData reads and encodes the tasks' splits, but for those that the session has.
 func (a *assembly) loadData(ctx context.Context) error {
 	tokens, err := a.loadTokenizer()
 	if err != nil {
 		return err
 	}
-	splits := []*split{
-		{name: "train", read: func(note func(string)) ([]task.Example, error) { return a.readTraining(a.config, note) }},
-		{name: "dev", read: a.readDev},
+	var splits []*split
+	for i, t := range a.tasks {
+		limit := *a.config.Settings(a.config.Tasks[i]).Limit
+		splits = append(splits,
+			&split{learned: t, name: "train", limit: limit, into: &t.train, read: func(note func(string)) ([]task.Example, error) { return t.readTraining(a.config, note) }},
+			&split{learned: t, name: "dev", limit: limit, into: &t.dev, read: t.readDev})
 	}
 	// All are read before one is encoded: what is wrong with a file shows at once.
 	for _, s := range splits {
-		s.key = setKey{s.name, a.source.key(a.config), tokens.Sum(), a.config.Data.MaxLength}
-		if err := s.find(a.session.sets, a.observer.Note); err != nil {
+		s.key = setKey{s.name, s.source.key(a.config), tokens.Sum(), a.config.Data.MaxLength, s.limit, a.config.Train.Seed}
+		if err := s.find(a.session.sets, a.config.Train.Seed, a.observer.Note); err != nil {
 			return err
 		}
 	}
-	if a.files["data.test"] != "" { // to tell now what would be found wrong after training
-		if _, err := a.readFile("data.test"); err != nil {
-			return err
+	for _, t := range a.tasks {
+		if t.files["data.test"] != "" { // to tell now what would be found wrong after training
+			if _, err := t.readFile("data.test"); err != nil {
+				return err
+			}
 		}
 	}
 	for _, s := range splits {
 		if s.set == nil {
-			if s.set, err = a.encode(ctx, tokens, s.examples); err != nil {
+			if s.set, err = a.encode(ctx, tokens, s.task, s.examples); err != nil {
 				return err
 			}
 		}
-		if err := a.checkEncoded(s.name, s.set); err != nil {
+		if err := a.checkEncoded(s); err != nil {
 			return err
 		}
 		a.session.keepSet(s.key, s.keptSet)
+		*s.into = s.set
 	}
-	a.trainSet, a.devSet = splits[0].set, splits[1].set
 	return nil
 }
 
-// split is one of the task's sets on its way.
+// split is one of a task's sets on its way.
 type split struct {
-	name string
-	read func(note func(string)) ([]task.Example, error)
-	key  setKey
+	*learned
+	name  string
+	limit int // examples; 0: all
+	into  **data.Set
+	read  func(note func(string)) ([]task.Example, error)
+	key   setKey
 	keptSet
 	examples []task.Example // where the set is still to be encoded
 }
 
 // find takes what is kept of the split, or reads its examples; note is told what is
 // left out of them, once or again.
-func (s *split) find(kept map[setKey]keptSet, note func(string)) (err error) {
+func (s *split) find(kept map[setKey]keptSet, seed int, note func(string)) (err error) {
 	var have bool
 	if s.keptSet, have = kept[s.key]; have {
 		for _, text := range s.notes {
@@ -70,11 +78,18 @@ func (s *split) find(kept map[setKey]keptSet, note func(string)) (err error) {
 		}
 		return nil
 	}
-	s.examples, err = s.read(func(text string) {
+	say := func(text string) {
 		s.notes = append(s.notes, text)
 		note(text)
-	})
-	return err
+	}
+	all, err := s.read(say)
+	if err != nil {
+		return err
+	}
+	if s.examples = task.Draw(all, s.limit, uint64(seed), s.name); len(s.examples) < len(all) {
+		say(fmt.Sprintf("%s: %d of %d examples of %s, drawn by seed %d", s.task.Name, len(s.examples), len(all), s.name, seed))
+	}
+	return nil
 }
 
 // loadTokenizer reads the model's tokenizer, which must fit model and configuration.
@@ -86,10 +101,10 @@ func (a *assembly) loadTokenizer() (*tokenizer.Tokenizer, error) {
 	for _, note := range tokens.Notes() {
 		a.observer.Note(note)
 	}
-	if have, most := tokens.VocabSize(), a.model.Config().VocabSize; have > most {
+	if have, most := tokens.VocabSize(), a.first().Config().VocabSize; have > most {
 		return nil, fmt.Errorf("%s: the tokenizer makes ids up to %d, the model's vocabulary has %d", a.modelDir, have-1, most)
 	}
-	if longest, most := a.config.Data.MaxLength, a.model.MaxLength(); longest > most {
+	if longest, most := a.config.Data.MaxLength, a.first().MaxLength(); longest > most {
 		return nil, config.Invalid("data.max_length", fmt.Errorf("%d: the model has %d positions", longest, most))
 	}
 	return tokens, nil
@@ -98,12 +113,12 @@ func (a *assembly) loadTokenizer() (*tokenizer.Tokenizer, error) {
 // encodedLimit bounds the cache of encoded sets: full GLUE takes a tenth of it.
 const encodedLimit = 4 << 30
 
-func (a *assembly) encode(ctx context.Context, tokens *tokenizer.Tokenizer, examples []task.Example) (*data.Set, error) {
+func (a *assembly) encode(ctx context.Context, tokens *tokenizer.Tokenizer, t task.Task, examples []task.Example) (*data.Set, error) {
 	var cache data.Cache
 	if a.config.Data.Cache {
 		cache = data.Cache{Dir: filepath.Join(hf.Home(), "encoded"), Limit: encodedLimit}
 	}
-	set, err := cache.Encode(ctx, tokens, a.task, examples, a.config.Data.MaxLength)
+	set, err := cache.Encode(ctx, tokens, t, examples, a.config.Data.MaxLength)
 	if err != nil && ctx.Err() != nil {
 		err = train.ErrInterrupted // nothing has begun: nothing to save
 	}
@@ -112,12 +127,12 @@ func (a *assembly) encode(ctx context.Context, tokens *tokenizer.Tokenizer, exam
 
 // checkEncoded finds, before anything is written, what of a set the model cannot
 // take: more token types than it has, say, as a tokenizer makes of pairs.
-func (a *assembly) checkEncoded(name string, set *data.Set) error {
-	err := set.Check(func(ids, typeIDs []int32) error {
-		return a.model.Check(encoder.Input{IDs: ids, TypeIDs: typeIDs, Offsets: []int32{0, int32(len(ids))}})
+func (a *assembly) checkEncoded(s *split) error {
+	err := s.set.Check(func(ids, typeIDs []int32) error {
+		return a.first().Check(encoder.Input{IDs: ids, TypeIDs: typeIDs, Offsets: []int32{0, int32(len(ids))}})
 	})
 	if err != nil {
-		return fmt.Errorf("%s does not take the %s set of %s: %w", a.modelDir, name, a.task.Name, err)
+		return fmt.Errorf("%s does not take the %s set of %s: %w", a.modelDir, s.name, s.task.Name, err)
 	}
 	return nil
 }

@@ -25,9 +25,9 @@ type source struct {
 
 // newSource settles the task: of own data, by reading the labels of its training
 // file, unless saved has decided them. saved may be nil.
-func newSource(c *config.Config, glueDir string, saved *adapter.Saved, note func(string)) (s source, err error) {
-	if c.Task() != own.TaskName {
-		if s.task, err = task.Lookup(c.Task()); err != nil {
+func newSource(c *config.Config, name, glueDir string, saved *adapter.Saved, note func(string)) (s source, err error) {
+	if name != own.TaskName {
+		if s.task, err = task.Lookup(name); err != nil {
 			return s, err
 		}
 		s.from, err = place.Examples(s.task, c.Data.GLUE, glueDir)

@@ -2,11 +2,11 @@ package run
 
 import (
 	"context"
+	"strings"
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/dmrg"
 	"github.com/metatt/metatt/pkg/torch"
-	"github.com/metatt/metatt/pkg/train"
 )
 
 // Plan is what a run would do.
@@ -23,10 +23,16 @@ type Plan struct {
 	WholeParams                               int64    // of an adapter with frozen tasks, as stored; else 0
 	FrozenTasks                               []string // which the run's task joins
 	TrainsBackbone                            bool     // the adapter's parameters are the backbone's own
-	TrainExamples, DevExamples                int
+	Examples                                  []TaskExamples
 	Steps, StepsPerEpoch, Epochs, BatchSize   int
 	MemoryBytes                               int64      // estimate for the largest batch
 	Sweeps                                    *dmrg.Plan // nil: the ranks stay
+}
+
+// TaskExamples is how many examples a task of the run has.
+type TaskExamples struct {
+	Task       string
+	Train, Dev int
 }
 
 // Describe reads and checks everything that training would, and says what it
@@ -37,17 +43,19 @@ func Describe(ctx context.Context, o Options) (*Plan, error) {
 		return nil, err
 	}
 	defer a.free()
-	model, saved := a.model.Architecture(), a.adapter.Config()
-	perEpoch := train.StepsPerEpoch([]int{a.trainSet.Len()}, a.options.BatchSize, a.options.Accumulate)
+	model, saved := a.first().Architecture(), a.adapter.Config()
+	perEpoch := a.stepsPerEpoch()
 	p := &Plan{
-		Task: a.task.Name, Method: saved.Method, Model: a.modelDir, ModelType: model.ModelType,
+		Task: strings.Join(a.names(), ", "), Method: saved.Method, Model: a.modelDir, ModelType: model.ModelType,
 		Hidden: model.Hidden, Layers: model.Layers, Heads: model.Heads,
 		Device: a.device.String(), DType: a.config.Model.DType,
 		Sites: model.Layers * len(saved.Targets), Targets: saved.Targets, Ranks: saved.Ranks,
-		AdapterParams: adapter.Count(a.adapter.Parameters()), HeadParams: adapter.Count(a.model.Head()), BackboneParams: a.model.Frozen(),
+		AdapterParams: adapter.Count(a.adapter.Parameters()), HeadParams: a.heads(), BackboneParams: a.first().Frozen(),
 		FrozenTasks: adapter.FrozenTasks(a.adapter), TrainsBackbone: a.trainsBackbone(),
-		TrainExamples: a.trainSet.Len(), DevExamples: a.devSet.Len(),
-		Steps: a.options.Steps, StepsPerEpoch: perEpoch, Epochs: (a.options.Steps + perEpoch - 1) / perEpoch, BatchSize: a.options.BatchSize,
+		Steps: a.options.Steps, StepsPerEpoch: perEpoch, Epochs: (a.options.Steps + perEpoch - 1) / perEpoch, BatchSize: a.options.BatchSize * max(1, a.options.Accumulate),
+	}
+	for _, t := range a.tasks {
+		p.Examples = append(p.Examples, TaskExamples{t.task.Name, t.train.Len(), t.dev.Len()})
 	}
 	if p.WholeParams, err = a.wholeAdapter(); err != nil {
 		return nil, err
@@ -73,10 +81,14 @@ func Describe(ctx context.Context, o Options) (*Plan, error) {
 // sublayer outputs and dropout masks), three of the feed-forward width, and for
 // each head three rows of attention probabilities.
 func (a *assembly) memory() int64 {
-	model, element := a.model.Architecture(), a.dtype.Size()
-	longest := int64(a.trainSet.Longest())
-	tokens := int64(min(a.options.BatchSize, a.trainSet.Len())) * longest
-	perToken := 24*model.Hidden + 3*model.Intermediate + 3*int64(model.Heads)*longest
-	trained := adapter.Count(a.adapter.Parameters()) + adapter.Count(a.model.Head())
-	return a.model.Frozen()*element + trained*4*4 + tokens*perToken*int64(model.Layers)*element
+	model, element := a.first().Architecture(), a.dtype.Size()
+	var kept int64 // of the task that keeps most
+	for _, t := range a.tasks {
+		longest := int64(t.train.Longest())
+		tokens := int64(min(a.options.BatchSize, t.train.Len())) * longest
+		perToken := 24*model.Hidden + 3*model.Intermediate + 3*int64(model.Heads)*longest
+		kept = max(kept, tokens*perToken*int64(model.Layers)*element)
+	}
+	trained := adapter.Count(a.adapter.Parameters()) + a.heads()
+	return a.first().Frozen()*element + trained*4*4 + kept
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/metatt/metatt/pkg/config"
 	"github.com/metatt/metatt/pkg/dmrg"
 	"github.com/metatt/metatt/pkg/torch"
-	"github.com/metatt/metatt/pkg/train"
 	"github.com/metatt/metatt/pkg/train/ranks"
 )
 
@@ -18,7 +17,7 @@ const settleShare = 0.6
 
 // planRanks settles how ranks change.
 func (a *assembly) planRanks() (err error) {
-	a.ranks, err = a.rankPlan(train.StepsPerEpoch([]int{a.trainSet.Len()}, a.options.BatchSize, a.options.Accumulate), a.options.Steps)
+	a.ranks, err = a.rankPlan(a.stepsPerEpoch(), a.options.Steps)
 	return err
 }
 

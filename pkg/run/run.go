@@ -96,8 +96,8 @@ func (a *assembly) trainsBackbone() bool {
 func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoint) (*Summary, error) {
 	a.observer.Note("run directory: " + dir)
 	result, err := train.Run(ctx, train.Setup{
-		Adapter: a.adapter, Tasks: a.tasks(), Dir: dir, Records: []string{place.ConfigFile, environmentFile, summaryFile}, Resume: resume, DType: a.dtype, Device: a.device,
-		Dropout: a.model.Dropout(a.config.Model.Dropout), Options: a.options, Hooks: a.hooks(), Observer: a.observer, SaveAdapter: a.saveAdapter,
+		Adapter: a.adapter, Tasks: a.trained(), Dir: dir, Records: []string{place.ConfigFile, environmentFile, summaryFile}, Resume: resume, DType: a.dtype, Device: a.device,
+		Dropout: a.first().Dropout(a.config.Model.Dropout), Options: a.options, Hooks: a.hooks(), Observer: a.observer, SaveAdapter: a.saveAdapter,
 	})
 	interrupted := errors.Is(err, train.ErrInterrupted)
 	if err != nil && !interrupted {
@@ -105,9 +105,9 @@ func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoi
 	}
 	c := a.config
 	s := &Summary{
-		RunDir: dir, Task: a.task.Name, Method: c.Adapter.Method, Seed: c.Train.Seed,
+		RunDir: dir, Task: strings.Join(a.names(), ", "), Method: c.Adapter.Method, Seed: c.Train.Seed,
 		Steps: result.Steps, Epochs: result.Epochs,
-		AdapterParams: adapter.Count(a.adapter.Parameters()), HeadParams: adapter.Count(a.model.Head()), BackboneParams: a.model.Frozen(),
+		AdapterParams: adapter.Count(a.adapter.Parameters()), HeadParams: a.heads(), BackboneParams: a.first().Frozen(),
 		TrainsBackbone: a.trainsBackbone(), FrozenTasks: adapter.FrozenTasks(a.adapter),
 		Stopped: result.Stopped, Best: result.Best, Seconds: result.Seconds, SamplesPerSecond: result.SamplesPerSecond,
 		PeakBytes: result.PeakBytes, Device: a.device.String(), DType: c.Model.DType, Interrupted: interrupted,

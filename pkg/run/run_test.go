@@ -350,7 +350,7 @@ func TestDescribeWritesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Steps != 21 || p.StepsPerEpoch != 7 || p.TrainExamples != 45 || p.DevExamples != 15 || p.Sites != 6 || p.MemoryBytes <= 0 {
+	if p.Steps != 21 || p.StepsPerEpoch != 7 || p.Examples[0] != (run.TaskExamples{Task: "MRPC", Train: 45, Dev: 15}) || p.Sites != 6 || p.MemoryBytes <= 0 {
 		t.Errorf("%+v", p)
 	}
 	if _, err := os.Stat(o.Config.Run.Dir); !errors.Is(err, fs.ErrNotExist) {

@@ -69,8 +69,10 @@ func (a *assembly) settlePlaces() error {
 	for _, path := range []*string{&c.Data.Train, &c.Data.Dev, &c.Data.Test, &c.Adapter.InitFrom, &c.Adapter.Append.To} {
 		*path = place.Absolute(*path)
 	}
-	if folder, ok := a.from.(glue.Folder); ok {
-		c.Data.GLUE = place.Absolute(string(folder))
+	for _, t := range a.tasks {
+		if folder, ok := t.from.(glue.Folder); ok {
+			c.Data.GLUE = place.Absolute(string(folder))
+		}
 	}
 	return nil
 }

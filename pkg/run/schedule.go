@@ -10,7 +10,7 @@ import (
 // plan turns the train section into the loop's constants.
 func (a *assembly) plan() error {
 	c := a.config.Train
-	perEpoch := train.StepsPerEpoch([]int{a.trainSet.Len()}, c.BatchSize, c.Accumulate)
+	perEpoch := a.stepsPerEpoch()
 	steps := c.MaxSteps
 	if steps == 0 {
 		steps = c.Epochs * perEpoch
@@ -19,7 +19,7 @@ func (a *assembly) plan() error {
 	if err != nil {
 		return config.Invalid("train.schedule", err)
 	}
-	best, err := train.NewCriterion(c.BestMetric, a.tasks())
+	best, err := train.NewCriterion(c.BestMetric, a.trained())
 	if err != nil {
 		return config.Invalid("train.best_metric", err)
 	}
@@ -41,13 +41,25 @@ func stepsOf(every config.Interval, perEpoch int) int {
 	return every.Steps
 }
 
-// tasks are the run's, as the loop takes them.
-func (a *assembly) tasks() []train.Task {
-	own := a.config.Settings(a.config.Task())
-	return []train.Task{{
-		Name: a.task.Name, Index: a.taskIndex(), Model: a.model, Train: a.trainSet, Dev: a.devSet,
-		Weight: own.Weight, HeadScale: *own.LR / a.config.Train.LR,
-	}}
+// stepsPerEpoch is the run's.
+func (a *assembly) stepsPerEpoch() int {
+	examples := make([]int, len(a.tasks))
+	for i, t := range a.tasks {
+		examples[i] = t.train.Len()
+	}
+	return train.StepsPerEpoch(examples, a.config.Train.BatchSize, a.config.Train.Accumulate)
+}
+
+// trained are the run's tasks as the loop takes them.
+func (a *assembly) trained() []train.Task {
+	tasks := make([]train.Task, len(a.tasks))
+	for i, t := range a.tasks {
+		tasks[i] = train.Task{
+			Name: t.task.Name, Index: t.index, Model: t.model, Train: t.train, Dev: t.dev,
+			Weight: a.config.Settings(a.config.Tasks[i]).Weight, HeadScale: t.headScale,
+		}
+	}
+	return tasks
 }
 
 // hooks are those that the configuration asks for.

@@ -32,6 +32,7 @@ type setKey struct {
 	split, source string
 	tokenizer     string // its sum
 	maxLength     int
+	limit, seed   int // of what is drawn from it
 }
 
 // keptSet is an encoded set, and what is to be said of it.

@@ -22,7 +22,7 @@ func (a *assembly) newAdapter() (adapter.Adapter, error) {
 	if err != nil {
 		return nil, config.Invalid("adapter", err)
 	}
-	return made, adapter.Bind(made, a.model)
+	return made, adapter.Bind(made, a.first())
 }
 
 // spec is the adapter section as the method takes it, within adapter.budget.
@@ -37,11 +37,11 @@ func (a *assembly) spec(method adapter.Method) (adapter.Spec, error) {
 		c.Alpha = &alpha
 	}
 	spec := adapter.Spec{
-		Architecture: a.model.Architecture(), Targets: targets, Rank: c.Rank, Alpha: *c.Alpha,
+		Architecture: a.first().Architecture(), Targets: targets, Rank: c.Rank, Alpha: *c.Alpha,
 		Settings: c.Settings(method.Name), Seed: uint64(a.config.Train.Seed), Device: a.device,
 	}
 	if settings, ok := spec.Settings.(adapter.TaskSettings); ok && settings.TaskMode() {
-		spec.Tasks = []string{a.task.Name}
+		spec.Tasks = a.names()
 	}
 	if c.Budget > 0 {
 		if spec, err = a.fitBudget(method, spec); err != nil {

@@ -21,15 +21,15 @@ type otherTasks struct {
 	heads []adapter.Parameter // under their names on disk
 }
 
-func readOtherTasks(saved *adapter.Saved, task string, appends bool) (o otherTasks, err error) {
+func readOtherTasks(saved *adapter.Saved, tasks []string, appends bool) (o otherTasks, err error) {
 	if len(saved.Config.Tasks) < 2 && !appends {
 		return o, nil // its head is the one that goes on
 	}
-	if o.heads, err = saved.OtherHeads(task); err != nil {
+	if o.heads, err = saved.OtherHeads(tasks); err != nil {
 		return o, err
 	}
 	o.saved = saved.Config
-	o.names = slices.DeleteFunc(slices.Clone(saved.Config.Tasks), func(name string) bool { return name == task })
+	o.names = slices.DeleteFunc(slices.Clone(saved.Config.Tasks), func(name string) bool { return slices.Contains(tasks, name) })
 	return o, nil
 }
 
@@ -67,11 +67,31 @@ func checkTasks(c *config.Config, saved *adapter.Saved, appends bool) error {
 		}
 		return nil
 	}
-	if len(tasks) < 2 {
+	if len(tasks) < 2 && len(c.Tasks) < 2 {
 		return nil
 	}
+	at := filepath.Join(saved.Dir, adapter.ConfigFile)
 	wrong := func(format string, args ...any) error {
-		return fmt.Errorf("%s: the adapter has the tasks %s: %s", filepath.Join(saved.Dir, adapter.ConfigFile), strings.Join(tasks, ", "), fmt.Sprintf(format, args...))
+		has := "names no task"
+		if len(tasks) > 0 {
+			has = "has the tasks " + strings.Join(tasks, ", ")
+		}
+		return fmt.Errorf("%s: the adapter %s: %s", at, has, fmt.Sprintf(format, args...))
+	}
+	if len(c.Tasks) > 1 {
+		same := len(tasks) == len(c.Tasks)
+		for _, name := range c.Tasks {
+			if _, err := saved.Config.Task(name); err != nil {
+				same = false
+			}
+		}
+		switch {
+		case !same:
+			return wrong("a run of %s goes on from one of the same tasks", strings.Join(c.Tasks, ", "))
+		case len(frozen) > 0:
+			return wrong("%s are frozen, only %s can be trained further", strings.Join(frozen, ", "), tasks[len(tasks)-1])
+		}
+		return nil
 	}
 	switch i, err := saved.Config.Task(c.Task()); {
 	case err != nil:
@@ -106,11 +126,11 @@ func (a *assembly) checkBackbone(saved *adapter.Saved) error {
 // appendTask puts a saved adapter with the run's task as one more on the model,
 // whose head is the task's.
 func (a *assembly) appendTask(saved *adapter.Saved) (adapter.Adapter, error) {
-	appended, err := saved.Append(a.model.Architecture(), appending(a.config, a.task.Name), a.device)
+	appended, err := saved.Append(a.first().Architecture(), appending(a.config, a.tasks[0].task.Name), a.device)
 	if err != nil {
 		return nil, err
 	}
-	if err = adapter.Bind(appended, a.model); err == nil {
+	if err = adapter.Bind(appended, a.first()); err == nil {
 		err = saved.CheckAllTaken()
 	}
 	if err != nil {
@@ -119,10 +139,6 @@ func (a *assembly) appendTask(saved *adapter.Saved) (adapter.Adapter, error) {
 	}
 	return appended, nil
 }
-
-// taskIndex is the run's task among the adapter's: the last, which alone is
-// trained.
-func (a *assembly) taskIndex() int { return max(0, len(a.adapter.Config().Tasks)-1) }
 
 // wholeAdapter counts an adapter with frozen tasks, as it is stored; 0 where none
 // is frozen.
