@@ -12,17 +12,17 @@ import (
 	"github.com/metatt/metatt/pkg/torch"
 )
 
-// Modes4D and Modes5D name the modes of MetaTT-4D and -5D, in order, without the
+// modes4D and modes5D name the modes of MetaTT-4D and -5D, in order, without the
 // task mode of (4+1)D and (5+1)D.
 var (
-	Modes4D = []string{modeIn, modeLayer, modeMatrix, modeOut}
-	Modes5D = []string{modeIn, modeLayer, modeMatrix, modeHead, modeOut}
+	modes4D = []string{modeIn, modeLayer, modeMatrix, modeOut}
+	modes5D = []string{modeIn, modeLayer, modeMatrix, modeHead, modeOut}
 )
 
 func init() {
 	for _, m := range []adapter.Method{
-		{Name: "metatt4d", Modes: Modes4D, Summary: "ΔW[l,m] = α G1 G2[l] G3[m] G4; 2Dr + (L+M)r²; arXiv 2506.09105"},
-		{Name: "metatt5d", Modes: Modes5D, Summary: "ΔW[l,m,h] = α G1 G2[l] G3[m] G4[h] G5, the heads' columns side by side; (D + D/H)r + (L+M+H)r²; arXiv 2506.09105"},
+		{Name: "metatt4d", Modes: modes4D, Summary: "ΔW[l,m] = α G1 G2[l] G3[m] G4; 2Dr + (L+M)r²; arXiv 2506.09105"},
+		{Name: "metatt5d", Modes: modes5D, Summary: "ΔW[l,m,h] = α G1 G2[l] G3[m] G4[h] G5, the heads' columns side by side; (D + D/H)r + (L+M+H)r²; arXiv 2506.09105"},
 	} {
 		m.PEFTType = "METATT"
 		m.Count = func(spec adapter.Spec) int64 { return count(m, spec) }
