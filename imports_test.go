@@ -57,8 +57,10 @@ var mayImport = map[string][]string{
 	"pkg/inspect":        {"pkg/adapter", "pkg/config", "pkg/place", "pkg/torch", "pkg/tt", "pkg/tuned"},
 	"pkg/report":         {"pkg/config", "pkg/inspect", "pkg/run"},
 	"pkg/train":          {"pkg/torch", "pkg/folder", "pkg/safetensors", "pkg/adapter", "pkg/models/encoder", "pkg/task", "pkg/data", "pkg/optim", "pkg/dmrg", "pkg/parallel"},
-	"pkg/config":         {"pkg/spelling"},
+	"pkg/config":         {"pkg/spelling", "pkg/adapter/setting"},
 	"cmd/setup":          {"cmd/setup/internal"},
+
+	"pkg/adapter/setting": {},
 }
 
 // methods are the rooms of adapter methods. Each registers itself, and mayName

@@ -2,9 +2,12 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/metatt/metatt/pkg/config"
 )
 
 func (p *program) listCommand() *cobra.Command {
@@ -17,7 +20,7 @@ func (p *program) listCommand() *cobra.Command {
 	}
 	list.AddCommand(&cobra.Command{
 		Use:   "methods",
-		Short: "List the adapter methods with their equation, parameter count and source",
+		Short: "List the adapter methods with their equation, parameter count, source and keys",
 		Args:  p.exactly(0, "argument"),
 		RunE: func(*cobra.Command, []string) error {
 			for _, m := range p.backend.methods() {
@@ -28,9 +31,24 @@ func (p *program) listCommand() *cobra.Command {
 				if _, err := fmt.Fprintf(p.stdout, "%s%s\n    %s\n", m.Name, modes, m.Summary); err != nil {
 					return err
 				}
+				if keys := keysOf(m.Name); len(keys) > 0 {
+					if _, err := fmt.Fprintf(p.stdout, "    keys of its own: %s\n", strings.Join(keys, ", ")); err != nil {
+						return err
+					}
+				}
 			}
 			return nil
 		},
 	})
 	return list
+}
+
+// keysOf are the keys that are not all methods'.
+func keysOf(method string) (names []string) {
+	for _, key := range config.Keys() {
+		if slices.Contains(key.Methods(), method) {
+			names = append(names, key.Name)
+		}
+	}
+	return names
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/config"
 	"github.com/metatt/metatt/pkg/hf"
 	"github.com/metatt/metatt/pkg/predict"
@@ -275,6 +276,21 @@ func TestValidate(t *testing.T) {
 		}
 	}
 	checkColumns(t, got.stdout, 80)
+}
+
+// What a method has for itself is said where it is listed, and of the key where
+// keys are.
+func TestKeysOfMethods(t *testing.T) {
+	got := command(t, t.Context(), backend{methods: adapter.Methods}, 0, nil, "list", "methods")
+	if want := "keys of its own: adapter.ranks, adapter.init, adapter.task_after\n"; !strings.Contains(got.stdout, want) {
+		t.Errorf("no %q in %s", want, got.stdout)
+	}
+	got = command(t, t.Context(), backend{}, 0, nil, "validate", "--keys")
+	for _, want := range []string{"(integer >= 0; for loretta-adp, loretta-rep)", "by default 64 for\n    loretta-adp", "loretta-rep adapter.tt_rank"} {
+		if !strings.Contains(got.stdout, want) {
+			t.Errorf("no %q", want)
+		}
+	}
 }
 
 func TestEnv(t *testing.T) {

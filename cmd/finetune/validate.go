@@ -75,7 +75,11 @@ func writeKeys(w io.Writer) {
 			byDefault = `""`
 		}
 		fmt.Fprintf(w, "%s = %s\n", key.Name, byDefault)
-		for _, line := range append(wrap(key.Doc, 76), wrap("("+strings.ReplaceAll(key.Type, "|", " | ")+")", 76)...) {
+		legal := strings.ReplaceAll(key.Type, "|", " | ")
+		if methods := key.Methods(); methods != nil {
+			legal += "; for " + strings.Join(methods, ", ")
+		}
+		for _, line := range append(wrap(key.Doc, 76), wrap("("+legal+")", 76)...) {
 			fmt.Fprintf(w, "    %s\n", line)
 		}
 	}

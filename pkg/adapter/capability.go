@@ -150,6 +150,8 @@ func CheckConvertible(a Adapter) error {
 type TensorTrain interface {
 	Adapter
 	Cores() []*torch.Tensor
+	// ZeroCore is the index of the core that is zero in a fresh adapter.
+	ZeroCore() int
 	// SetCores puts copies of others in their place, of the same mode sizes and
 	// any ranks that fit together; the former are freed. The new ones are leaves.
 	// It runs inside [torch.Do].
@@ -183,14 +185,6 @@ func TrainRanks(a Adapter) []int64 {
 		return []int64{a.Stacks()[0][0].Size(3)}
 	}
 	return nil
-}
-
-// RankSchedule says how an adapter that starts above its rank comes down to it.
-type RankSchedule struct {
-	InitialRank int     // at the start; 0: the method's choice
-	Hold        float64 // share of all steps before ranks begin to fall
-	Settle      float64 // share of all steps after they have fallen
-	Every       int     // steps between two changes; 0: 1
 }
 
 // RankAdapter is an adapter whose ranks fall while it is trained.

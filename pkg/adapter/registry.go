@@ -6,6 +6,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/metatt/metatt/pkg/adapter/setting"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
@@ -14,16 +15,29 @@ type Spec struct {
 	Architecture Architecture
 	Targets      []Kind // in order; not empty
 	Rank         int
-	Ranks        []int64  // of each bond of a train; nil: Rank
 	Tasks        []string // of a task mode, in order; nil: no such mode
-	TaskAfter    string   // the mode that it stands behind; empty: the method's choice
-	TTRank       int      // of the trains inside a LoRA's factors; 0: the method's choice
 	Alpha        float64
-	Init         string       // a method's own notation; empty: its default
-	Dropout      float64      // on what the adapter reads, in training; for methods that have it
-	Schedule     RankSchedule // for methods whose ranks fall
-	Seed         uint64       // of the random parts of the start
+	Settings     any    // what the method declares, of the type of its Settings.Keys; nil: as they come
+	Seed         uint64 // of the random parts of the start
 	Device       torch.Device
+}
+
+// TaskSettings are settings of a method that can have a task mode.
+type TaskSettings interface {
+	TaskMode() bool // one is asked for
+}
+
+// SettingsOf are the method's own settings in a spec, the zero value where there
+// are none. Those of another method are an error.
+func SettingsOf[T any](spec Spec) (settings T, err error) {
+	if spec.Settings == nil {
+		return settings, nil
+	}
+	settings, ok := spec.Settings.(T)
+	if !ok {
+		err = fmt.Errorf("settings are %T, the method's are %T", spec.Settings, settings)
+	}
+	return settings, err
 }
 
 // Method is one way of parameterising weight updates.
@@ -35,12 +49,17 @@ type Method struct {
 	Modes    []string
 	// DefaultAlpha is the scale where none is asked for; 0: 1.
 	DefaultAlpha float64
-	// Dropout: the method has Spec.Dropout.
-	Dropout bool
+	// Settings declares the method's keys under adapter: names, defaults, limits,
+	// help, and the check of those that depend on others.
+	Settings setting.Declaration
+	// Adopted is the settings that were asked for with those in their place that a
+	// saved adapter decides; nil: it decides none.
+	Adopted func(saved Config, asked any) any
 	// Count is the number of trained parameters by the method's formula, without
 	// a tensor being made; nil where none is stated.
 	Count func(Spec) int64
-	// Sized is a spec at a size that a parameter budget moves; nil: its Rank.
+	// Sized is a spec at a size that a parameter budget moves, of Settings.Size;
+	// nil: its Rank.
 	Sized func(spec Spec, size int) Spec
 	// New makes a fresh adapter: ΔW = 0 at every site. It checks the spec
 	// before it makes a tensor.

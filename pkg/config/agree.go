@@ -55,8 +55,11 @@ func (c *Config) leftToSavedAdapter(key string) bool {
 
 // of is the key's value in a configuration.
 func (k *Key) of(c *Config) any {
-	if k.task != "" {
+	switch {
+	case k.task != "":
 		return k.ofTask(c)
+	case k.setting:
+		return c.Adapter.settings[k.Name]
 	}
 	return reflect.ValueOf(c).Elem().FieldByIndex(k.index).Interface()
 }

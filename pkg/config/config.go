@@ -1,10 +1,10 @@
 // Package config is the schema of a run: its keys, their defaults and limits, strict YAML, and the values that
 // the environment and the command line put over it.
 //
-// The struct tags of Config are the only table of keys. Of each key they hold the name (yaml), the default, the
-// legal values (enum) or interval (range; in a list, of each element), what other frameworks call it (aka, used in
-// suggestions), the tasks that it is for (for; without it all) and whether these need it (must), the methods that it
-// is for (methods; without it all), whether it is a file or folder (place), and its meaning (doc). Checking,
+// The struct tags of Config, and of what adapter methods declare ([Declare]), are the only table of keys. Of each key they
+// hold the name (yaml), the default, the legal values (enum) or interval (range; in a list, of each element), what other
+// frameworks call it (aka, used in suggestions), the tasks that it is for (for; without it all) and whether these need it
+// (must), the modes of dmrg that it is for (modes), whether it is a file or folder (place), and its meaning (doc). Checking,
 // suggestions, the listing of keys and the resolved file are all read from them.
 package config
 
@@ -57,23 +57,19 @@ type Data struct {
 	Limit     int  `yaml:"limit" default:"0" range:"[0,)" aka:"max_train_samples,max_samples" doc:"examples of each split that are used, drawn by train.seed; 0: all"`
 }
 
-// Adapter is what is trained besides the classifier.
+// Adapter is what is trained besides the classifier: the keys that methods have in common. What a method has of its
+// own stands where the method does, and is declared to the schema ([Declare]).
 type Adapter struct {
-	Method   string   `yaml:"method" default:"metatt4d" enum:"metatt4d,metatt5d,lora,rslora,dora,vera,adalora,cp4d,cp5d,lorta,lotr,loretta-rep,loretta-adp,fact-tt,fact-tk,tt-lora,full,bitfit,head" aka:"peft_type,type" doc:"how the backbone is adapted; head trains the classifier alone"`
-	Rank     int      `yaml:"rank" default:"8" range:"[1,)" aka:"r,lora_r" doc:"rank of every bond; for loretta-adp the width of the bottleneck, by default 64"`
-	Ranks    []int    `yaml:"ranks,flow" default:"" range:"[1,)" methods:"metatt4d,metatt5d" aka:"bond_ranks,link_dims" doc:"MetaTT: a rank for each bond of the train, from the left, in the place of adapter.rank; empty: adapter.rank for all"`
-	Budget   int      `yaml:"budget" default:"0" range:"[0,)" aka:"max_parameters,param_budget" doc:"parameters of the adapter at most: the largest rank within them takes the place of adapter.rank (of adapter.tt_rank for LoRETTA); 0: no budget"`
-	TTRank   int      `yaml:"tt_rank" default:"0" range:"[0,)" methods:"loretta-rep,loretta-adp" aka:"tensor_rank" doc:"rank of the tensor trains that A and B of rank adapter.rank are, or the two matrices of an adapter of that width; 0: 5, or the largest legal one where that is smaller"`
-	Alpha    *float64 `yaml:"alpha" default:"null" range:"(0,)" aka:"lora_alpha,scale,scaling" doc:"scale of the update; MetaTT, CP, FacT, TT-LoRA and LoRETTA-adp multiply by alpha itself, LoRA, LoRTA, LoTR and LoRETTA-rep by alpha/rank; null: the method's own"`
-	Dropout  float64  `yaml:"dropout" default:"0" range:"[0,1)" aka:"lora_dropout,vera_dropout" doc:"dropout of what the adapter reads, in training; for the LoRA family"`
+	Method   string   `yaml:"method" default:"metatt4d" aka:"peft_type,type" doc:"how the backbone is adapted; head trains the classifier alone"`
+	Rank     int      `yaml:"rank" default:"8" range:"[1,)" aka:"r,lora_r" doc:"rank of every bond, or what the method has in its place"`
+	Budget   int      `yaml:"budget" default:"0" range:"[0,)" aka:"max_parameters,param_budget" doc:"parameters of the adapter at most: the largest rank within them takes the place of adapter.rank; 0: no budget"`
+	Alpha    *float64 `yaml:"alpha" default:"null" range:"(0,)" aka:"lora_alpha,scale,scaling" doc:"scale of the update, α of the method's equation (finetune list methods); null: the method's own"`
 	Targets  []string `yaml:"targets,flow" default:"query,value" enum:"query,key,value,output,ffn_up,ffn_down" aka:"target_modules,modules" doc:"adapted matrices, in the order of the matrix mode; all: every one; loretta-adp, full, bitfit and head have places of their own"`
-	Init     string   `yaml:"init" default:"" aka:"init_weights,init_lora_weights" doc:"MetaTT: start of each core, ze, id, no or or, joined by -; empty: ze-id-id-id (5D: one id more)"`
 	InitFrom string   `yaml:"init_from" default:"" place:"true" doc:"saved adapter folder to start from; it decides method, ranks, alpha, targets and head"`
 
-	TaskAfter string `yaml:"task_after" default:"" enum:",in,layer,matrix,head" methods:"metatt4d,metatt5d" aka:"task_mode" doc:"MetaTT: the mode behind which the train has a task mode, so that tasks can be appended later; empty: no such mode"`
-	Append    Append `yaml:"append"`
+	Append Append `yaml:"append"`
 
-	AdaLoRA AdaLoRA `yaml:"adalora"`
+	settings map[string]any // what methods declare, by key
 }
 
 // Append is how the run's task joins those of a trained adapter, which are kept bit for bit.
@@ -81,14 +77,6 @@ type Append struct {
 	To    string `yaml:"to" default:"" place:"true" aka:"append_to" doc:"saved adapter with a task mode to append the task to, a folder or a run directory; it decides method, ranks, alpha and targets, and all that it has is frozen"`
 	Start string `yaml:"start" default:"zero" aka:"append_start" doc:"start of the new task's slice: zero, mean (of the others) or the name of a task, whose slice is copied"`
 	Grow  int    `yaml:"grow" default:"0" range:"[0,)" aka:"append_grow" doc:"components that the bonds beside the task mode gain, for the new task alone"`
-}
-
-// AdaLoRA is how adapter.method=adalora comes down to adapter.rank.
-type AdaLoRA struct {
-	InitialRank int     `yaml:"initial_rank" default:"0" range:"[0,)" aka:"init_r" doc:"rank of every matrix at the start; 0: one and a half times adapter.rank, which is the mean rank in the end"`
-	Hold        float64 `yaml:"hold" default:"0.1" range:"[0,1)" aka:"tinit" doc:"share of all steps before ranks begin to fall"`
-	Settle      float64 `yaml:"settle" default:"0.3" range:"[0,1)" aka:"tfinal" doc:"share of all steps after they have fallen"`
-	Every       int     `yaml:"every" default:"10" range:"[1,)" aka:"deltaT" doc:"steps between two choices of what stays"`
 }
 
 // Train is the loop and its optimizer.

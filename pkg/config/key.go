@@ -27,9 +27,15 @@ type Key struct {
 	must   bool     // these tasks do not go without
 	place  bool     // a file or folder, or a name that stands for one
 
-	methods []string // that the key is for; nil: all
-	modes   []string // of dmrg.mode that the key is for; nil: all
+	setting bool              // a method declares it
+	tags    reflect.StructTag // all that is said of it
+	after   string            // the key under adapter behind which it is listed
+	methods []string          // that the key is for; nil: all
+	modes   []string          // of dmrg.mode that the key is for; nil: all
 }
+
+// Methods are those that the key is for; nil: all.
+func (k Key) Methods() []string { return k.methods }
 
 // Keys lists the schema in the order in which a resolved configuration is written. Keys that every task has are listed
 // once, as tasks.<task>.lr.
@@ -53,7 +59,9 @@ type keySet struct {
 
 var schema = sync.OnceValue(func() *keySet {
 	set := &keySet{byName: map[string]*Key{}}
+	sealed = true
 	set.collect(reflect.TypeFor[Config](), "", nil)
+	set.addMethods()
 	for i := range set.keys {
 		set.byName[set.keys[i].Name] = &set.keys[i]
 	}
@@ -67,6 +75,10 @@ func (s *keySet) collect(t reflect.Type, prefix string, section []int) {
 	for i := range t.NumField() {
 		field := t.Field(i)
 		if !field.IsExported() {
+			continue
+		}
+		if field.Anonymous {
+			s.collect(field.Type, prefix, append(slices.Clone(section), i))
 			continue
 		}
 		local, _, _ := strings.Cut(field.Tag.Get("yaml"), ",")
@@ -85,6 +97,8 @@ func (s *keySet) collect(t reflect.Type, prefix string, section []int) {
 			Default: field.Tag.Get("default"),
 			Doc:     field.Tag.Get("doc"),
 			index:   index,
+			tags:    field.Tag,
+			after:   field.Tag.Get("after"),
 			kind:    field.Type,
 			limits:  parseLimits(field.Tag.Get("range")),
 			must:    field.Tag.Get("must") == "true",
@@ -92,9 +106,6 @@ func (s *keySet) collect(t reflect.Type, prefix string, section []int) {
 		}
 		if tasks, ok := field.Tag.Lookup("for"); ok {
 			key.tasks = strings.Split(tasks, ",")
-		}
-		if methods, ok := field.Tag.Lookup("methods"); ok {
-			key.methods = strings.Split(methods, ",")
 		}
 		if modes, ok := field.Tag.Lookup("modes"); ok {
 			key.modes = strings.Split(modes, ",")

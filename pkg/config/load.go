@@ -25,7 +25,7 @@ func Load(path string, overrides []string, env func(string) (string, bool)) (*Co
 	if environment = newLayer(); env != nil {
 		environment = readEnvironment(env)
 	}
-	c := &Config{where: map[string]string{}}
+	c := &Config{where: map[string]string{}, Adapter: Adapter{settings: map[string]any{}}}
 	sources := []*layer{file, environment, readOverrides(overrides)}
 	settings := viper.New()
 	for i := range schema().keys {
@@ -34,7 +34,10 @@ func Load(path string, overrides []string, env func(string) (string, bool)) (*Co
 		if problem != "" {
 			panic("config: default of " + key.Name + ": " + problem)
 		}
-		if key.task == "" || slices.ContainsFunc(sources, func(l *layer) bool { return l.setsTask(key.task) }) {
+		switch {
+		case key.setting:
+			c.Adapter.settings[key.Name] = value
+		case key.task == "" || slices.ContainsFunc(sources, func(l *layer) bool { return l.setsTask(key.task) }):
 			settings.SetDefault(key.Name, value)
 		}
 	}
@@ -42,7 +45,11 @@ func Load(path string, overrides []string, env func(string) (string, bool)) (*Co
 	for _, source := range sources {
 		problems = append(problems, source.problems...)
 		for name, value := range source.values {
-			settings.Set(name, value)
+			if schema().byName[name].setting {
+				c.Adapter.settings[name] = value
+			} else {
+				settings.Set(name, value)
+			}
 			c.where[name] = source.where[name]
 		}
 	}
@@ -50,8 +57,7 @@ func Load(path string, overrides []string, env func(string) (string, bool)) (*Co
 	if err := settings.UnmarshalExact(c, func(d *mapstructure.DecoderConfig) { d.TagName = "yaml" }); err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
-	c.settleRank()
-	problems = append(problems, c.settleTrain()...)
+	problems = append(problems, c.settleMethod()...)
 	problems = append(problems, c.checkAppend()...)
 	problems = append(problems, c.checkMethod()...)
 	problems = append(problems, c.checkDMRG()...)
@@ -89,14 +95,4 @@ func readOverrides(overrides []string) *layer {
 		l.set(commandLine, name, text)
 	}
 	return l
-}
-
-// bottleneck is the usual width of LoRETTA-adp's adapters, its authors' choice.
-const bottleneck = 64
-
-// settleRank fills the default of adapter.rank where it depends on the method.
-func (c *Config) settleRank() {
-	if _, given := c.where["adapter.rank"]; !given && c.Adapter.Method == "loretta-adp" {
-		c.Adapter.Rank = bottleneck
-	}
 }

@@ -61,7 +61,7 @@ func TestDefaultsAreGolden(t *testing.T) {
 	}
 }
 
-// full.yaml, for their tasks and methods full-custom.yaml, full-append.yaml and full-several.yaml, set every key to something other than
+// full.yaml, for their tasks and methods full-custom.yaml, full-append.yaml, full-adalora.yaml and full-several.yaml, set every key to something other than
 // its default.
 func TestRoundTrip(t *testing.T) {
 	full, err := Load("testdata/full.yaml", nil, nil)
@@ -76,6 +76,10 @@ func TestRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	falling, err := Load("testdata/full-adalora.yaml", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	several, err := Load("testdata/full-several.yaml", nil, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -84,6 +88,7 @@ func TestRoundTrip(t *testing.T) {
 	set := readFile("testdata/full.yaml").values
 	maps.Copy(set, readFile("testdata/full-custom.yaml").values)
 	maps.Copy(set, readFile("testdata/full-append.yaml").values)
+	maps.Copy(set, readFile("testdata/full-adalora.yaml").values)
 	for name, value := range readFile("testdata/full-several.yaml").values {
 		set[strings.Replace(name, "tasks.cola.", "tasks.<task>.", 1)] = value
 	}
@@ -100,6 +105,7 @@ func TestRoundTrip(t *testing.T) {
 		full,
 		custom,
 		appended,
+		falling,
 		several,
 		defaults,
 		mustLoad(t, "", "run.dir=true", "model.path=1e3", "data.glue= #x: y", "train.lr=1e-300"),
@@ -193,17 +199,17 @@ func TestValueForms(t *testing.T) {
 		{"device: cuda:3", "device=cuda:3", func(c *Config) any { return c.Device }, "cuda:3"},
 		{"data: {shuffle: false}", "data.shuffle=false", func(c *Config) any { return c.Data.Shuffle }, false},
 		{"train: {best_metric: ''}", "train.best_metric=", func(c *Config) any { return c.Train.BestMetric }, ""},
-		{"adapter: {method: metatt5d}", "adapter.method=metatt5d", func(c *Config) any { return c.Adapter.Init }, "ze-id-id-id-id"},
-		{"adapter: {method: lora}", "adapter.method=lora", func(c *Config) any { return c.Adapter.Init }, ""},
-		{"adapter: {ranks: [8, 6, 4]}", "adapter.ranks=8,6,4", func(c *Config) any { return c.Adapter.Ranks }, []int{8, 6, 4}},
+		{"adapter: {method: metatt5d}", "adapter.method=metatt5d", func(c *Config) any { return c.Adapter.Setting("init") }, "ze-id-id-id-id"},
+		{"adapter: {method: lora}", "adapter.method=lora", func(c *Config) any { return c.Adapter.Setting("init") }, ""},
+		{"adapter: {ranks: [8, 6, 4]}", "adapter.ranks=8,6,4", func(c *Config) any { return c.Adapter.Setting("ranks") }, []int{8, 6, 4}},
 		{"adapter: {ranks: [8, 6, 4]}", "adapter.ranks=8,6,4", func(c *Config) any { return c.Adapter.Rank }, 8},
-		{"adapter: {ranks: [8, 6, 4]}", "adapter.ranks=[8,6, 4]", func(c *Config) any { return c.Adapter.Ranks }, []int{8, 6, 4}},
-		{"adapter: {ranks: []}", "adapter.ranks=[]", func(c *Config) any { return c.Adapter.Ranks }, []int{}},
+		{"adapter: {ranks: [8, 6, 4]}", "adapter.ranks=[8,6, 4]", func(c *Config) any { return c.Adapter.Setting("ranks") }, []int{8, 6, 4}},
+		{"adapter: {ranks: []}", "adapter.ranks=[]", func(c *Config) any { return c.Adapter.Setting("ranks") }, []int{}},
 		{"adapter: {targets: ['query', \"value\"]}", "adapter.targets= ['query', \"value\"] ", func(c *Config) any { return c.Adapter.Targets }, []string{"query", "value"}},
 		{"adapter: {targets: [all]}", "adapter.targets=[all]", func(c *Config) any { return len(c.Adapter.Targets) }, 6},
-		{"adapter: {ranks: []}", "adapter.ranks=", func(c *Config) any { return c.Adapter.Ranks }, []int{}},
-		{"adapter: {task_after: layer}", "adapter.task_after=layer", func(c *Config) any { return c.Adapter.Init }, "ze-id-id-id-id"},
-		{"adapter: {init: or-ze-no-id}", "adapter.init=or-ze-no-id", func(c *Config) any { return c.Adapter.Init }, "or-ze-no-id"},
+		{"adapter: {ranks: []}", "adapter.ranks=", func(c *Config) any { return c.Adapter.Setting("ranks") }, []int{}},
+		{"adapter: {task_after: layer}", "adapter.task_after=layer", func(c *Config) any { return c.Adapter.Setting("init") }, "ze-id-id-id-id"},
+		{"adapter: {init: or-ze-no-id}", "adapter.init=or-ze-no-id", func(c *Config) any { return c.Adapter.Setting("init") }, "or-ze-no-id"},
 	} {
 		if got := test.got(mustLoad(t, test.file)); !reflect.DeepEqual(got, test.want) {
 			t.Errorf("file %s: got %v, want %v", test.file, got, test.want)
@@ -309,7 +315,7 @@ func TestRankBesideRanks(t *testing.T) {
 	if want := "command line: adapter.rank: 5 stands beside adapter.ranks [8 6 4], which take its place: leave one of them out (adapter.ranks= empties the list)"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
-	if c, err := Load(path, []string{"adapter.rank=5", "adapter.ranks="}, nil); err != nil || c.Adapter.Rank != 5 || len(c.Adapter.Ranks) != 0 {
+	if c, err := Load(path, []string{"adapter.rank=5", "adapter.ranks="}, nil); err != nil || c.Adapter.Rank != 5 || len(c.Adapter.Setting("ranks").([]int)) != 0 {
 		t.Errorf("emptied: %v, %v", c, err)
 	}
 }
@@ -348,7 +354,7 @@ func TestKeys(t *testing.T) {
 	}
 	c := mustLoad(t, "")
 	if c.Train.WeightDecay != 0 || c.Train.ClipNorm != 1 || c.Train.Beta1 != 0.9 || c.Train.Beta2 != 0.999 || c.Train.Eps != 1e-8 ||
-		c.Adapter.Init != "ze-id-id-id" || !slices.Equal(c.Adapter.Targets, []string{"query", "value"}) {
+		c.Adapter.Setting("init") != "ze-id-id-id" || !slices.Equal(c.Adapter.Targets, []string{"query", "value"}) {
 		t.Errorf("defaults: %+v", c)
 	}
 }

@@ -9,7 +9,9 @@ import (
 	"testing"
 
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/adapter/factored"
 	"github.com/metatt/metatt/pkg/convert"
+	"github.com/metatt/metatt/pkg/metatt"
 	"github.com/metatt/metatt/pkg/models"
 	"github.com/metatt/metatt/pkg/models/encoder"
 	"github.com/metatt/metatt/pkg/predict"
@@ -174,11 +176,11 @@ func TestExportedRanks(t *testing.T) {
 	}{
 		// Bonds of different ranks: an attention matrix has the smallest, blocks of
 		// output columns those before the matrix core, of input rows the last.
-		{"metatt4d", adapter.Kinds(), adapter.Spec{Ranks: []int64{6, 5, 3}, Init: "no-no-no-ze"},
+		{"metatt4d", adapter.Kinds(), adapter.Spec{Settings: metatt.Settings{Ranks: []int{6, 5, 3}, Init: "no-no-no-ze"}},
 			map[adapter.Kind]int64{adapter.Query: 3, adapter.Output: 3, adapter.FFNUp: 5, adapter.FFNDown: 3}},
-		{"metatt4d", adapter.Kinds(), adapter.Spec{Ranks: []int64{2, 5, 4}, Init: "no-no-no-ze"},
+		{"metatt4d", adapter.Kinds(), adapter.Spec{Settings: metatt.Settings{Ranks: []int{2, 5, 4}, Init: "no-no-no-ze"}},
 			map[adapter.Kind]int64{adapter.Query: 2, adapter.FFNUp: 2, adapter.FFNDown: 4}},
-		{"metatt5d", []adapter.Kind{adapter.Query, adapter.FFNDown}, adapter.Spec{Ranks: []int64{4, 3, 5, 2}, Init: "no-no-no-no-ze"},
+		{"metatt5d", []adapter.Kind{adapter.Query, adapter.FFNDown}, adapter.Spec{Settings: metatt.Settings{Ranks: []int{4, 3, 5, 2}, Init: "no-no-no-no-ze"}},
 			map[adapter.Kind]int64{adapter.Query: 3, adapter.FFNDown: 5}},
 		{"lora", adapter.Kinds(), adapter.Spec{Rank: 5}, map[adapter.Kind]int64{adapter.Query: 5, adapter.FFNUp: 5}},
 		{"cp4d", adapter.Kinds(), adapter.Spec{Rank: 7}, map[adapter.Kind]int64{adapter.Query: 7, adapter.FFNDown: 7}},
@@ -186,10 +188,10 @@ func TestExportedRanks(t *testing.T) {
 		{"cp4d", adapter.Kinds(), adapter.Spec{Rank: 17}, map[adapter.Kind]int64{adapter.Query: 12, adapter.FFNUp: 12, adapter.FFNDown: 12}},
 		{"vera", adapter.Kinds(), adapter.Spec{Rank: 19}, map[adapter.Kind]int64{adapter.Query: 12, adapter.FFNUp: 12, adapter.FFNDown: 12}},
 		{"fact-tk", adapter.Kinds(), adapter.Spec{Rank: 4}, map[adapter.Kind]int64{adapter.Query: 4, adapter.FFNUp: 4}},
-		{"loretta-rep", []adapter.Kind{adapter.Key}, adapter.Spec{Rank: 4, TTRank: 2}, map[adapter.Kind]int64{adapter.Key: 2}},
+		{"loretta-rep", []adapter.Kind{adapter.Key}, adapter.Spec{Rank: 4, Settings: factored.TrainSettings{TTRank: 2}}, map[adapter.Kind]int64{adapter.Key: 2}},
 		{"tt-lora", []adapter.Kind{adapter.Value, adapter.FFNUp}, adapter.Spec{Rank: 3}, map[adapter.Kind]int64{adapter.Value: 3, adapter.FFNUp: 3}},
 	} {
-		t.Run(fmt.Sprint(c.method, c.spec.Ranks, c.spec.Rank), func(t *testing.T) {
+		t.Run(fmt.Sprint(c.method, c.spec.Settings, c.spec.Rank), func(t *testing.T) {
 			m, err := adapter.Lookup(c.method)
 			if err != nil {
 				t.Fatal(err)
@@ -235,7 +237,7 @@ func TestExportOfATask(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, err := m.New(adapter.Spec{
-		Architecture: model.Architecture(), Targets: []adapter.Kind{adapter.Value, adapter.FFNUp}, Ranks: []int64{4, 5, 3, 2}, Init: "no-no-no-no-ze",
+		Architecture: model.Architecture(), Targets: []adapter.Kind{adapter.Value, adapter.FFNUp}, Settings: metatt.Settings{Ranks: []int{4, 5, 3, 2}, Init: "no-no-no-no-ze"},
 		Tasks: []string{"CoLA", "MRPC"}, Alpha: 1, Device: torch.CPU,
 	})
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/adapter/setting"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
@@ -29,7 +30,8 @@ func init() {
 		Summary:      "ΔW = (α/r₀) P Λ Q, ranks fall from r₀ to r on average by importance; Σ r(Din + Dout + 1) in the end; arXiv 2303.10512",
 		PEFTType:     "ADALORA",
 		DefaultAlpha: defaultAlpha,
-		Dropout:      true,
+		Settings:     setting.Declaration{Keys: AdaSettings{}},
+		Adopted:      adoptedAdaDropout,
 		Count:        countAdaLoRA,
 		New:          freshAdaLoRA,
 		Open:         opener(openAdaLoRA),
@@ -51,36 +53,41 @@ type adaLoRA struct {
 	rank     int64 // in the end, on average
 	initial  int64 // at the start
 	alpha    float64
-	schedule adapter.RankSchedule
+	schedule Schedule
 	penalty  float64    // weight of the penalty
 	decay    [2]float64 // of the smoothed sensitivity and uncertainty
 	pruned   bool       // ranks have fallen for good
 }
 
 // initialRank is where the ranks start.
-func initialRank(spec adapter.Spec) int64 {
-	if spec.Schedule.InitialRank != 0 {
-		return int64(spec.Schedule.InitialRank)
+func initialRank(spec adapter.Spec, s Schedule) int64 {
+	if s.InitialRank != 0 {
+		return int64(s.InitialRank)
 	}
 	return int64(math.Ceil(initialRankShare * float64(spec.Rank)))
 }
 
 // countAdaLoRA is r₀ (In + Out + 1) for each site, the most there ever are.
 func countAdaLoRA(spec adapter.Spec) (n int64) {
+	settings, err := adapter.SettingsOf[AdaSettings](spec)
+	if err != nil {
+		return 0
+	}
 	for _, kind := range spec.Targets {
 		site := spec.Architecture.Site(0, kind)
-		n += initialRank(spec) * (site.In + site.Out + 1)
+		n += initialRank(spec, settings.Schedule) * (site.In + site.Out + 1)
 	}
 	return n * int64(spec.Architecture.Layers)
 }
 
 func freshAdaLoRA(spec adapter.Spec) (adapter.Adapter, error) {
-	base, err := ofSpec[*triplet]("adalora", spec)
+	settings, err := adapter.SettingsOf[AdaSettings](spec)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("adalora: %w", err)
 	}
 	a := &adaLoRA{
-		adapted: base, rank: int64(spec.Rank), initial: initialRank(spec), alpha: spec.Alpha, schedule: spec.Schedule,
+		adapted: ofSpec[*triplet]("adalora", spec, settings.Dropout),
+		rank:    int64(spec.Rank), initial: initialRank(spec, settings.Schedule), alpha: spec.Alpha, schedule: settings.Schedule,
 		penalty: orthogonality, decay: [2]float64{importanceDecay, importanceDecay},
 	}
 	limit := a.initial

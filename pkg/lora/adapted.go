@@ -36,11 +36,8 @@ type adapted[E entry] struct {
 }
 
 // ofSpec has no entries yet.
-func ofSpec[E entry](method string, spec adapter.Spec) (adapted[E], error) {
-	if spec.Init != "" {
-		return adapted[E]{}, fmt.Errorf("%s: init %q: there is one start only, leave it out", method, spec.Init)
-	}
-	return adapted[E]{method: method, model: spec.Architecture, targets: spec.Targets, dropout: spec.Dropout}, nil
+func ofSpec[E entry](method string, spec adapter.Spec, dropout float64) adapted[E] {
+	return adapted[E]{method: method, model: spec.Architecture, targets: spec.Targets, dropout: dropout}
 }
 
 // ofSaved has no entries yet. keys are what the method does with PEFT's.

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/lora"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
@@ -17,7 +18,7 @@ func TestAdaLoRAShrinks(t *testing.T) {
 	}
 	a, err := method.New(adapter.Spec{
 		Architecture: model, Targets: []adapter.Kind{adapter.FFNDown, adapter.Key}, Rank: 1, Alpha: 4, Seed: 1, Device: torch.CPU,
-		Schedule: adapter.RankSchedule{InitialRank: 4, Hold: 0.2, Settle: 0.2, Every: 2},
+		Settings: lora.AdaSettings{Schedule: lora.Schedule{InitialRank: 4, Hold: 0.2, Settle: 0.2, Every: 2}},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -32,7 +32,7 @@ func init() {
 	} {
 		v := m.variant
 		adapter.Register(adapter.Method{
-			Name: v.name, Summary: m.summary, PEFTType: "LORA", DefaultAlpha: defaultAlpha, Dropout: true,
+			Name: v.name, Summary: m.summary, PEFTType: "LORA", DefaultAlpha: defaultAlpha, Settings: declared, Adopted: adoptedDropout,
 			Count: v.count, New: v.fresh, Open: opener(v.open), Adopt: v.adopt,
 		})
 	}
@@ -72,11 +72,11 @@ func (v variant) count(spec adapter.Spec) (n int64) {
 
 // fresh makes A Kaiming-uniform as PEFT does, within 1/√In, and B zero.
 func (v variant) fresh(spec adapter.Spec) (adapter.Adapter, error) {
-	base, err := ofSpec[*pair](v.name, spec)
+	settings, err := adapter.SettingsOf[Settings](spec)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", v.name, err)
 	}
-	l := &lowRank{variant: v, adapted: base, rank: int64(spec.Rank), alpha: spec.Alpha}
+	l := &lowRank{variant: v, adapted: ofSpec[*pair](v.name, spec, settings.Dropout), rank: int64(spec.Rank), alpha: spec.Alpha}
 	modules := modulesOf(l.model, l.targets)
 	for _, m := range modules {
 		if l.rank > min(m.In, m.Out) {

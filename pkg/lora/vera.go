@@ -25,7 +25,8 @@ func init() {
 		Name:     "vera",
 		Summary:  "ΔW = λ_b ∘ B (λ_d ∘ A), A and B random, frozen and shared; Σ Dout + r; arXiv 2310.11454",
 		PEFTType: "VERA",
-		Dropout:  true,
+		Settings: declared,
+		Adopted:  adoptedDropout,
 		Count:    countVeRA,
 		New:      freshVeRA,
 		Open:     opener(openVeRA),
@@ -69,14 +70,14 @@ func countVeRA(spec adapter.Spec) (n int64) {
 }
 
 func freshVeRA(spec adapter.Spec) (adapter.Adapter, error) {
-	base, err := ofSpec[*scales]("vera", spec)
+	settings, err := adapter.SettingsOf[Settings](spec)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("vera: %w", err)
 	}
 	if spec.Alpha != 1 {
 		return nil, fmt.Errorf("vera: alpha %g: VeRA has no scale but its vectors, leave it out", spec.Alpha)
 	}
-	v := &vera{adapted: base, rank: int64(spec.Rank), seed: spec.Seed}
+	v := &vera{adapted: ofSpec[*scales]("vera", spec, settings.Dropout), rank: int64(spec.Rank), seed: spec.Seed}
 	return v.make(modulesOf(v.model, v.targets), func(in, out int64) error {
 		v.draw(spec.Device, in, out)
 		for _, s := range v.sites {

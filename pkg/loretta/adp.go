@@ -6,21 +6,22 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/adapter/factored"
+	"github.com/metatt/metatt/pkg/adapter/setting"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/tt"
 )
 
 func init() {
-	factored.RegisterNonlinear(adapter.Method{
-		Name: "loretta-adp", PEFTType: "LORETTA_ADP",
-		// The bottleneck is a mode of both trains: their own rank is what a budget
-		// can move.
-		Sized: func(s adapter.Spec, size int) adapter.Spec { s.TTRank = size; return s },
+	factored.RegisterNonlinear(factored.WithTrains(adapter.Method{
+		Name: "loretta-adp", PEFTType: "LORETTA_ADP", Settings: setting.Declaration{Rank: usualWidth},
 		Summary: "y + α up(ReLU(down(y))) after both sublayers of every layer, whatever the targets; down and up are trains over " +
 			"factors(D) and factors(rank), the rank is the bottleneck's width; 2L(2Σ r_k n_k r_{k+1} + rank + D); " +
 			"arXiv 2402.11417, without its trained norms and TT classifier",
-	}, planAdp)
+	}), planAdp)
 }
+
+// usualWidth is that of the adapters, its authors' choice.
+const usualWidth = 64
 
 // sublayers is what the adapters follow.
 var sublayers = []adapter.Kind{adapter.Output, adapter.FFNDown}

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/adapter/factored"
 	_ "github.com/metatt/metatt/pkg/loretta"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/torch/torchtest"
@@ -45,7 +46,7 @@ func TestAdpIsItsEquation(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			a, err := method.New(adapter.Spec{Architecture: model, Rank: c.rank, TTRank: c.tt, Alpha: alpha, Seed: 1, Device: torch.CPU})
+			a, err := method.New(adapter.Spec{Architecture: model, Rank: c.rank, Settings: factored.TrainSettings{TTRank: c.tt}, Alpha: alpha, Seed: 1, Device: torch.CPU})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -13,13 +13,11 @@ import (
 )
 
 func init() {
-	factored.Register(adapter.Method{
+	factored.Register(factored.WithTrains(adapter.Method{
 		Name: "loretta-rep", PEFTType: "LORETTA_REP", DefaultAlpha: 16, // as LoRA's at rank 8
-		// r is a mode of both trains: their own rank is what a budget can move.
-		Sized: func(s adapter.Spec, size int) adapter.Spec { s.TTRank = size; return s },
 		Summary: "ΔW = (α/r) A B, A a train over factors(Din) and r, B over r and factors(Dout), for each matrix; " +
 			"Σ r_k n_k r_{k+1}; arXiv 2402.11417, without its trained norms and TT classifier",
-	}, planRep)
+	}), planRep)
 }
 
 // defaultTTRank is the reference's rank of the trains.

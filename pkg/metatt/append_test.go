@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/metatt"
 	"github.com/metatt/metatt/pkg/optim"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/torch/torchtest"
@@ -41,13 +42,11 @@ func store(t *testing.T, a adapter.Adapter) *adapter.Saved {
 // beside the task core.
 func trained(t *testing.T, p place) adapter.Adapter {
 	t.Helper()
-	spec := adapter.Spec{
-		Architecture: odd, Targets: adapter.Kinds(), Ranks: []int64{3, 4, 3, 2}, Alpha: 0.7, Init: "ze-no-no-no-no",
-		Tasks: []string{"a", "b"}, TaskAfter: p.after,
-	}
+	settings := metatt.Settings{Ranks: []int{3, 4, 3, 2}, Init: "ze-no-no-no-no", TaskAfter: p.after}
 	if p.method == "metatt5d" {
-		spec.Ranks, spec.Init = []int64{3, 4, 3, 3, 2}, "ze-no-no-no-no-no"
+		settings.Ranks, settings.Init = []int{3, 4, 3, 3, 2}, "ze-no-no-no-no-no"
 	}
+	spec := adapter.Spec{Architecture: odd, Targets: adapter.Kinds(), Alpha: 0.7, Settings: settings, Tasks: []string{"a", "b"}}
 	a := fresh(t, p.method, spec)
 	torchtest.Compute(t, func() { torch.Seed(21); randomize(a) })
 	return a

@@ -2,6 +2,7 @@ package metatt
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/metatt/metatt/pkg/torch"
@@ -39,31 +40,44 @@ const (
 	orthogonal start = "or" // a random semi-orthogonal matrix per slice
 )
 
-// parseInit reads one start per core, joined by "-".
+// parseInit reads one start for each core of a train, joined by "-".
 func parseInit(text string, cores int) ([]start, error) {
-	parts := strings.Split(text, "-")
-	if len(parts) != cores {
-		return nil, fmt.Errorf("init %q has %d parts, the train has %d cores: write one of ze, id, no, or for each, as in ze%s", text, len(parts), cores, strings.Repeat("-id", cores-1))
+	starts, err := parseStarts(text)
+	if err == nil {
+		err = checkStarts(starts, cores, "the train")
 	}
-	starts, zeros := make([]start, cores), 0
-	for i, p := range parts {
-		s := start(strings.ToLower(p))
-		switch s {
-		case zero:
-			zeros++
-		case identity, normal, orthogonal:
-		default:
-			return nil, fmt.Errorf("init %q: %q is none of ze, id, no, or", text, p)
+	return starts, err
+}
+
+// parseStarts reads starts, joined by "-", of however many cores.
+func parseStarts(text string) (starts []start, err error) {
+	for part := range strings.SplitSeq(text, "-") {
+		s := start(strings.ToLower(part))
+		if !slices.Contains([]start{zero, identity, normal, orthogonal}, s) {
+			return nil, fmt.Errorf("%q is no start of a core; legal: ze, id, no, or, joined by -", part)
 		}
-		starts[i] = s
-	}
-	switch {
-	case zeros == 0:
-		return nil, fmt.Errorf("init %q has no ze: the update would not be zero at the start", text)
-	case zeros > 1:
-		return nil, fmt.Errorf("init %q has %d ze: no core would ever get a gradient; exactly one core is zero", text, zeros)
+		starts = append(starts, s)
 	}
 	return starts, nil
+}
+
+// checkStarts takes starts of which exactly one is zero: with none the update
+// would not start at zero, with two no gradient would reach any core. train is
+// what has the cores.
+func checkStarts(starts []start, cores int, train string) error {
+	zeros := 0
+	for _, s := range starts {
+		if s == zero {
+			zeros++
+		}
+	}
+	switch {
+	case len(starts) != cores:
+		return fmt.Errorf("%q is for %d cores; %s has %d", joinStarts(starts), len(starts), train, cores)
+	case zeros != 1:
+		return fmt.Errorf("%q has %d cores at ze; exactly one must be, or nothing is learned from a zero update", joinStarts(starts), zeros)
+	}
+	return nil
 }
 
 // checkReachable fails when a component of a bond can never get a gradient.
@@ -142,11 +156,11 @@ func makeCore(s start, left, n, right int64, outer bool) *torch.Tensor {
 	if s == zero {
 		return torch.Zeros(f32, cpu, left, n, right)
 	}
-	slices := make([]*torch.Tensor, n)
-	for i := range slices {
-		slices[i] = makeMatrix(s, left, right)
+	matrices := make([]*torch.Tensor, n)
+	for i := range matrices {
+		matrices[i] = makeMatrix(s, left, right)
 	}
-	return torch.Stack(1, slices...)
+	return torch.Stack(1, matrices...)
 }
 
 func makeMatrix(s start, rows, columns int64) *torch.Tensor {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/adapter/setting"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
@@ -25,6 +26,8 @@ func init() {
 		{Name: "metatt5d", Modes: modes5D, Summary: "ΔW[l,m,h] = α G1 G2[l] G3[m] G4[h] G5, the heads' columns side by side; (D + D/H)r + (L+M+H)r²; arXiv 2506.09105"},
 	} {
 		m.PEFTType = "METATT"
+		m.Settings = setting.Declaration{Keys: Settings{}, Settle: func(asked *setting.Asked) []setting.Fault { return settle(asked, len(m.Modes)) }}
+		m.Adopted = adopted
 		m.Count = func(spec adapter.Spec) int64 { return count(m, spec) }
 		m.New = func(spec adapter.Spec) (adapter.Adapter, error) { return newTrain(m, spec) }
 		m.Open = func(s *adapter.Saved, device torch.Device) (adapter.Adapter, error) { return openTrain(m, s, device) }
@@ -59,14 +62,18 @@ type train struct {
 
 func newTrain(m adapter.Method, spec adapter.Spec) (adapter.Adapter, error) {
 	wrong := func(err error) error { return fmt.Errorf("%s: %w", m.Name, err) }
-	s, err := specShape(m, spec)
+	settings, err := adapter.SettingsOf[Settings](spec)
 	if err != nil {
 		return nil, wrong(err)
 	}
-	init := cmp.Or(spec.Init, defaultInit(s.ranks, s.size(len(s.modes)-1)))
-	starts, err := parseInit(init, len(s.modes))
+	s, err := specShape(m, spec, settings)
 	if err != nil {
 		return nil, wrong(err)
+	}
+	init := cmp.Or(settings.Init, defaultInit(s.ranks, s.size(len(s.modes)-1)))
+	starts, err := parseInit(init, len(s.modes))
+	if err != nil {
+		return nil, wrong(fmt.Errorf("init %w", err))
 	}
 	if err := checkReachable(starts, s.ranks); err != nil {
 		return nil, wrong(err)
@@ -88,12 +95,15 @@ func newTrain(m adapter.Method, spec adapter.Spec) (adapter.Adapter, error) {
 }
 
 // specShape checks all of a spec but its start.
-func specShape(m adapter.Method, spec adapter.Spec) (shape, error) {
-	modes, err := placeTask(m.Modes, len(spec.Tasks) > 0, spec.TaskAfter)
+func specShape(m adapter.Method, spec adapter.Spec, settings Settings) (shape, error) {
+	modes, err := placeTask(m.Modes, len(spec.Tasks) > 0, settings.TaskAfter)
 	if err != nil {
 		return shape{}, err
 	}
-	ranks := spec.Ranks
+	var ranks []int64
+	for _, rank := range settings.Ranks {
+		ranks = append(ranks, int64(rank))
+	}
 	if ranks == nil {
 		ranks = slices.Repeat([]int64{int64(spec.Rank)}, len(modes)-1)
 	}
@@ -106,7 +116,11 @@ func specShape(m adapter.Method, spec adapter.Spec) (shape, error) {
 
 // count is Σ r_k n_k r_{k+1} over the cores of a legal spec.
 func count(m adapter.Method, spec adapter.Spec) int64 {
-	s, err := specShape(m, spec)
+	settings, err := adapter.SettingsOf[Settings](spec)
+	if err != nil {
+		return 0
+	}
+	s, err := specShape(m, spec, settings)
 	if err != nil {
 		return 0
 	}
@@ -241,6 +255,12 @@ func named(cores []*torch.Tensor) []adapter.Parameter {
 // Cores implements [adapter.TensorTrain]. Of an adapter with frozen tasks they
 // are copies. It runs inside [torch.Do].
 func (t *train) Cores() []*torch.Tensor { return t.whole() }
+
+// ZeroCore implements [adapter.TensorTrain].
+func (t *train) ZeroCore() int {
+	starts, _ := parseStarts(t.init) // of a start that is none, none is zero
+	return max(0, slices.Index(starts, zero))
+}
 
 // SetCores implements [adapter.TensorTrain]. A rank may be above its bound, as it
 // is while two neighbouring cores are trained as one.

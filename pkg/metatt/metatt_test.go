@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/metatt/metatt/pkg/adapter"
-	_ "github.com/metatt/metatt/pkg/metatt"
+	"github.com/metatt/metatt/pkg/metatt"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/torch/torchtest"
 )
@@ -97,10 +97,10 @@ func TestApplyDeltaAndEquationAgree(t *testing.T) {
 			t.Run(fmt.Sprint(p, targets, tokens), func(t *testing.T) {
 				spec := adapter.Spec{Architecture: odd, Targets: targets, Rank: 3, Alpha: 0.7}
 				if p.taskAfter != "" {
-					spec.Tasks, spec.TaskAfter = []string{"a", "b", "c"}, p.taskAfter
+					spec.Tasks, spec.Settings = []string{"a", "b", "c"}, metatt.Settings{TaskAfter: p.taskAfter}
 				}
 				if i%3 == 0 && p == places[0] {
-					spec.Ranks, spec.Init = []int64{2, 5, 4}, "ze-no-no-no"
+					spec.Settings = metatt.Settings{Ranks: []int{2, 5, 4}, Init: "ze-no-no-no"}
 				}
 				a := fresh(t, p.method, spec)
 				torchtest.Compute(t, func() {
@@ -262,9 +262,9 @@ func TestStarts(t *testing.T) {
 
 func checkTrainable(t *testing.T, p place, init string) {
 	targets := []adapter.Kind{adapter.Query, adapter.Value}
-	spec := adapter.Spec{Architecture: odd, Targets: targets, Rank: 3, Alpha: 1, Init: init, Seed: 5}
+	spec := adapter.Spec{Architecture: odd, Targets: targets, Rank: 3, Alpha: 1, Settings: metatt.Settings{Init: init, TaskAfter: p.after}, Seed: 5}
 	if p.after != "" {
-		spec.Tasks, spec.TaskAfter = []string{"a"}, p.after
+		spec.Tasks = []string{"a"}
 	}
 	a := fresh(t, p.method, spec)
 	torchtest.Compute(t, func() {
@@ -312,6 +312,30 @@ func checkTrainable(t *testing.T, p place, init string) {
 	})
 }
 
+// The core that starts at zero is told by the start, of a fresh adapter and of one
+// with a task mode.
+func TestZeroCore(t *testing.T) {
+	spec := adapter.Spec{Architecture: odd, Targets: adapter.Kinds(), Rank: 3, Alpha: 1}
+	for init, want := range map[string]int{"": 0, "no-ze-no-no": 1, "or-or-or-ZE": 3} {
+		spec.Settings = metatt.Settings{Init: init}
+		if got := fresh(t, "metatt4d", spec).(adapter.TensorTrain).ZeroCore(); got != want {
+			t.Errorf("%q: core %d, want %d", init, got, want)
+		}
+	}
+	spec.Tasks, spec.Settings = []string{"a"}, metatt.Settings{Init: "no-no-no-ze-no", TaskAfter: "layer"}
+	if got := fresh(t, "metatt4d", spec).(adapter.TensorTrain).ZeroCore(); got != 3 {
+		t.Errorf("with a task mode: core %d", got)
+	}
+	spec.Settings = "ze-no-no-no"
+	m, err := adapter.Lookup("metatt4d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.New(spec); err == nil || !strings.Contains(err.Error(), "settings are string, the method's are metatt.Settings") || m.Count(spec) != 0 {
+		t.Errorf("settings of nobody: %v", err)
+	}
+}
+
 func TestBadSpecs(t *testing.T) {
 	good := adapter.Spec{Architecture: odd, Targets: []adapter.Kind{adapter.Query}, Rank: 2, Alpha: 1, Device: torch.CPU}
 	for name, c := range map[string]struct {
@@ -322,14 +346,14 @@ func TestBadSpecs(t *testing.T) {
 		"rank above the bond":           {"metatt4d", func(s *adapter.Spec) { s.Rank = 7 }, "rank 7 of bond 1 (in|layer) is not between 1 and 6"},
 		"rank above D/H":                {"metatt5d", func(s *adapter.Spec) { s.Rank = 4 }, "rank 4 of bond 4 (head|out) is not between 1 and 3"},
 		"heads that do not divide":      {"metatt5d", func(s *adapter.Spec) { s.Architecture.Heads = 4 }, "4 heads do not divide the width 6"},
-		"too few parts for 5D":          {"metatt5d", func(s *adapter.Spec) { s.Init = "ze-id-id-id" }, "ze-id-id-id-id"},
-		"task mode at an end":           {"metatt4d", func(s *adapter.Spec) { s.Tasks, s.TaskAfter = []string{"a"}, "out" }, "behind one of in, layer, matrix, not behind"},
-		"too few ranks":                 {"metatt5d", func(s *adapter.Spec) { s.Ranks = []int64{2, 2, 2} }, "3 ranks, the train of in, layer, matrix, head, out has 4 bonds"},
-		"start that reaches too little": {"metatt4d", func(s *adapter.Spec) { s.Ranks, s.Init = []int64{4, 2, 2}, "ze-id-id-id" }, "only 2 of the 4 components of bond 1"},
-		"no zero core":                  {"metatt4d", func(s *adapter.Spec) { s.Init = "id-id-id-id" }, "has no ze"},
-		"two zero cores":                {"metatt4d", func(s *adapter.Spec) { s.Init = "ze-id-id-ze" }, "has 2 ze"},
-		"too few parts":                 {"metatt4d", func(s *adapter.Spec) { s.Init = "ze-id" }, "2 parts"},
-		"unknown start":                 {"metatt4d", func(s *adapter.Spec) { s.Init = "ze-id-xx-id" }, `"xx" is none of`},
+		"too few parts for 5D":          {"metatt5d", func(s *adapter.Spec) { s.Settings = metatt.Settings{Init: "ze-id-id-id"} }, `init "ze-id-id-id" is for 4 cores; the train has 5`},
+		"task mode at an end":           {"metatt4d", func(s *adapter.Spec) { s.Tasks, s.Settings = []string{"a"}, metatt.Settings{TaskAfter: "out"} }, "behind one of in, layer, matrix, not behind"},
+		"too few ranks":                 {"metatt5d", func(s *adapter.Spec) { s.Settings = metatt.Settings{Ranks: []int{2, 2, 2}} }, "3 ranks, the train of in, layer, matrix, head, out has 4 bonds"},
+		"start that reaches too little": {"metatt4d", func(s *adapter.Spec) { s.Settings = metatt.Settings{Ranks: []int{4, 2, 2}, Init: "ze-id-id-id"} }, "only 2 of the 4 components of bond 1"},
+		"no zero core":                  {"metatt4d", func(s *adapter.Spec) { s.Settings = metatt.Settings{Init: "id-id-id-id"} }, "has 0 cores at ze"},
+		"two zero cores":                {"metatt4d", func(s *adapter.Spec) { s.Settings = metatt.Settings{Init: "ze-id-id-ze"} }, "has 2 cores at ze"},
+		"too few parts":                 {"metatt4d", func(s *adapter.Spec) { s.Settings = metatt.Settings{Init: "ze-id"} }, "is for 2 cores"},
+		"unknown start":                 {"metatt4d", func(s *adapter.Spec) { s.Settings = metatt.Settings{Init: "ze-id-xx-id"} }, `"xx" is no start of a core`},
 		"no targets":                    {"metatt4d", func(s *adapter.Spec) { s.Targets = nil }, "no targets"},
 		"feed-forward no blocks":        {"metatt4d", func(s *adapter.Spec) { s.Targets = []adapter.Kind{adapter.FFNUp}; s.Architecture.Intermediate = 25 }, "25 is not a multiple of the width 6"},
 	} {
@@ -360,7 +384,7 @@ func TestSaveAndOpen(t *testing.T) {
 
 func saveAndOpen(t *testing.T, method string) {
 	targets := []adapter.Kind{adapter.Value, adapter.FFNDown}
-	a := fresh(t, method, adapter.Spec{Architecture: odd, Targets: targets, Rank: 3, Alpha: 2.5, Tasks: []string{"a", "b"}, TaskAfter: "layer"})
+	a := fresh(t, method, adapter.Spec{Architecture: odd, Targets: targets, Rank: 3, Alpha: 2.5, Tasks: []string{"a", "b"}, Settings: metatt.Settings{TaskAfter: "layer"}})
 	torchtest.Compute(t, func() { torch.Seed(9); randomize(a) })
 	dir := t.TempDir()
 	if err := adapter.Save(dir, a.Config(), a.Parameters()); err != nil {
@@ -398,7 +422,7 @@ func saveAndOpen(t *testing.T, method string) {
 // A task's bits do not depend on how many other tasks there are.
 func TestMoreTasksChangeNoBit(t *testing.T) {
 	for _, after := range []string{"in", "layer", "matrix"} {
-		spec := adapter.Spec{Architecture: odd, Targets: adapter.Kinds(), Rank: 3, Alpha: 1, Tasks: []string{"a", "b"}, TaskAfter: after}
+		spec := adapter.Spec{Architecture: odd, Targets: adapter.Kinds(), Rank: 3, Alpha: 1, Tasks: []string{"a", "b"}, Settings: metatt.Settings{TaskAfter: after}}
 		few := fresh(t, "metatt4d", spec)
 		spec.Tasks = []string{"a", "b", "c", "d", "e"}
 		many := fresh(t, "metatt4d", spec)

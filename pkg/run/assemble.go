@@ -150,35 +150,34 @@ func adopt(c *config.Config, saved adapter.Config) error {
 			})
 		}
 	}
-	rank, ranks, taskAfter := c.Adapter.Rank, []int{}, ""
+	method, err := adapter.Lookup(saved.Method)
+	if err != nil {
+		return err
+	}
+	settings := c.Adapter.Settings(saved.Method)
+	if method.Adopted != nil {
+		settings = method.Adopted(saved, settings)
+	}
+	rank := c.Adapter.Rank
 	if len(saved.Ranks) > 0 {
 		rank = int(slices.Max(saved.Ranks))
 	}
-	if bonds := len(saved.Ranks); bonds > 1 && bonds == len(saved.Modes)-1 && slices.Min(saved.Ranks) < int64(rank) {
-		for _, r := range saved.Ranks {
-			ranks = append(ranks, int(r))
-		}
-	}
-	if i := slices.Index(saved.Modes, adapter.TaskMode); i > 0 {
-		taskAfter = saved.Modes[i-1]
-	}
 	check("adapter.method", c.Adapter.Method != saved.Method, saved.Method)
 	check("adapter.rank", c.Adapter.Rank != rank, rank)
-	check("adapter.ranks", !slices.EqualFunc(c.Adapter.Ranks, saved.Ranks, func(a int, b int64) bool { return int64(a) == b }), saved.Ranks)
-	check("adapter.task_after", c.Adapter.TaskAfter != taskAfter, cmp.Or(taskAfter, "no task mode"))
-	check("adapter.tt_rank", int64(c.Adapter.TTRank) != saved.TTRank, saved.TTRank)
 	check("adapter.alpha", c.Adapter.Alpha != nil && *c.Adapter.Alpha != saved.Alpha, saved.Alpha)
-	check("adapter.dropout", c.Adapter.Dropout != saved.Dropout, saved.Dropout)
 	check("adapter.targets", !slices.Equal(c.Adapter.Targets, saved.Targets), saved.Targets)
-	check("adapter.init", c.Adapter.Init != saved.Init, saved.Init)
+	keys, theirs := c.Overruled(saved.Method, settings)
+	for i, key := range keys {
+		check(key, true, theirs[i])
+	}
 	if len(problems) > 0 {
 		return &config.Error{Problems: problems}
 	}
-	c.Adapter.Method, c.Adapter.Rank, c.Adapter.TTRank, c.Adapter.Init = saved.Method, rank, int(saved.TTRank), saved.Init
-	c.Adapter.Ranks, c.Adapter.TaskAfter = ranks, taskAfter
+	c.Adapter.Rank = rank
+	c.Adapter.Adopt(saved.Method, settings)
 	// A method that lacks one of these says nothing of it.
 	if saved.Alpha != 0 {
-		c.Adapter.Alpha, c.Adapter.Dropout = &saved.Alpha, saved.Dropout
+		c.Adapter.Alpha = &saved.Alpha
 	}
 	if len(saved.Targets) > 0 {
 		c.Adapter.Targets = saved.Targets
@@ -239,22 +238,16 @@ func (a *assembly) loadAdapter(saved *adapter.Saved, appending bool) (err error)
 	if err != nil {
 		return config.Invalid("adapter.targets", err)
 	}
-	if c.Adapter.Dropout > 0 && !method.Dropout {
-		return config.Invalid("adapter.dropout", fmt.Errorf("%s has none: leave the key out", method.Name))
-	}
 	if c.Adapter.Alpha == nil {
 		alpha := method.Alpha()
 		c.Adapter.Alpha = &alpha
 	}
 	spec := adapter.Spec{
-		Architecture: a.model.Architecture(), Targets: targets, Rank: c.Adapter.Rank, TTRank: c.Adapter.TTRank, Alpha: *c.Adapter.Alpha,
-		Init: c.Adapter.Init, Dropout: c.Adapter.Dropout, Schedule: adapter.RankSchedule(c.Adapter.AdaLoRA), Seed: uint64(c.Train.Seed), Device: a.device,
+		Architecture: a.model.Architecture(), Targets: targets, Rank: c.Adapter.Rank, Alpha: *c.Adapter.Alpha,
+		Settings: c.Adapter.Settings(method.Name), Seed: uint64(c.Train.Seed), Device: a.device,
 	}
-	for _, rank := range c.Adapter.Ranks {
-		spec.Ranks = append(spec.Ranks, int64(rank))
-	}
-	if c.Adapter.TaskAfter != "" {
-		spec.Tasks, spec.TaskAfter = []string{a.task.Name}, c.Adapter.TaskAfter
+	if settings, ok := spec.Settings.(adapter.TaskSettings); ok && settings.TaskMode() {
+		spec.Tasks = []string{a.task.Name}
 	}
 	if c.Adapter.Budget > 0 {
 		if spec, err = a.fitBudget(method, spec); err != nil {
@@ -276,16 +269,13 @@ func (a *assembly) fitBudget(method adapter.Method, spec adapter.Spec) (adapter.
 	if err != nil {
 		return spec, err
 	}
-	key := "rank"
-	if fit.Spec.TTRank != spec.TTRank {
-		key = "tt_rank"
-	}
-	note := fmt.Sprintf("adapter.budget %d: adapter.%s %d, %d parameters", budget, key, fit.Size, fit.Count)
+	note := fmt.Sprintf("adapter.budget %d: adapter.%s %d, %d parameters", budget, cmp.Or(method.Settings.Size, "rank"), fit.Size, fit.Count)
 	if fit.Bounded && fit.Count < budget*9/10 {
 		note += fmt.Sprintf("; no larger rank is legal, %d %% of the budget stays unused: not a comparison at equal parameters", 100-100*fit.Count/budget)
 	}
 	a.observer.Note(note)
-	c.Rank, c.TTRank = fit.Spec.Rank, fit.Spec.TTRank
+	c.Rank = fit.Spec.Rank
+	c.Adopt(method.Name, fit.Spec.Settings)
 	return fit.Spec, nil
 }
 

@@ -3,7 +3,6 @@ package run
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/config"
@@ -50,7 +49,7 @@ func (a *assembly) rankPlan(perEpoch, steps int) (*train.Ranks, error) {
 			Mode: dmrg.Mode(c.Mode), At: at,
 			Schedule: dmrg.Schedule{MaxDim: dims(c.MaxDim), MinDim: dims(c.MinDim), Cutoff: c.Cutoff},
 			Budget:   int64(c.Budget), Balance: dmrg.Balance(c.Balance), Moments: moments, Rewarm: c.Rewarm, Tol: c.Tol,
-			PairSteps: c.PairSteps, PairLength: c.PairLength, Start: zeroCore(a.adapter.Config().Init),
+			PairSteps: c.PairSteps, PairLength: c.PairLength, Start: a.zeroCore(),
 			Grow: int64(c.Grow),
 		},
 		ProbeBatches: c.ProbeBatches, GradientBatches: c.GradientBatches,
@@ -70,10 +69,13 @@ func dims(list []int) []int64 {
 	return out
 }
 
-// zeroCore is the core that starts at zero, by the notation of adapter.init: a first
-// two-site sweep begins with the pair of it and its right neighbour. Anywhere else it
-// would begin with a pair that the zero has been moved into, and cores between that
-// know nothing of their start. 0 where there is no such notation.
-func zeroCore(init string) int {
-	return max(0, slices.Index(strings.Split(strings.ToLower(init), "-"), "ze"))
+// zeroCore is the core that starts at zero: a first two-site sweep begins with the
+// pair of it and its right neighbour. Anywhere else it would begin with a pair that
+// the zero has been moved into, and cores between that know nothing of their start.
+// 0 where the adapter is not one train.
+func (a *assembly) zeroCore() int {
+	if train, ok := a.adapter.(adapter.TensorTrain); ok {
+		return train.ZeroCore()
+	}
+	return 0
 }

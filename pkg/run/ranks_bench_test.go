@@ -10,6 +10,7 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/dmrg"
+	"github.com/metatt/metatt/pkg/metatt"
 	"github.com/metatt/metatt/pkg/optim"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train"
@@ -35,7 +36,7 @@ func BenchmarkSweepShare(b *testing.B) {
 		for _, mode := range []dmrg.Mode{dmrg.Canonical, dmrg.Paper} {
 			for _, moments := range []dmrg.Moments{dmrg.Reset, dmrg.Transport} {
 				a, err := method.New(adapter.Spec{
-					Architecture: model.Architecture(), Targets: adapter.Kinds(), Rank: 64, Alpha: 1, Init: "ze-or-or-or", Device: torch.CPU,
+					Architecture: model.Architecture(), Targets: adapter.Kinds(), Rank: 64, Alpha: 1, Settings: metatt.Settings{Init: "ze-or-or-or"}, Device: torch.CPU,
 				})
 				if err != nil {
 					b.Fatal(err)

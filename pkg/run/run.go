@@ -74,7 +74,7 @@ func Train(ctx context.Context, o Options) (*Summary, error) {
 		return nil, err
 	}
 	defer a.free()
-	dir, err := makeRunDir(a.config, a.ranked())
+	dir, err := makeRunDir(a.config, a.rankName())
 	if err != nil {
 		return nil, err
 	}

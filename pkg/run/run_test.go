@@ -297,7 +297,6 @@ func TestWrongInput(t *testing.T) {
 		{"TT rank above the bond", func(t *testing.T) []string { return []string{"adapter.method=loretta-rep", "adapter.tt_rank=3"} }, []string{"adapter", "tt_rank 3 is above 2"}, true},
 		{"bottleneck above the width", func(t *testing.T) []string { return []string{"adapter.method=loretta-adp", "adapter.rank=13"} }, []string{"adapter", "rank 13 is above 12"}, true},
 		{"rank above LoRA's", func(t *testing.T) []string { return []string{"adapter.method=lora", "adapter.rank=13"} }, []string{"adapter", "rank 13", "between 1 and 12"}, true},
-		{"dropout where there is none", func(t *testing.T) []string { return []string{"adapter.dropout=0.1"} }, []string{"adapter.dropout", "metatt4d"}, true},
 		{"more positions than there are", func(t *testing.T) []string { return []string{"data.max_length=41"} }, []string{"data.max_length", "40 positions"}, true},
 		{"device that is not there", func(t *testing.T) []string { return []string{"device=cuda:93"} }, []string{"device", "cuda:93"}, true},
 		{"metric of another task", func(t *testing.T) []string { return []string{"train.best_metric=spearman"} }, []string{"train.best_metric", "spearman"}, true},

@@ -26,8 +26,8 @@ const (
 
 // makeRunDir makes the folder of a new run. A configured folder must not hold a
 // run yet; a folder named by default gets a number where its name is taken, and
-// names the rank of a method that has one.
-func makeRunDir(c *config.Config, ranked bool) (string, error) {
+// names the rank, where it has a name.
+func makeRunDir(c *config.Config, rank string) (string, error) {
 	if dir := c.Run.Dir; dir != "" {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return "", fmt.Errorf("run.dir: %w", err)
@@ -38,8 +38,8 @@ func makeRunDir(c *config.Config, ranked bool) (string, error) {
 		return dir, nil
 	}
 	base := strings.Join(c.Tasks, "-") + "-" + c.Adapter.Method
-	if ranked {
-		base += "-r" + rankName(c.Adapter)
+	if rank != "" {
+		base += "-r" + rank
 	}
 	if c.Adapter.Append.To != "" {
 		base += "-append"
@@ -63,14 +63,19 @@ func makeRunDir(c *config.Config, ranked bool) (string, error) {
 	}
 }
 
-// rankName is the rank, or one for each bond, as in 8-6-4.
-func rankName(a config.Adapter) string {
-	if len(a.Ranks) == 0 {
-		return strconv.Itoa(a.Rank)
+// rankName is the rank, or of ranks that differ one for each bond, as in 8-6-4;
+// empty where the method has none.
+func (a *assembly) rankName() string {
+	if !a.ranked() {
+		return ""
 	}
-	names := make([]string, len(a.Ranks))
-	for i, r := range a.Ranks {
-		names[i] = strconv.Itoa(r)
+	ranks := a.bondRanks()
+	if ranks == nil {
+		return strconv.Itoa(a.config.Adapter.Rank)
+	}
+	names := make([]string, len(ranks))
+	for i, r := range ranks {
+		names[i] = strconv.FormatInt(r, 10)
 	}
 	return strings.Join(names, "-")
 }

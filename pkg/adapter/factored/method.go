@@ -169,15 +169,20 @@ func (s *Settings) check() error {
 	return nil
 }
 
-func asked(spec adapter.Spec) Settings {
+func asked(spec adapter.Spec) (Settings, error) {
+	trains, err := adapter.SettingsOf[TrainSettings](spec)
 	return Settings{
-		Architecture: spec.Architecture, Targets: spec.Targets, Rank: int64(spec.Rank), TTRank: int64(spec.TTRank), Alpha: spec.Alpha,
-	}
+		Architecture: spec.Architecture, Targets: spec.Targets, Rank: int64(spec.Rank), TTRank: int64(trains.TTRank), Alpha: spec.Alpha,
+	}, err
 }
 
 // count is the sum of the leaves' sizes; 0 where the spec is wrong.
 func (p planner) count(spec adapter.Spec) int64 {
-	t, err := p.planned(asked(spec))
+	settings, err := asked(spec)
+	if err != nil {
+		return 0
+	}
+	t, err := p.planned(settings)
 	if err != nil {
 		return 0
 	}
@@ -194,15 +199,14 @@ func (p planner) count(spec adapter.Spec) int64 {
 
 func (p planner) fresh(spec adapter.Spec) (*trainable, error) {
 	wrong := func(err error) error { return fmt.Errorf("%s: %w", p.method.Name, err) }
-	switch {
-	case spec.Init != "":
-		return nil, wrong(fmt.Errorf("init %q: the method has one start and no notation for others", spec.Init))
-	case spec.Ranks != nil:
-		return nil, wrong(fmt.Errorf("ranks %v: the method has one rank, not one for each bond", spec.Ranks))
-	case len(spec.Tasks) > 0:
+	if len(spec.Tasks) > 0 {
 		return nil, wrong(fmt.Errorf("tasks %v: the method has no task mode", spec.Tasks))
 	}
-	t, err := p.planned(asked(spec))
+	settings, err := asked(spec)
+	if err != nil {
+		return nil, wrong(err)
+	}
+	t, err := p.planned(settings)
 	if err != nil {
 		return nil, wrong(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
@@ -36,10 +35,12 @@ func (s *stacked) SetStacks(stacks [][]*torch.Tensor) error {
 	if len(cores[0].Shape()) != 4 {
 		return wrong(fmt.Errorf("a core of shape %v, want (trains, left, n, right)", cores[0].Shape()))
 	}
-	spec := adapter.Spec{Rank: int(s.settings.Rank), TTRank: int(s.settings.TTRank)}
-	spec = s.method.At(spec, int(cores[0].Size(3)))
 	settings := s.settings
-	settings.Rank, settings.TTRank = int64(spec.Rank), int64(spec.TTRank)
+	if size := cores[0].Size(3); s.method.Sized != nil {
+		settings.TTRank = size
+	} else {
+		settings.Rank = size
+	}
 	resized, err := s.planner.planned(settings)
 	if err != nil {
 		return wrong(err)

@@ -1,0 +1,91 @@
+package metatt
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/adapter/setting"
+)
+
+// Settings are MetaTT's own keys.
+type Settings struct {
+	Ranks     []int  `yaml:"ranks" default:"" range:"[1,)" after:"rank" aka:"bond_ranks,link_dims" doc:"MetaTT: a rank for each bond of the train, from the left, in the place of adapter.rank; empty: adapter.rank for all"`
+	Init      string `yaml:"init" default:"" after:"targets" aka:"init_weights,init_lora_weights" doc:"MetaTT: start of each core, ze, id, no or or, joined by -; empty: ze-id-id-id (5D: one id more)"`
+	TaskAfter string `yaml:"task_after" default:"" enum:",in,layer,matrix,head" after:"init_from" aka:"task_mode" doc:"MetaTT: the mode behind which the train has a task mode, so that tasks can be appended later; empty: no such mode"`
+}
+
+// TaskMode implements [adapter.TaskSettings].
+func (s Settings) TaskMode() bool { return s.TaskAfter != "" }
+
+// settle fills in and checks what depends on the number of cores, which a task
+// mode adds one to: init and ranks. Where a saved adapter decides the modes, it is
+// past that.
+func settle(asked *setting.Asked, cores int) []setting.Fault {
+	s, described := asked.Settings.(*Settings), asked.Method
+	if s.TaskMode() {
+		cores++
+		described += " with a task mode"
+	}
+	return append(s.settleInit(asked, cores, described), s.settleRanks(asked, cores-1, described)...)
+}
+
+// settleInit fills the default in, where it does not depend on the ranks, and
+// checks the start that is given.
+func (s *Settings) settleInit(asked *setting.Asked, cores int, described string) []setting.Fault {
+	if s.Init == "" {
+		if len(s.Ranks) == 0 { // else it is chosen for the ranks
+			s.Init = string(zero) + strings.Repeat("-"+string(identity), cores-1)
+		}
+		return nil
+	}
+	starts, err := parseStarts(s.Init)
+	if err == nil && !asked.Saved {
+		err = checkStarts(starts, cores, described)
+	}
+	if err != nil {
+		return []setting.Fault{{Key: "init", Message: err.Error()}}
+	}
+	return nil
+}
+
+// settleRanks makes rank the largest of the ranks. One that was set beside them is
+// taken back only where it stands below them.
+func (s *Settings) settleRanks(asked *setting.Asked, bonds int, described string) []setting.Fault {
+	if len(s.Ranks) == 0 {
+		return nil
+	}
+	fault := func(key, format string, args ...any) []setting.Fault {
+		return []setting.Fault{{Key: key, Message: fmt.Sprintf(format, args...)}}
+	}
+	largest := slices.Max(s.Ranks)
+	switch {
+	case len(s.Ranks) != bonds && !asked.Saved:
+		return fault("ranks", "%d ranks; %s has %d bonds, each with one", len(s.Ranks), described, bonds)
+	case asked.Budget > 0:
+		return fault("budget", "chooses one rank for all bonds; leave adapter.ranks out")
+	case asked.Rank != largest && asked.Counts("rank", "ranks"):
+		return fault("rank", "%d stands beside adapter.ranks %v, which take its place: leave one of them out (adapter.ranks= empties the list)", asked.Rank, s.Ranks)
+	}
+	asked.Rank = largest
+	return nil
+}
+
+// adopted is what a saved train decides; ranks that are all the same only where a
+// rank for each bond was asked for.
+func adopted(saved adapter.Config, asked any) any {
+	s := asked.(Settings)
+	s.Init, s.TaskAfter = saved.Init, ""
+	if i := slices.Index(saved.Modes, modeTask); i > 0 {
+		s.TaskAfter = saved.Modes[i-1]
+	}
+	if same := len(slices.Compact(slices.Clone(saved.Ranks))) < 2; same && len(s.Ranks) == 0 {
+		return s
+	}
+	s.Ranks = make([]int, len(saved.Ranks))
+	for i, rank := range saved.Ranks {
+		s.Ranks[i] = int(rank)
+	}
+	return s
+}
