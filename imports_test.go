@@ -37,7 +37,7 @@ var mayImport = map[string][]string{
 	"pkg/download":       {},
 	"pkg/spelling":       {},
 	"pkg/textenc":        {},
-	"pkg/models":         {"pkg/models"},
+	"pkg/models":         {"pkg/torch", "pkg/models"},
 	"pkg/models/encoder": {"pkg/torch", "pkg/adapter", "pkg/hf", "pkg/spelling"},
 	"pkg/models/bert":    {"pkg/torch", "pkg/adapter", "pkg/hf", "pkg/models/encoder"},
 	"pkg/models/roberta": {"pkg/torch", "pkg/adapter", "pkg/hf", "pkg/models/encoder"},

@@ -68,15 +68,41 @@ func beginLine(b train.BeginInfo) string {
 	return line
 }
 
+// evalLine is an evaluation; of several tasks, one line more for each.
 func evalLine(e train.EvalInfo) string {
-	line := fmt.Sprintf("epoch %d  step %d  %s  in %s", e.Epoch, e.Step, metrics(e.Metrics), seconds(e.Seconds).Round(100*time.Millisecond))
+	line := fmt.Sprintf("epoch %d  step %d", e.Epoch, e.Step)
+	var each []string
+	if len(e.Tasks) == 1 {
+		line += "  " + metrics(e.Tasks[0].Metrics)
+	} else {
+		mean := "undefined"
+		if e.Mean != nil {
+			mean = figure(*e.Mean)
+		}
+		line += fmt.Sprintf("  %d tasks  %s", len(e.Tasks), mean)
+		for _, t := range e.Tasks {
+			each = append(each, fmt.Sprintf("\n  %-6s %s%s", t.Task, metrics(t.Metrics), oneClass(t.OneClass)))
+		}
+	}
+	line += fmt.Sprintf("  in %s", seconds(e.Seconds).Round(100*time.Millisecond))
 	if e.IsBest {
 		line += "  best so far"
 	}
-	if e.OneClass != "" {
-		line += fmt.Sprintf("  every example is predicted as %.40q", e.OneClass)
+	if len(e.Tasks) == 1 {
+		line += oneClass(e.Tasks[0].OneClass)
+	}
+	line += strings.Join(each, "")
+	if e.Stops {
+		line += "\nno new best for train.patience evaluations: training ends here"
 	}
 	return line
+}
+
+func oneClass(label string) string {
+	if label == "" {
+		return ""
+	}
+	return fmt.Sprintf("  every example is predicted as %.40q", label)
 }
 
 func metrics(all task.Metrics) string {

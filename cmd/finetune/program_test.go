@@ -62,7 +62,7 @@ func script(v run.Observer) *run.Summary {
 		v.Step(train.StepInfo{Step: step, Total: 6, Epoch: epoch, Loss: 0.7 / float64(step), LR: 1e-3, SamplesPerSecond: 812.4, ETA: time.Duration(6-step) * 90 * time.Second})
 		if step%3 == 0 {
 			s.Last = task.Metrics{{Name: "accuracy", Value: 0.7 + 0.01*float64(step)}, {Name: "f1", Undefined: step == 3, Value: 0.82}}
-			v.Eval(train.EvalInfo{Epoch: epoch, Step: step, Metrics: s.Last, Seconds: 1.23, IsBest: step == 6})
+			v.Eval(train.EvalInfo{Epoch: epoch, Step: step, Tasks: []train.TaskEval{{Metrics: s.Last}}, Seconds: 1.23, IsBest: step == 6})
 			v.Checkpoint("runs/mrpc-metatt4d-r8-s42/checkpoints/step-000003")
 		}
 		s.Steps, s.Epochs = step, epoch

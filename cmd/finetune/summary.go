@@ -17,7 +17,15 @@ func summaryTable(s *run.Summary) table {
 	for _, m := range s.Last {
 		quality = append(quality, row{m.Name, fmt.Sprintf("%-12s last", metric(m))})
 	}
+	for _, t := range s.Tasks {
+		for _, m := range t.Metrics {
+			quality = append(quality, row{t.Task + " " + m.Name, fmt.Sprintf("%-12s last", metric(m))})
+		}
+	}
 	saved := []row{{"saved in", s.RunDir}}
+	if s.Stopped {
+		saved = append(saved, row{"stopped", fmt.Sprintf("after step %s, without a new best", grouped(int64(s.Steps)))})
+	}
 	if s.Interrupted {
 		saved = append(saved, row{"interrupted", fmt.Sprintf("after step %s; go on with", grouped(int64(s.Steps)))},
 			row{"", "finetune train --resume " + s.RunDir})

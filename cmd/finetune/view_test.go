@@ -230,7 +230,8 @@ func TestTablesWithoutFigures(t *testing.T) {
 }
 
 func TestEvalLineNamesTheOnlyClass(t *testing.T) {
-	line := evalLine(train.EvalInfo{Epoch: 1, Step: 2, Metrics: task.Metrics{{Name: "accuracy", Value: 0.5}}, Seconds: 1, OneClass: "acceptable"})
+	line := evalLine(train.EvalInfo{Epoch: 1, Step: 2, Seconds: 1,
+		Tasks: []train.TaskEval{{Metrics: task.Metrics{{Name: "accuracy", Value: 0.5}}, OneClass: "acceptable"}}})
 	if want := `epoch 1  step 2  accuracy 0.5000  in 1s  every example is predicted as "acceptable"`; line != want {
 		t.Errorf("%s, want %s", line, want)
 	}

@@ -10,17 +10,22 @@ import (
 // or its pass implements beside the common one.
 
 // Backbone is the frozen model, for methods that need more of it than the
-// inputs and outputs of sites. Its tensors stay the model's.
+// inputs and outputs of sites. Its tensors stay the model's, and only those that
+// Own has made its own may be changed.
 type Backbone interface {
 	// Projection is W (Out, In) and b (Out) of a site in the model's dtype.
 	Projection(site Site) (weight, bias *torch.Tensor)
 	// Backbone lists every tensor that is not the head's, under its Hugging
 	// Face name, in the model's dtype.
 	Backbone() []Parameter
+	// Own makes the tensors of those names the model's own: where other models
+	// share them, copies take their place, also in what Projection and Backbone
+	// return from then on.
+	Own(which func(name string) bool) error
 }
 
 // Bound is an adapter that reads the backbone's weights or trains them. Before
-// Bind it can do nothing but Config and Free.
+// Bind it can do nothing but Config, Free and, where it is [Folding], Fold.
 type Bound interface {
 	Adapter
 	// Bind is called once, after New or Open. It runs inside [torch.Do].
@@ -37,7 +42,8 @@ func Bind(a Adapter, b Backbone) error {
 }
 
 // BackboneTrainer is an adapter whose Parameters are fp32 masters of tensors of
-// the backbone. It changes the model that it is bound to.
+// the backbone, which Bind makes the model's own. It changes the model that it is
+// bound to.
 type BackboneTrainer interface {
 	Bound
 	// Leaves are the model's tensors, in the order of Parameters and in the

@@ -21,7 +21,7 @@ type Host interface {
 	// inside [torch.Do].
 	Original(name string) (*torch.Tensor, error)
 	// Replace puts a tensor in the place of the backbone's of that name and shape,
-	// for as long as the model lives.
+	// for as long as the model lives; a backbone that others share stays as it is.
 	Replace(name string, value *torch.Tensor) error
 }
 
@@ -38,7 +38,8 @@ type Folding interface {
 
 // PutOn makes the saved adapter for the model and puts it there with all that
 // stands beside it: the task's head, tensors of the backbone that it replaces,
-// updates of what is no site. made names the tensors of the head that the folder
+// updates of what is no site. Of an adapter with several tasks, [Saved.LoadTaskHead]
+// fills the heads of the others then, on models that share the backbone. made names the tensors of the head that the folder
 // does not have, which only one that PEFT wrote may lack. On an error there is no
 // adapter, and the model is not to be used.
 func (s *Saved) PutOn(model Host, task string, device torch.Device) (a Adapter, made []string, err error) {
@@ -63,13 +64,13 @@ func (s *Saved) PutOn(model Host, task string, device torch.Device) (a Adapter, 
 	if err = s.replace(model); err != nil {
 		return a, made, err
 	}
-	if err = Bind(a, model); err != nil {
-		return a, made, err
-	}
-	if f, ok := a.(Folding); ok {
+	if f, ok := a.(Folding); ok { // before Bind, which may keep tensors of the model
 		if err = torch.Do(func() error { return s.fold(f, model) }); err != nil {
 			return a, made, fmt.Errorf("%s: %w", s.Dir, err)
 		}
+	}
+	if err = Bind(a, model); err != nil {
+		return a, made, err
 	}
 	return a, made, s.CheckAllTaken()
 }

@@ -19,6 +19,15 @@ func Merge(a Adapter, model Architecture, backbone Backbone) (*Merged, error) {
 	if err := CheckMergeable(a); err != nil {
 		return nil, err
 	}
+	weights := map[string]bool{}
+	for layer := range model.Layers {
+		for _, kind := range Kinds() {
+			weights[model.Module(model.Site(layer, kind))+".weight"] = true
+		}
+	}
+	if err := backbone.Own(func(name string) bool { return weights[name] }); err != nil {
+		return nil, err
+	}
 	m := &Merged{}
 	whole := false
 	defer func() {

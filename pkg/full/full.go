@@ -67,6 +67,9 @@ func (m method) open(s *adapter.Saved, device torch.Device) (adapter.Adapter, er
 
 // Bind implements [adapter.Bound]. What was saved goes into the model.
 func (t *trainer) Bind(b adapter.Backbone) error {
+	if err := b.Own(t.trains); err != nil {
+		return err
+	}
 	saved := map[string]*torch.Tensor{}
 	for _, p := range t.saved {
 		saved[p.Name] = p.Tensor

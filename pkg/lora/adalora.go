@@ -86,8 +86,8 @@ func freshAdaLoRA(spec adapter.Spec) (adapter.Adapter, error) {
 		return nil, fmt.Errorf("adalora: %w", err)
 	}
 	a := &adaLoRA{
-		adapted: ofSpec[*triplet]("adalora", spec, settings.Dropout),
-		rank:    int64(spec.Rank), initial: initialRank(spec, settings.Schedule), alpha: spec.Alpha, schedule: settings.Schedule,
+		adapted: ofSpec[*triplet]("adalora", spec, settings.Dropout), rank: int64(spec.Rank), initial: initialRank(spec, settings.Schedule),
+		alpha: spec.Alpha, schedule: settings.Schedule,
 		penalty: orthogonality, decay: [2]float64{importanceDecay, importanceDecay},
 	}
 	limit := a.initial

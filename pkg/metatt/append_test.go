@@ -120,8 +120,12 @@ func equal(t *testing.T, what string, got, want []float32) {
 // improve trains what is an adapter's to train towards random updates of one
 // task, with weight decay and clipping.
 func improve(a adapter.Adapter, task, steps int) {
-	leaves := adapter.Leaves(a)
-	o := optim.NewAdamW(leaves, optim.AdamWConfig{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.3})
+	var parameters []optim.Parameter
+	for i, leaf := range adapter.Leaves(a) {
+		p := a.Parameters()[i]
+		parameters = append(parameters, optim.Parameter{Name: p.Name, Value: p.Tensor, Leaf: leaf, Scale: 1})
+	}
+	o := optim.NewAdamW(parameters, optim.AdamWConfig{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.3, ClipNorm: 0.5})
 	defer o.Free()
 	for range steps {
 		torch.Scoped(func() {
@@ -133,9 +137,9 @@ func improve(a adapter.Adapter, task, steps int) {
 					loss = loss.Add(a.(adapter.TaskAware).TaskDelta(s, task).Sub(torch.Randn(torch.Float32, torch.CPU, s.In, s.Out)).Square().Mean())
 				}
 			}
-			gradients := torch.Gradients(loss, leaves)
-			optim.Clip(gradients, 0.5)
-			o.Step(0.05, gradients)
+			o.ZeroGradients()
+			loss.Backward()
+			o.Step(0.05, nil, nil)
 		})
 	}
 }

@@ -1,12 +1,8 @@
-// Package methods brings all adapter methods: each registers itself, and declares
-// its keys of the configuration. Who opens an adapter by its name, or reads a
-// configuration, imports this room, and of a method nobody else needs any.
+// Package methods brings all adapter methods: each registers itself. Who opens an
+// adapter by its name imports this room, and of a method nobody else needs any.
 package methods
 
 import (
-	"github.com/metatt/metatt/pkg/adapter"
-	"github.com/metatt/metatt/pkg/config"
-
 	_ "github.com/metatt/metatt/pkg/cp"
 	_ "github.com/metatt/metatt/pkg/fact"
 	_ "github.com/metatt/metatt/pkg/full"
@@ -17,9 +13,3 @@ import (
 	_ "github.com/metatt/metatt/pkg/metatt"
 	_ "github.com/metatt/metatt/pkg/ttlora"
 )
-
-func init() {
-	for _, m := range adapter.Methods() {
-		config.Declare(m.Name, m.Settings)
-	}
-}

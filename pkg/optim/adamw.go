@@ -1,5 +1,3 @@
-// Package optim is AdamW with its whole state in the open, learning-rate
-// schedules and gradient clipping.
 package optim
 
 import (
@@ -15,16 +13,17 @@ type AdamWConfig struct {
 	Beta1, Beta2 float64
 	Eps          float64 // added to √v̂
 	WeightDecay  float64 // decoupled: each step multiplies by 1 - lr·WeightDecay
+	ClipNorm     float64 // largest norm of all gradients together; 0: no limit
 }
 
-// AdamW updates parameters in place. It owns its moments; Free releases them.
+// AdamW updates flat parameters in place. It owns its moments.
 type AdamW struct {
-	config     AdamWConfig
-	parameters []*torch.Tensor
-	first      []*torch.Tensor // m, the mean of the gradient
-	second     []*torch.Tensor // v, the mean of its square
-	progress   []Progress
-	scale      []float64 // of the learning rate
+	*Flat
+	config        AdamWConfig
+	first, second *torch.Tensor // m and v, laid out as the values are
+	healthy       *torch.Tensor // one element: 1 while all updates could be made, then 0
+	progress      []Progress
+	scale         []float64 // of the learning rate
 }
 
 // Progress is how far the optimizer is with one parameter.
@@ -33,74 +32,23 @@ type Progress struct {
 	Rewarm int64 `json:"rewarm,omitempty"` // updates over which its learning rate rises; 0: none
 }
 
-// NewAdamW starts with zero moments for those fp32 parameters, which stay the
-// caller's. It runs inside [torch.Do].
-func NewAdamW(parameters []*torch.Tensor, config AdamWConfig) *AdamW {
-	o := &AdamW{config: config, parameters: parameters}
-	for _, p := range parameters {
-		o.first = append(o.first, p.ZerosLike().Keep())
-		o.second = append(o.second, p.ZerosLike().Keep())
-		o.scale = append(o.scale, 1)
-	}
+// NewAdamW lays the parameters out (see [NewFlat]) and starts with zero moments. It
+// runs inside [torch.Do].
+func NewAdamW(parameters []Parameter, config AdamWConfig) *AdamW {
+	o := &AdamW{config: config}
+	o.layOut(parameters)
 	o.progress = make([]Progress, len(parameters))
 	return o
 }
 
-// Step makes one update with the parameters' gradients, in order, at that
-// learning rate; a parameter whose gradient is nil stays as it is, its moments
-// too. It runs inside [torch.Do]:
-//
-//	θ ← θ (1 - lr λ);  m ← β₁m + (1-β₁)g;  v ← β₂v + (1-β₂)g²
-//	θ ← θ - lr/(1-β₁ᵗ) · m / (√(v/(1-β₂ᵗ)) + ε)
-//
-// with t the parameter's own updates, lr times its scale, and times t/w for the
-// first w of a parameter that is warmed up anew.
-//
-// The gradients' norm must be [Finite]. Where a parameter's would not be any more,
-// none is changed (the moments have taken the gradients in), and Step returns its
-// place; else -1.
-func (o *AdamW) Step(lr float64, gradients []*torch.Tensor) (overflown int) {
-	if len(gradients) != len(o.parameters) {
-		panic(torch.Errorf("adamw", "%d gradients for %d parameters", len(gradients), len(o.parameters)))
+func (o *AdamW) layOut(parameters []Parameter) {
+	o.Flat = NewFlat(parameters)
+	o.first, o.second = o.values.ZerosLike().Keep(), o.values.ZerosLike().Keep()
+	o.healthy = torch.Ones(torch.Float32, o.values.Device()).Keep()
+	o.scale = make([]float64, len(parameters))
+	for i, p := range parameters {
+		o.scale[i] = p.Scale
 	}
-	next := make([]*torch.Tensor, len(o.parameters))
-	torch.NoGrad(func() {
-		torch.Scoped(func() {
-			for i, g := range gradients {
-				if g != nil {
-					torch.Scoped(func() { next[i] = o.next(i, lr, g).Escape() })
-				}
-			}
-			if overflown = FirstNotFinite(next); overflown >= 0 {
-				return
-			}
-			for i, p := range o.parameters {
-				if next[i] != nil {
-					p.CopyFrom(next[i])
-				}
-			}
-		})
-	})
-	return overflown
-}
-
-// next is parameter i after an update with gradient g, which its moments take in.
-func (o *AdamW) next(i int, lr float64, g *torch.Tensor) *torch.Tensor {
-	p, progress := o.parameters[i], &o.progress[i]
-	progress.Steps++
-	lr *= o.scale[i]
-	if progress.Steps < progress.Rewarm {
-		lr *= float64(progress.Steps) / float64(progress.Rewarm)
-	}
-	correct1, correct2 := o.weights(progress.Steps)
-	m := o.first[i].LerpInPlace(g, 1-o.config.Beta1)
-	v := o.second[i].LerpInPlace(g.Square(), 1-o.config.Beta2)
-	denominator := v.Sqrt().MulScalarInPlace(1 / math.Sqrt(correct2)).AddScalarInPlace(o.config.Eps)
-	update := m.Div(denominator).MulScalarInPlace(-lr / correct1)
-	if decay := lr * o.config.WeightDecay; decay != 0 {
-		p = p.MulScalar(1 - decay)
-	}
-	return update.AddInPlace(p)
 }
 
 // weights is 1-β₁ᵗ and 1-β₂ᵗ.
@@ -113,67 +61,107 @@ func (o *AdamW) weights(steps int64) (first, second float64) {
 // mean that began at zero.
 func (o *AdamW) Weights(i int) (first, second float64) { return o.weights(o.progress[i].Steps) }
 
-// Scale multiplies the learning rate of parameter i from now on.
-func (o *AdamW) Scale(i int, factor float64) { o.scale[i] = factor }
+// SetScale makes factor that of parameter i's learning rate from now on.
+func (o *AdamW) SetScale(i int, factor float64) { o.scale[i] = factor }
 
 // Progress is how far the optimizer is with each parameter.
 func (o *AdamW) Progress() []Progress { return slices.Clone(o.progress) }
 
-// Moments are m and v of parameter i, not copies.
-func (o *AdamW) Moments(i int) (first, second *torch.Tensor) { return o.first[i], o.second[i] }
+// Moments are views of m and v of parameter i. It runs inside [torch.Do].
+func (o *AdamW) Moments(i int) (first, second *torch.Tensor) {
+	return o.view(o.first, i), o.view(o.second, i)
+}
 
 // Restore continues from there; the moments are copied in. It runs inside
 // [torch.Do].
 func (o *AdamW) Restore(progress []Progress, first, second []*torch.Tensor) error {
-	if len(progress) != len(o.first) || len(first) != len(o.first) || len(second) != len(o.second) {
-		return fmt.Errorf("optimizer state: of %d parameters with moments of %d, there are %d", len(progress), len(first), len(o.first))
+	n := len(o.parameters)
+	if len(progress) != n || len(first) != n || len(second) != n {
+		return fmt.Errorf("optimizer state: of %d parameters with moments of %d, there are %d", len(progress), len(first), n)
 	}
-	for i := range o.first {
+	for i, p := range o.parameters {
 		for _, t := range []*torch.Tensor{first[i], second[i]} {
-			if have, want := t.Shape(), o.first[i].Shape(); !slices.Equal(have, want) {
-				return fmt.Errorf("optimizer state: moment %d has shape %v, its parameter %v", i, have, want)
+			if have, want := t.Shape(), o.places[i].shape; !slices.Equal(have, want) {
+				return fmt.Errorf("optimizer state: a moment of %s has shape %v, its parameter %v", p.Name, have, want)
 			}
 		}
 	}
 	copy(o.progress, progress)
-	for i := range o.first {
-		o.first[i].CopyFrom(first[i])
-		o.second[i].CopyFrom(second[i])
+	for i := range o.parameters {
+		o.setMoments(i, first[i], second[i])
 	}
 	return nil
 }
 
-// Shrink puts a tensor in the place of parameter i, of which it is the slices
-// keep along dim; the moments follow. It runs inside [torch.Do].
-func (o *AdamW) Shrink(i int, parameter *torch.Tensor, dim int, keep []int64) {
-	index := torch.FromSlice(keep).To(parameter.Device())
-	for _, moments := range [][]*torch.Tensor{o.first, o.second} {
-		kept := moments[i].IndexSelect(dim, index).Keep()
-		moments[i].Free()
-		moments[i] = kept
-	}
-	o.parameters[i] = parameter
+func (o *AdamW) setMoments(i int, first, second *torch.Tensor) {
+	torch.NoGrad(func() {
+		m, v := o.Moments(i)
+		m.CopyFrom(first)
+		v.CopyFrom(second)
+	})
 }
 
-// Replace puts another tensor in the place of parameter i. Its moments are copies
-// of first and second and its updates go on, or where these are nil zeros, and
-// its learning rate rises over rewarm updates. It runs inside [torch.Do].
-func (o *AdamW) Replace(i int, parameter, first, second *torch.Tensor, rewarm int64) {
-	if first == nil {
-		first, second = parameter.Detach().ZerosLike(), parameter.Detach().ZerosLike()
-		o.progress[i] = Progress{Rewarm: rewarm}
-	}
-	first, second = first.Clone().Keep(), second.Clone().Keep() // they may be the old ones
-	o.first[i].Free()
-	o.second[i].Free()
-	o.first[i], o.second[i] = first, second
-	o.parameters[i], o.scale[i] = parameter, 1
+// Change is what becomes of a parameter in whose place another tensor is put. Its
+// updates go on with the moments given, or where these are nil begin anew from zero
+// ones, the learning rate rising over Rewarm of them.
+type Change struct {
+	First, Second *torch.Tensor
+	Rewarm        int64
 }
 
-// Free releases the moments.
+// Replace lays parameters out in the place of those that are there, of which the
+// tensors, and where changes says so the shapes, are others. What is not changed keeps
+// its moments. It runs inside [torch.Do].
+func (o *AdamW) Replace(parameters []Parameter, changes map[int]Change) {
+	if len(parameters) != len(o.parameters) {
+		panic(torch.Errorf("adamw", "%d parameters in the place of %d", len(parameters), len(o.parameters)))
+	}
+	torch.Scoped(func() {
+		before := *o
+		defer before.Free()
+		o.layOut(parameters)
+		for i := range parameters {
+			change, changed := changes[i]
+			switch {
+			case !changed:
+				o.scale[i] = before.scale[i]
+				first, second := before.Moments(i)
+				o.setMoments(i, first, second)
+			case change.First != nil:
+				o.setMoments(i, change.First, change.Second)
+			default:
+				o.progress[i] = Progress{Rewarm: change.Rewarm}
+			}
+		}
+		torch.NoGrad(func() { o.healthy.CopyFrom(before.healthy) })
+	})
+}
+
+// Free releases the moments and the buffers.
 func (o *AdamW) Free() {
-	for i := range o.first {
-		o.first[i].Free()
-		o.second[i].Free()
-	}
+	o.Flat.Free()
+	o.first.Free()
+	o.second.Free()
+	o.healthy.Free()
+}
+
+// NotFinite names what of values and moments is not finite; empty: all is. It waits
+// for the device. It runs inside [torch.Do].
+func (o *AdamW) NotFinite() (name string) {
+	torch.NoGrad(func() {
+		torch.Scoped(func() {
+			if FirstNotFinite([]*torch.Tensor{o.values, o.first, o.second}) < 0 {
+				return
+			}
+			for i, p := range o.parameters {
+				first, second := o.Moments(i)
+				if j := FirstNotFinite([]*torch.Tensor{o.view(o.values, i), first, second}); j >= 0 {
+					name = p.Name + []string{"", ".exp_avg", ".exp_avg_sq"}[j]
+					return
+				}
+			}
+			name = "the norm of all parameters or moments"
+		})
+	})
+	return name
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/metatt/metatt/pkg/config"
 	"github.com/metatt/metatt/pkg/place"
 	"github.com/metatt/metatt/pkg/task"
+	"github.com/metatt/metatt/pkg/task/glue"
 	"github.com/metatt/metatt/pkg/task/own"
 	"github.com/metatt/metatt/pkg/tuned"
 )
@@ -64,6 +65,19 @@ func newSource(c *config.Config, glueDir string, saved *adapter.Saved, note func
 func (s *source) orderClasses(modelDir string, saved *adapter.Saved, note func(string)) (err error) {
 	s.task, s.guessed, err = tuned.OrderClasses(s.task, modelDir, saved, note)
 	return err
+}
+
+// key is all that decides which examples are read, and as which classes.
+func (s *source) key(c *config.Config) string {
+	files := map[string]string{}
+	for key, path := range s.files {
+		files[key] = place.Absolute(path)
+	}
+	folder := ""
+	if f, isGLUE := s.from.(glue.Folder); isGLUE {
+		folder = place.Absolute(string(f))
+	}
+	return fmt.Sprintf("%q %q %q %t %q %q", s.task.Name, s.task.Labels, folder, c.Data.TrainSubset, s.task.Columns, files)
 }
 
 // readTraining reads the examples to train on; note is told what is left out.

@@ -319,11 +319,12 @@ func trainSteps(ctx context.Context, model *encoder.Model, a adapter.Adapter, se
 	few := *set
 	few.Examples = few.Examples[:1] // of the evaluation at the end
 	_, err = train.Run(ctx, train.Setup{
-		Model: model, Adapter: a, Train: set, Dev: &few, Dir: dir, DType: stepDType(), Device: torch.CPU, Dropout: model.Dropout(nil), Observer: observer,
+		Adapter: a, Tasks: []train.Task{{Name: set.Task.Name, Model: model, Train: set, Dev: &few}}, Dir: dir, DType: stepDType(), Device: torch.CPU, Dropout: model.Dropout(nil), Observer: observer,
 		SaveAdapter: func(string) error { return nil },
 		Options: train.Options{
-			Steps: steps, BatchSize: 32, EvalBatchSize: 64, Shuffle: true, Schedule: schedule, ClipNorm: 1, BestMetric: set.Task.Best,
-			AdamW: optim.AdamWConfig{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8},
+			Steps: steps, BatchSize: 32, EvalBatchSize: 64, Shuffle: true, Schedule: schedule,
+			Best:  train.Criterion{Name: set.Task.Best, Of: []train.TaskMetric{{Metric: set.Task.Best}}},
+			AdamW: optim.AdamWConfig{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, ClipNorm: 1},
 		},
 	})
 	return err

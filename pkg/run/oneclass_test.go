@@ -33,7 +33,7 @@ func TestOneClassIsSaid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(seen.all) != 5 || seen.all[4].OneClass != "not_entailment" {
+	if len(seen.all) != 5 || seen.all[4].Tasks[0].OneClass != "not_entailment" {
 		t.Errorf("%+v", seen.all)
 	}
 	if record := metrics(t, summary.RunDir); !bytes.Contains(record, []byte(`"one_class":"not_entailment"`)) {

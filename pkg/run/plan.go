@@ -32,13 +32,13 @@ type Plan struct {
 // Describe reads and checks everything that training would, and says what it
 // would do. Nothing is written.
 func Describe(ctx context.Context, o Options) (*Plan, error) {
-	a, err := assemble(ctx, o, nil)
+	a, err := new(Session).assemble(ctx, o, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer a.free()
 	model, saved := a.model.Architecture(), a.adapter.Config()
-	perEpoch := train.StepsPerEpoch(a.trainSet.Len(), a.options.BatchSize)
+	perEpoch := train.StepsPerEpoch([]int{a.trainSet.Len()}, a.options.BatchSize, a.options.Accumulate)
 	p := &Plan{
 		Task: a.task.Name, Method: saved.Method, Model: a.modelDir, ModelType: model.ModelType,
 		Hidden: model.Hidden, Layers: model.Layers, Heads: model.Heads,

@@ -9,14 +9,21 @@ import (
 	"github.com/metatt/metatt/pkg/dmrg"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train"
+	"github.com/metatt/metatt/pkg/train/ranks"
 )
 
 // settleShare is the part of a run after which, by default, no rank changes any
 // more: what is left trains the ranks that stay.
 const settleShare = 0.6
 
+// planRanks settles how ranks change.
+func (a *assembly) planRanks() (err error) {
+	a.ranks, err = a.rankPlan(train.StepsPerEpoch([]int{a.trainSet.Len()}, a.options.BatchSize, a.options.Accumulate), a.options.Steps)
+	return err
+}
+
 // rankPlan is the dmrg section as a plan for the run; nil where ranks stay.
-func (a *assembly) rankPlan(perEpoch, steps int) (*train.Ranks, error) {
+func (a *assembly) rankPlan(perEpoch, steps int) (*ranks.Plan, error) {
 	c := a.config.DMRG
 	if c.Mode == "none" {
 		return nil, nil
@@ -44,7 +51,7 @@ func (a *assembly) rankPlan(perEpoch, steps int) (*train.Ranks, error) {
 			moments = dmrg.Reset
 		}
 	}
-	ranks := &train.Ranks{
+	plan := &ranks.Plan{
 		Plan: dmrg.Plan{
 			Mode: dmrg.Mode(c.Mode), At: at,
 			Schedule: dmrg.Schedule{MaxDim: dims(c.MaxDim), MinDim: dims(c.MinDim), Cutoff: c.Cutoff},
@@ -54,11 +61,11 @@ func (a *assembly) rankPlan(perEpoch, steps int) (*train.Ranks, error) {
 		},
 		ProbeBatches: c.ProbeBatches, GradientBatches: c.GradientBatches,
 	}
-	err := torch.Do(func() error { return ranks.Check(a.adapter, steps) })
+	err := torch.Do(func() error { return plan.Check(a.adapter, steps) })
 	if err != nil {
 		return nil, config.Invalid("dmrg", err)
 	}
-	return ranks, nil
+	return plan, nil
 }
 
 func dims(list []int) []int64 {

@@ -14,6 +14,7 @@ import (
 	"github.com/metatt/metatt/pkg/optim"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train"
+	"github.com/metatt/metatt/pkg/train/ranks"
 )
 
 // BenchmarkSweepShare is what one sweep an epoch takes of a run's time: MetaTT-4D
@@ -44,14 +45,15 @@ func BenchmarkSweepShare(b *testing.B) {
 				run := b.TempDir()
 				timer := stepTimer{fastest: 1e9}
 				_, err = train.Run(b.Context(), train.Setup{
-					Model: model, Adapter: a, Train: set, Dev: &few, Dir: run, DType: stepDType(), Device: torch.CPU, Dropout: model.Dropout(nil), Observer: &timer,
+					Adapter: a, Tasks: []train.Task{{Name: set.Task.Name, Model: model, Train: set, Dev: &few}}, Dir: run, DType: stepDType(), Device: torch.CPU, Dropout: model.Dropout(nil), Observer: &timer,
 					SaveAdapter: func(string) error { return nil },
-					Ranks: &train.Ranks{ProbeBatches: 1, GradientBatches: 1, Plan: dmrg.Plan{
+					Hooks: []train.Hook{ranks.New(ranks.Plan{ProbeBatches: 1, GradientBatches: 1, Plan: dmrg.Plan{
 						Mode: mode, At: []int{2, 3, 4}, Schedule: dmrg.Schedule{MaxDim: []int64{56, 52, 48}}, Moments: moments,
-					}},
+					}})},
 					Options: train.Options{
-						Steps: steps, BatchSize: 32, EvalBatchSize: 64, Shuffle: true, Schedule: schedule, ClipNorm: 1, BestMetric: set.Task.Best,
-						AdamW: optim.AdamWConfig{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8},
+						Steps: steps, BatchSize: 32, EvalBatchSize: 64, Shuffle: true, Schedule: schedule,
+						Best:  train.Criterion{Name: set.Task.Best, Of: []train.TaskMetric{{Metric: set.Task.Best}}},
+						AdamW: optim.AdamWConfig{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, ClipNorm: 1},
 					},
 				})
 				a.Free()

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 
 	"github.com/metatt/metatt/pkg/config"
 	"github.com/metatt/metatt/pkg/place"
+	"github.com/metatt/metatt/pkg/task/glue"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
@@ -63,21 +63,16 @@ func makeRunDir(c *config.Config, rank string) (string, error) {
 	}
 }
 
-// rankName is the rank, or of ranks that differ one for each bond, as in 8-6-4;
-// empty where the method has none.
-func (a *assembly) rankName() string {
-	if !a.ranked() {
-		return ""
+// settlePlaces makes a configuration mean the same in any folder.
+func (a *assembly) settlePlaces() error {
+	c := a.config
+	for _, path := range []*string{&c.Data.Train, &c.Data.Dev, &c.Data.Test, &c.Adapter.InitFrom, &c.Adapter.Append.To} {
+		*path = place.Absolute(*path)
 	}
-	ranks := a.bondRanks()
-	if ranks == nil {
-		return strconv.Itoa(a.config.Adapter.Rank)
+	if folder, ok := a.from.(glue.Folder); ok {
+		c.Data.GLUE = place.Absolute(string(folder))
 	}
-	names := make([]string, len(ranks))
-	for i, r := range ranks {
-		names[i] = strconv.FormatInt(r, 10)
-	}
-	return strings.Join(names, "-")
+	return nil
 }
 
 // environment is environment.json.

@@ -85,6 +85,29 @@ func (t *Tensor) MulScalar(value float64) *Tensor {
 // GEScalar is t ≥ value, elementwise, as Bool.
 func (t *Tensor) GEScalar(value float64) *Tensor { return withScalar("ge", libtch.AtgGe, t, value) }
 
+// LEScalar is t ≤ value, elementwise, as Bool.
+func (t *Tensor) LEScalar(value float64) *Tensor { return withScalar("le", libtch.AtgLe, t, value) }
+
+// Reciprocal is 1/t.
+func (t *Tensor) Reciprocal() *Tensor { return unary("reciprocal", libtch.AtgReciprocal, t) }
+
+// AtMost is min(t, limit).
+func (t *Tensor) AtMost(limit float64) *Tensor {
+	return withScalar("clamp", libtch.AtgClampMax, t, limit)
+}
+
+// Where is t where the Bool condition holds, else other, elementwise.
+func (t *Tensor) Where(condition, other *Tensor) *Tensor {
+	libtch.AtgWhereSelf(&slots[0], condition.handle("where"), t.handle("where"), other.handle("where"))
+	return result("where", condition, t, other)
+}
+
+// Lerp is t + weight · (end - t), for a weight that broadcasts.
+func (t *Tensor) Lerp(end, weight *Tensor) *Tensor {
+	libtch.AtgLerpTensor(&slots[0], t.handle("lerp"), end.handle("lerp"), weight.handle("lerp"))
+	return result("lerp", t, end, weight)
+}
+
 // In-place operations. They return t.
 
 // CopyFrom sets t's elements to src's, converting dtype and device.
@@ -134,6 +157,13 @@ func (t *Tensor) LerpInPlace(end *Tensor, weight float64) *Tensor {
 	libtch.AtgLerp_(&slots[0], t.handle("lerp_"), end.handle("lerp_"), s)
 	libtch.AtsFree(s)
 	discard("lerp_", t, end)
+	return t
+}
+
+// LerpByInPlace is LerpInPlace with a weight that stands on the device.
+func (t *Tensor) LerpByInPlace(end, weight *Tensor) *Tensor {
+	libtch.AtgLerpTensor_(&slots[0], t.handle("lerp_"), end.handle("lerp_"), weight.handle("lerp_"))
+	discard("lerp_", t, end, weight)
 	return t
 }
 

@@ -1,6 +1,8 @@
 package torch
 
 import (
+	"math"
+
 	"unsafe"
 
 	"github.com/sugarme/gotch/libtch"
@@ -53,6 +55,46 @@ func (t *Tensor) Mean() *Tensor {
 
 // Norm is the Frobenius norm, √Σt².
 func (t *Tensor) Norm() *Tensor { return unary("norm", libtch.AtgNorm, t) }
+
+// normRow is the number of elements that NormFloat32 adds up one after another.
+const normRow = 4096
+
+// NormFloat32 is Norm of a contiguous tensor, computed and returned in fp32 whatever
+// t's dtype is. libtorch adds up squares in the order of the elements, so that of a
+// million the last ones are lost; here the norm is that of the norms of rows.
+func (t *Tensor) NormFloat32() *Tensor {
+	t = t.Reshape(-1)
+	n := t.Numel()
+	whole := n / normRow * normRow
+	if n <= normRow {
+		return t.normFloat32(noDims[:0])
+	}
+	norms := t.Narrow(0, 0, whole).Reshape(-1, normRow).normFloat32([]int64{1})
+	if whole < n {
+		norms = Cat(0, norms, t.Narrow(0, whole, n-whole).normFloat32(noDims[:0]).Reshape(1))
+	}
+	return norms.NormFloat32()
+}
+
+// MaxAbs is the largest |t|, of one element in fp32; NaN where one of them is.
+func (t *Tensor) MaxAbs() *Tensor {
+	infinite := libtch.AtsFloat(math.Inf(1))
+	libtch.AtgNormScalaroptDtype(&slots[0], t.handle("norm"), infinite, int32(Float32))
+	libtch.AtsFree(infinite)
+	return result("norm", t)
+}
+
+// normFloat32 is the norm over those dimensions, or over all.
+func (t *Tensor) normFloat32(over []int64) *Tensor {
+	two := libtch.AtsFloat(2)
+	if len(over) == 0 {
+		libtch.AtgNormScalaroptDtype(&slots[0], t.handle("norm"), two, int32(Float32))
+	} else {
+		libtch.AtgNormScalaroptDimDtype(&slots[0], t.handle("norm"), two, over, len(over), 0, int32(Float32))
+	}
+	libtch.AtsFree(two)
+	return result("norm", t)
+}
 
 // Max is the largest element.
 func (t *Tensor) Max() *Tensor { return unary("max", libtch.AtgMax, t) }

@@ -355,3 +355,35 @@ func TestMatMulBitsDoNotDependOnGrad(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// The norm of millions of elements is as good as that of few.
+func TestNormOfMany(t *testing.T) {
+	compute(t, func() {
+		for _, n := range []int64{0, 1, 4095, 4096, 4097, 3_000_001} {
+			for dtype, tolerance := range map[torch.DType]float64{torch.Float32: 2e-6, torch.BFloat16: 2e-6} {
+				got := torch.Ones(dtype, torch.CPU, n).MulScalar(0.5).NormFloat32()
+				if want := 0.5 * math.Sqrt(float64(n)); math.Abs(got.Item()-want) > tolerance*want || got.DType() != torch.Float32 {
+					t.Errorf("%d of %s: %v, want %v", n, dtype, got.Item(), want)
+				}
+			}
+		}
+	})
+}
+
+func TestMaxAbs(t *testing.T) {
+	compute(t, func() {
+		values := make([]float32, 70_003)
+		values[69_999] = -9
+		values[3] = 8
+		if got := torch.FromSlice(values).MaxAbs().Item(); got != 9 {
+			t.Errorf("%v, want 9", got)
+		}
+		for _, at := range []int{0, 3, 40_000, 70_002} {
+			values[at] = float32(math.NaN())
+			if got := torch.FromSlice(values).MaxAbs().Item(); !math.IsNaN(got) {
+				t.Errorf("with NaN at %d: %v", at, got)
+			}
+			values[at] = 0
+		}
+	})
+}

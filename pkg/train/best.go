@@ -8,57 +8,60 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/metatt/metatt/pkg/dmrg"
 	"github.com/metatt/metatt/pkg/folder"
-	"github.com/metatt/metatt/pkg/task"
 )
 
-// adapter/best is that of the best evaluation so far, and so ahead of the newest
-// checkpoint, which may know an earlier one. A run that goes on from there has its
-// own again: a best adapter that a kept checkpoint knows stays, when another takes
-// its place, under the name of its step.
+// Best is the best evaluation so far.
+type Best struct {
+	Epoch  int      `json:"epoch"`
+	Step   int      `json:"step"`
+	Metric string   `json:"metric"` // or mean, of several tasks, or TASK.METRIC of one of them
+	Value  *float64 `json:"value"`  // nil: undefined
+}
+
+// best keeps adapter/best, which is that of the best evaluation so far, and so ahead of
+// the newest checkpoint, which may know an earlier one. A run that goes on from there
+// has its own again: a best adapter that a kept checkpoint knows stays, when another
+// takes its place, under the name of its step.
+type best struct {
+	*Trainer
+	step int // that adapter/best is of; 0: there is none
+}
+
 const formerBestPrefix = ".best-"
 
 func formerBest(step int) string { return fmt.Sprintf("%s%08d", formerBestPrefix, step) }
 
-// judge compares an evaluation with the best so far and remembers the better.
-func (t *trainer) judge(metrics task.Metrics, epoch int) bool {
-	metric, _ := metrics.Get(t.Options.BestMetric)
-	if best := t.state.Best; best != nil {
-		previous := task.Metric{Undefined: best.Value == nil}
-		if best.Value != nil {
-			previous.Value = *best.Value
-		}
-		if !metric.Better(previous) {
-			return false
-		}
+// take compares an evaluation with the best so far, and saves the better.
+func (b *best) take(value *float64, epoch int) (isBest bool, err error) {
+	if before := b.state.Best; before != nil && (value == nil || before.Value != nil && *value <= *before.Value) {
+		b.state.Waited++
+		return false, nil
 	}
-	t.state.Best = &Best{Epoch: epoch, Step: t.state.Step, Metric: metric.Name}
-	if !metric.Undefined {
-		t.state.Best.Value = &metric.Value
-	}
-	return true
+	b.state.Best = &Best{Epoch: epoch, Step: b.state.Step, Metric: b.Options.Best.Name, Value: value}
+	b.state.Waited = 0
+	return true, b.save()
 }
 
-// saveBest makes the adapter as it is the best.
-func (t *trainer) saveBest() error {
-	if err := t.keepBest(); err != nil {
+// save makes the adapter as it is the best.
+func (b *best) save() error {
+	if err := b.keep(); err != nil {
 		return err
 	}
-	if err := t.SaveAdapter(t.folder("best")); err != nil {
+	if err := b.SaveAdapter(b.folder("best")); err != nil {
 		return err
 	}
-	t.bestStep = t.state.Step
+	b.step = b.state.Step
 	return nil
 }
 
-// keepBest lets adapter/best outlive what takes its place, if a checkpoint knows it.
-func (t *trainer) keepBest() error {
-	known, err := t.knownBest()
-	if err != nil || !known[formerBest(t.bestStep)] {
+// keep lets adapter/best outlive what takes its place, if a checkpoint knows it.
+func (b *best) keep() error {
+	known, err := b.known()
+	if err != nil || !known[formerBest(b.step)] {
 		return err
 	}
-	return ignoreMissing(folder.Link(t.folder("best"), t.folder(formerBest(t.bestStep))))
+	return ignoreMissing(folder.Link(b.folder("best"), b.folder(formerBest(b.step))))
 }
 
 // ignoreMissing is for an adapter/best that somebody has taken away.
@@ -69,77 +72,77 @@ func ignoreMissing(err error) error {
 	return err
 }
 
-// knownBest are the names of the best adapters that checkpoints know.
-func (t *trainer) knownBest() (map[string]bool, error) {
-	names, err := checkpointNames(t.Dir)
+// known are the names of the best adapters that checkpoints know.
+func (b *best) known() (map[string]bool, error) {
+	names, err := checkpointNames(b.Dir)
 	if err != nil {
 		return nil, err
 	}
 	known := map[string]bool{}
 	for _, name := range names {
 		// One that cannot be read will not be gone on from.
-		if s, err := readState(filepath.Join(t.Dir, checkpointsFolder, name)); err == nil && s.Best != nil {
+		if s, err := readState(filepath.Join(b.Dir, checkpointsFolder, name)); err == nil && s.Best != nil {
 			known[formerBest(s.Best.Step)] = true
 		}
 	}
 	return known, nil
 }
 
-// pruneBest removes adapter/best where it is of ranks that a sweep has changed
+// prune removes adapter/best where it is of ranks that a sweep has changed
 // since, and those before it that no checkpoint knows any more.
-func (t *trainer) pruneBest() error {
-	if t.state.Best == nil {
-		if err := t.keepBest(); err != nil {
+func (b *best) prune() error {
+	if b.state.Best == nil {
+		if err := b.keep(); err != nil {
 			return err
 		}
-		if err := folder.Remove(t.folder("best")); err != nil {
+		if err := folder.Remove(b.folder("best")); err != nil {
 			return err
 		}
-		t.bestStep = 0
+		b.step = 0
 	}
-	known, err := t.knownBest()
+	known, err := b.known()
 	if err != nil {
 		return err
 	}
-	entries, err := os.ReadDir(t.folder(""))
+	entries, err := os.ReadDir(b.folder(""))
 	if err != nil {
 		return ignoreMissing(err)
 	}
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), formerBestPrefix) || known[e.Name()] && e.Name() != formerBest(t.bestStep) {
+		if !strings.HasPrefix(e.Name(), formerBestPrefix) || known[e.Name()] && e.Name() != formerBest(b.step) {
 			continue
 		}
-		if err := folder.Remove(t.folder(e.Name())); err != nil {
+		if err := folder.Remove(b.folder(e.Name())); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// restoreBest makes adapter/best the one that the state knows.
-func (t *trainer) restoreBest() error {
-	if t.state.Best != nil {
-		t.bestStep = t.state.Best.Step
-		if err := ignoreMissing(folder.Link(t.folder(formerBest(t.bestStep)), t.folder("best"))); err != nil {
+// restore makes adapter/best the one that the state knows.
+func (b *best) restore() error {
+	if b.state.Best != nil {
+		b.step = b.state.Best.Step
+		if err := ignoreMissing(folder.Link(b.folder(formerBest(b.step)), b.folder("best"))); err != nil {
 			return err
 		}
 	}
-	return t.pruneBest()
+	return b.prune()
 }
 
-// forgetBest makes way for a best adapter of the ranks that the run ends with.
-// The one before the sweep that the event is of stays beside it.
-func (t *trainer) forgetBest(e dmrg.Event) error {
+// ForgetBest makes way for a best adapter of the ranks that the run ends with: the
+// evaluations so far were of other ranks. adapter/best stays beside it under the name
+// kept, unless that is empty.
+func (t *Trainer) ForgetBest(kept string) error {
 	known := t.state.Best != nil
-	t.state.Last, t.state.Best = nil, nil // were judged with other ranks
-	if !known || e.Close != dmrg.NoPair {
+	t.state.Last, t.state.Best, t.state.Waited = nil, nil, 0
+	if !known || kept == "" {
 		return nil
 	}
-	// adapter/best itself stays until a checkpoint knows of the sweep. One that is
+	// adapter/best itself stays until a checkpoint knows of the change. One that is
 	// kept already is of before the run was resumed.
-	kept := t.folder(fmt.Sprintf("best-before-sweep-%d", e.Sweep+1))
-	if _, err := os.Stat(kept); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(t.folder(kept)); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return ignoreMissing(folder.Link(t.folder("best"), kept))
+	return ignoreMissing(folder.Link(t.folder("best"), t.folder(kept)))
 }

@@ -2,12 +2,12 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/data"
-	"github.com/metatt/metatt/pkg/dmrg"
 	"github.com/metatt/metatt/pkg/models/encoder"
 	"github.com/metatt/metatt/pkg/torch"
 )
@@ -23,8 +23,8 @@ func Predict(ctx context.Context, model Model, a adapter.Adapter, set *data.Set,
 			return nil, ErrInterrupted
 		}
 		batch := set.Batch(order[first:min(first+batchSize, len(order))])
-		in, err := input(model, batch)
-		if err != nil {
+		in := input(batch)
+		if err := model.Check(in); err != nil {
 			return nil, err
 		}
 		torch.NoGrad(func() {
@@ -39,60 +39,82 @@ func Predict(ctx context.Context, model Model, a adapter.Adapter, set *data.Set,
 	return logits, nil
 }
 
-// input is a batch as the model takes it, checked.
-func input(model Model, batch data.Batch) (encoder.Input, error) {
-	in := encoder.Input{IDs: batch.IDs, TypeIDs: batch.TypeIDs, Offsets: batch.Offsets}
-	return in, model.Check(in)
-}
+// evaluation is the hook that judges the dev sets when it is due, saves a new best, and
+// ends a run whose best is too far back.
+type evaluation struct{}
 
-// evaluate judges the dev set, records the figures and saves a new best.
-func (t *trainer) evaluate(ctx context.Context) error {
-	began := time.Now()
-	logits, err := Predict(ctx, t.Model, adapter.ForTask(t.Adapter, t.Task), t.Dev, t.Options.EvalBatchSize, t.DType)
-	if err != nil {
+// Begin implements [Hook].
+func (evaluation) Begin(*Trainer) error { return nil }
+
+// After implements [Hook].
+func (evaluation) After(ctx context.Context, t *Trainer) error {
+	if !t.evaluationDue() || t.state.Evaluated {
+		return nil
+	}
+	if err := t.Settle(); err != nil {
 		return err
 	}
-	step, epoch := t.state.Step, t.epoch(t.state.Step)
-	metrics, err := t.Dev.Evaluate(logits)
-	if err != nil {
-		return fmt.Errorf("step %d: %w", step, err)
-	}
-	loss := t.devLoss(logits)
-	if !finite(loss) {
-		return fmt.Errorf("step %d: the dev loss is %v", step, loss)
-	}
-	seconds := time.Since(began).Seconds()
-	isBest := t.judge(metrics, epoch)
-	if isBest {
-		if err := t.saveBest(); err != nil {
-			return err
-		}
-	}
-	oneClass, _ := t.Dev.Task.OneClass(logits)
-	event := EvalEvent{"eval", step, epoch, float32(loss), metrics, isBest, t.ranks(), nil, oneClass}
-	if pair, _ := t.sweeper.open(t.state.Events); pair != dmrg.NoPair {
-		event.Open = &pair
-	}
-	if err := t.metrics.append(event); err != nil {
+	if err := t.evaluate(ctx); err != nil && !errors.Is(err, ErrInterrupted) { // which checkpoints see to
 		return err
 	}
-	since := t.state.Lap
-	if err := t.timings.append(timingEvent{"epoch", step, since.Seconds, since.speed(), seconds}); err != nil {
-		return err
-	}
-	t.state.Lap, t.state.Last, t.state.Evaluated = lap{}, metrics, true
-	t.Observer.Eval(EvalInfo{Epoch: epoch, Step: step, Metrics: metrics, Seconds: seconds, IsBest: isBest, OneClass: oneClass})
 	return nil
 }
 
-// devLoss is the mean loss of the dev set's logits.
-func (t *trainer) devLoss(logits []float32) (loss float64) {
-	torch.NoGrad(func() {
-		torch.Scoped(func() {
-			all := t.Dev.Batch(t.Dev.Order(0, 0, false))
-			rows := torch.FromSlice(logits, int64(t.Dev.Len()), int64(t.Dev.Outputs())).To(t.Device)
-			loss = t.loss(rows, all).Item()
-		})
-	})
-	return loss
+func (t *Trainer) evaluationDue() bool {
+	step, every := t.state.Step, t.Options.EvalEvery
+	if every == 0 {
+		every = t.source.StepsPerEpoch()
+	}
+	return step > 0 && (step%every == 0 || step == t.Options.Steps)
+}
+
+// evaluate judges the dev sets, records the figures and saves a new best.
+func (t *Trainer) evaluate(ctx context.Context) error {
+	began := time.Now()
+	step, epoch := t.state.Step, t.Epoch(t.state.Step)
+	var found []TaskEval
+	var loss float64
+	for _, task := range t.Tasks {
+		logits, err := Predict(ctx, task.Model, adapter.ForTask(t.Adapter, task.Index), task.Dev, t.Options.EvalBatchSize, t.DType)
+		if err != nil {
+			return err
+		}
+		e := TaskEval{Task: task.Name}
+		if e.Metrics, err = task.Dev.Evaluate(logits); err != nil {
+			return fmt.Errorf("step %d: %w", step, err)
+		}
+		mean := t.objective.ofSet(task.Dev, logits)
+		if !finite(mean) {
+			return fmt.Errorf("step %d: the dev loss of %s is %v", step, task.Name, mean)
+		}
+		e.Loss, loss = float32(mean), loss+mean/float64(len(t.Tasks))
+		e.OneClass, _ = task.Dev.Task.OneClass(logits)
+		found = append(found, e)
+	}
+	seconds := time.Since(began).Seconds()
+	value := t.Options.Best.of(found)
+	isBest, err := t.best.take(value, epoch)
+	if err != nil {
+		return err
+	}
+	event := EvalEvent{Event: "eval", Step: step, Epoch: epoch, Loss: float32(loss), Best: isBest}
+	if len(found) == 1 {
+		event.Metrics, event.OneClass = found[0].Metrics, found[0].OneClass
+	} else {
+		event.Tasks, event.Mean = found, value
+	}
+	if t.describe != nil {
+		t.describe(&event)
+	}
+	if err := t.Record(event); err != nil {
+		return err
+	}
+	since := t.clock.Lap
+	if err := t.Time(timingEvent{"epoch", step, since.Seconds, since.speed(), seconds}); err != nil {
+		return err
+	}
+	t.clock.Lap, t.state.Last, t.state.Evaluated = lap{}, found, true
+	t.state.Stopped = t.Options.Patience > 0 && t.state.Waited >= t.Options.Patience
+	t.Observer.Eval(EvalInfo{Epoch: epoch, Step: step, Tasks: found, Mean: event.Mean, Seconds: seconds, IsBest: isBest, Stops: t.state.Stopped})
+	return nil
 }

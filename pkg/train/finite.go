@@ -2,46 +2,66 @@ package train
 
 import (
 	"fmt"
-	"math"
 	"strings"
 
 	"github.com/metatt/metatt/pkg/adapter"
-	"github.com/metatt/metatt/pkg/data"
 	"github.com/metatt/metatt/pkg/optim"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
-func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
-
 // checkFinite fails where something that a checkpoint would hold is not finite.
-func (t *trainer) checkFinite() error {
-	var tensors []*torch.Tensor
-	var names []string
-	for i, p := range t.parameters {
-		first, second := t.optimizer.Moments(i)
-		tensors = append(tensors, p.Tensor, first, second)
-		moments := momentNames(p)
-		names = append(names, p.Name, moments[0], moments[1])
-	}
+func (t *Trainer) checkFinite() error {
+	name := t.optimizer.NotFinite()
 	for _, p := range adapter.Progress(t.Adapter) {
-		tensors, names = append(tensors, p.Tensor), append(names, p.Name)
+		if name == "" && optim.FirstNotFinite([]*torch.Tensor{p.Tensor}) == 0 {
+			name = p.Name
+		}
 	}
-	if i := optim.FirstNotFinite(tensors); i >= 0 {
-		return fmt.Errorf("%s is not finite", names[i])
+	if name != "" {
+		return fmt.Errorf("%s is not finite", name)
 	}
 	return nil
 }
 
-// notFinite ends a run at a step that was not made.
-func (t *trainer) notFinite(step int, batch data.Batch, what string) error {
+// CheckFinite is the error of an adapter, head or moment that is not finite.
+func (t *Trainer) CheckFinite() error { return t.checkFinite() }
+
+// culprit says why a step was not made. Nothing has changed since, so that its
+// gradients can be made again and looked at.
+func (t *Trainer) culprit(f figures, norm float64) string {
+	t.optimizer.ZeroGradients()
+	for _, m := range f.step.Micros {
+		t.objective.Backward(m)
+	}
+	gradients := make([]*torch.Tensor, len(t.parameters))
+	for i := range gradients {
+		gradients[i] = t.optimizer.Gradient(i)
+	}
+	if i := optim.FirstNotFinite(gradients); i >= 0 {
+		return fmt.Sprintf("the gradient of %s is not finite", t.parameters[i].Name)
+	}
+	if optim.Finite(norm) {
+		return t.optimizer.Overflown(f.lr, t.idle(f.step)) + " would not be finite after the update"
+	}
+	return fmt.Sprintf("the norm of the gradients is %g", norm)
+}
+
+// notMade ends a run at a step that was not made.
+func (t *Trainer) notMade(f figures, what string) error {
 	const most = 64 // examples that are named
 	var ids []string
-	for _, i := range batch.Indices[:min(most, len(batch.Indices))] {
-		ids = append(ids, t.Train.Examples[i].ID)
+	for _, m := range f.step.Micros {
+		for _, i := range m.Batch.Indices {
+			id := t.Tasks[m.Task].Train.Examples[i].ID
+			if len(t.Tasks) > 1 {
+				id = t.Tasks[m.Task].Name + " " + id
+			}
+			ids = append(ids, id)
+		}
 	}
-	if more := len(batch.Indices) - most; more > 0 {
-		ids = append(ids, fmt.Sprintf("%d more", more))
+	if more := len(ids) - most; more > 0 {
+		ids = append(ids[:most], fmt.Sprintf("%d more", more))
 	}
 	return fmt.Errorf("step %d: %s, and the step is not made: the learning rate %g may be too high, or something be wrong with the examples %s",
-		step+1, what, t.Options.Schedule.Peak, strings.Join(ids, ", "))
+		f.step.Number+1, what, t.Options.Schedule.Peak, strings.Join(ids, ", "))
 }

@@ -1,137 +1,137 @@
 package train
 
 import (
-	"encoding/json"
-	"errors"
+	"context"
 	"fmt"
-	"os"
+	"math"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
-	"github.com/metatt/metatt/pkg/dmrg"
-	"github.com/metatt/metatt/pkg/task"
+	"github.com/metatt/metatt/pkg/torch"
 )
 
-// Files of a run directory that training writes.
-const (
-	MetricsFile = "metrics.jsonl" // the same for the same run on any machine of a kind
-	TimingsFile = "timings.jsonl" // what depends on time and machine
-)
-
-// StepEvent is one optimizer step.
-type StepEvent struct {
-	Event string  `json:"event"`
-	Step  int     `json:"step"`
-	Loss  float32 `json:"loss"` // mean over the batch, before the update
-	LR    float64 `json:"lr"`
-	// Penalty is what the adapter added to the loss; absent where it has none.
-	Penalty *float32 `json:"penalty,omitempty"`
-}
-
-// EvalEvent is one evaluation of the dev set.
-type EvalEvent struct {
-	Event   string       `json:"event"`
-	Step    int          `json:"step"`
-	Epoch   int          `json:"epoch"`
-	Loss    float32      `json:"loss"` // mean over the dev set
-	Metrics task.Metrics `json:"metrics"`
-	Best    bool         `json:"best"`
-	Ranks   []int64      `json:"ranks,omitempty"` // of a run that adapts them
-	Open    *int         `json:"open,omitempty"`  // pair that is trained as one
-	// OneClass is the label that every example was predicted to have.
-	OneClass string `json:"one_class,omitempty"`
-}
-
-// SweepEvent is one sweep, or of a two-site sweep the split of one pair.
-type SweepEvent struct {
-	Event      string       `json:"event"`
-	Step       int          `json:"step"`
-	Epoch      int          `json:"epoch"`
-	Sweep      int          `json:"sweep"` // from 1
-	Mode       dmrg.Mode    `json:"mode"`
-	Moments    dmrg.Moments `json:"moments"`        // what became of the optimizer's
-	Pair       *int         `json:"pair,omitempty"` // that was split, from 0
-	Open       *int         `json:"open,omitempty"` // that is trained as one from here on: its bond has no rank of its own
-	Ranks      []int64      `json:"ranks"`          // afterwards
-	Parameters int64        `json:"parameters"`     // of the adapter, afterwards
-	*dmrg.Report
-}
-
-type sweepTiming struct {
-	Event   string  `json:"event"`
-	Step    int     `json:"step"`
-	Sweep   int     `json:"sweep"`
-	Seconds float64 `json:"seconds"`
-}
-
-type timingEvent struct {
-	Event            string  `json:"event"`
-	Step             int     `json:"step"`
-	Seconds          float64 `json:"seconds"` // of training since the last such event
-	SamplesPerSecond float64 `json:"samples_per_second"`
-	EvalSeconds      float64 `json:"eval_seconds"`
-}
-
-// journal appends events to one file, each a line that is written at once.
+// journal writes the events of a run. It is the hook that reads the figures of steps.
 type journal struct {
-	file *os.File
-	size int64
+	*Trainer
+	metrics, timings *eventFile
+	// pending are figures that a device may still be computing. But for the last lag
+	// of them they are read after each step, and all when something is to follow.
+	pending []figures
+	lag     int
 }
 
-// openJournal opens or makes the file, locks it against a second process and
-// cuts it to size bytes: what a run wrote after its last checkpoint is written
-// again.
-func openJournal(path string, size int64) (*journal, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("%s: another process is training in this folder", path)
-	}
-	info, err := f.Stat()
-	if err == nil && info.Size() < size {
-		err = &CheckpointError{fmt.Errorf("%s: %d bytes, the checkpoint was made when it had %d", path, info.Size(), size)}
-	}
-	if err == nil {
-		err = f.Truncate(size)
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return &journal{f, size}, nil
+// figures is what a step came to.
+type figures struct {
+	step   Step
+	lr     float64
+	values *torch.Tensor // the losses of its micro-batches, the penalty, the gradient's norm, 1 or 0
 }
 
-func (j *journal) append(event any) error {
-	line, err := json.Marshal(event)
-	if err != nil {
-		return fmt.Errorf("%s: %w", j.file.Name(), err)
+func openJournal(t *Trainer) (*journal, error) {
+	j := &journal{Trainer: t}
+	if t.Device != torch.CPU {
+		j.lag = 1 // reading the last would wait for the device
 	}
-	n, err := j.file.Write(append(line, '\n'))
-	if err != nil {
-		// A torn line is taken back: the file holds whole events only.
-		return errors.Join(err, j.file.Truncate(j.size))
+	var err error
+	if j.metrics, err = openEvents(filepath.Join(t.Dir, MetricsFile), t.state.MetricsBytes); err != nil {
+		return nil, err
 	}
-	j.size += int64(n)
+	if j.timings, err = openEvents(filepath.Join(t.Dir, TimingsFile), t.state.TimingsBytes); err != nil {
+		j.metrics.close()
+		return nil, err
+	}
+	return j, nil
+}
+
+func (j *journal) close() {
+	for _, f := range j.pending {
+		f.values.Free()
+	}
+	j.metrics.close()
+	j.timings.close()
+}
+
+// Begin implements [Hook].
+func (j *journal) Begin(*Trainer) error { return nil }
+
+// After implements [Hook].
+func (j *journal) After(context.Context, *Trainer) error { return j.settle(j.lag) }
+
+// follow takes the figures of a step, which the journal frees.
+func (j *journal) follow(step Step, lr float64, values *torch.Tensor) {
+	j.pending = append(j.pending, figures{step, lr, values})
+}
+
+// settle reads what is pending, but for so many of the last steps. Of those read, the
+// journal says from here on what was done, and what was done could be.
+func (j *journal) settle(but int) error {
+	for len(j.pending) > but {
+		f := j.pending[0]
+		j.pending = j.pending[1:]
+		values := torch.ToSlice[float32](f.values)
+		f.values.Free()
+		if err := j.write(f, values); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-// sync puts the events on disk, before a checkpoint refers to them.
-func (j *journal) sync() error { return j.file.Sync() }
-
-func (j *journal) close() error { return j.file.Close() }
-
-// openJournals opens both files of a run directory.
-func openJournals(dir string, s state) (metrics, timings *journal, err error) {
-	if metrics, err = openJournal(filepath.Join(dir, MetricsFile), s.MetricsBytes); err != nil {
-		return nil, nil, err
+func (j *journal) write(f figures, values []float32) error {
+	losses, rest := values[:len(f.step.Micros)], values[len(f.step.Micros):]
+	norm, made := rest[len(rest)-2], rest[len(rest)-1] == 1
+	event := StepEvent{Event: "step", Step: f.step.Number + 1, LR: f.lr}
+	info := StepInfo{
+		Step: event.Step, Total: j.Options.Steps, Epoch: j.Epoch(event.Step), LR: f.lr, GradientNorm: float64(norm),
+		SamplesPerSecond: j.clock.here.speed(),
+		ETA:              j.clock.eta((j.Options.Steps - event.Step) * j.Options.BatchSize * j.source.accumulate),
 	}
-	if timings, err = openJournal(filepath.Join(dir, TimingsFile), s.TimingsBytes); err != nil {
-		metrics.close()
-		return nil, nil, err
+	info.Loss = j.mean(f.step, losses, &event)
+	if len(rest) > 2 {
+		event.Penalty, info.Penalty = &rest[0], float64(rest[0])
 	}
-	return metrics, timings, nil
+	if sum := info.Loss + info.Penalty; !finite(sum) {
+		return j.notMade(f, fmt.Sprintf("the loss is %v", sum))
+	}
+	if !made {
+		return j.notMade(f, j.culprit(f, float64(norm)))
+	}
+	event.Loss = float32(info.Loss)
+	j.Observer.Step(info)
+	return j.metrics.append(event)
 }
+
+// mean is the mean loss over a step's examples; those of each task of several go into
+// the event.
+func (j *journal) mean(step Step, of []float32, event *StepEvent) (mean float64) {
+	perTask, share := map[string]float64{}, map[string]float64{}
+	for i, m := range step.Micros {
+		part := float64(of[i]) * m.Share
+		mean += part
+		name := j.Tasks[m.Task].Name
+		perTask[name], share[name] = perTask[name]+part, share[name]+m.Share
+	}
+	if len(j.Tasks) > 1 {
+		event.Losses = map[string]float32{}
+		for name, sum := range perTask {
+			event.Losses[name] = float32(sum / share[name])
+		}
+	}
+	return mean
+}
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+
+// Record appends an event to metrics.jsonl, behind those of all steps before it.
+func (t *Trainer) Record(event any) error {
+	if err := t.Settle(); err != nil {
+		return err
+	}
+	return t.journal.metrics.append(event)
+}
+
+// Time appends an event to timings.jsonl.
+func (t *Trainer) Time(event any) error { return t.journal.timings.append(event) }
+
+// Settle waits for all steps so far, and is the error of one that could not be made. A
+// hook that reads or changes what steps have made begins with it.
+func (t *Trainer) Settle() error { return t.journal.settle(0) }

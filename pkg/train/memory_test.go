@@ -96,11 +96,12 @@ func BenchmarkResidentMemory(b *testing.B) {
 		}
 		g := &gauge{b: b, from: 500, to: steps}
 		_, err = train.Run(b.Context(), train.Setup{
-			Model: model, Adapter: a, Train: set, Dev: set, Dir: b.TempDir(), DType: torch.Float32, Device: torch.CPU, Dropout: model.Dropout(nil), Observer: g,
+			Adapter: a, Tasks: []train.Task{{Name: "cola", Model: model, Train: set, Dev: set}}, Dir: b.TempDir(), DType: torch.Float32, Device: torch.CPU, Dropout: model.Dropout(nil), Observer: g,
 			SaveAdapter: func(string) error { return nil },
 			Options: train.Options{
-				Steps: steps, BatchSize: 8, EvalBatchSize: 64, Shuffle: true, Schedule: schedule, ClipNorm: 1, BestMetric: named.Best,
-				AdamW: optim.AdamWConfig{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8},
+				Steps: steps, BatchSize: 8, EvalBatchSize: 64, Shuffle: true, Schedule: schedule,
+				Best:  train.Criterion{Name: named.Best, Of: []train.TaskMetric{{Metric: named.Best}}},
+				AdamW: optim.AdamWConfig{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, ClipNorm: 1},
 			},
 		})
 		a.Free()

@@ -12,20 +12,24 @@ import (
 )
 
 // momentNames are the names of a parameter's two moments in optimizerFile.
-func momentNames(p adapter.Parameter) [2]string {
-	return [2]string{p.Name + ".exp_avg", p.Name + ".exp_avg_sq"}
+func momentNames(parameter string) [2]string {
+	return [2]string{parameter + ".exp_avg", parameter + ".exp_avg_sq"}
 }
 
 // saveOptimizer writes the moments, and the adapter's progress beside them.
-func saveOptimizer(path string, o *optim.AdamW, parameters, progress []adapter.Parameter) error {
+func (t *Trainer) saveOptimizer(path string) error {
+	return saveOptimizer(path, t.optimizer, adapter.Progress(t.Adapter))
+}
+
+func saveOptimizer(path string, o *optim.AdamW, progress []adapter.Parameter) error {
 	var tensors []safetensors.Tensor
 	add := func(name string, t *torch.Tensor) {
 		cpu := t.To(torch.CPU).Contiguous()
 		tensors = append(tensors, safetensors.Tensor{Name: name, DType: "F32", Shape: cpu.Shape(), Data: cpu.Bytes()})
 	}
-	for i, p := range parameters {
+	for i, p := range o.Parameters() {
 		first, second := o.Moments(i)
-		names := momentNames(p)
+		names := momentNames(p.Name)
 		add(names[0], first)
 		add(names[1], second)
 	}
@@ -37,7 +41,12 @@ func saveOptimizer(path string, o *optim.AdamW, parameters, progress []adapter.P
 
 // loadOptimizer continues the optimizer and the adapter's progress from a
 // checkpoint.
-func loadOptimizer(c *Checkpoint, o *optim.AdamW, parameters, progress []adapter.Parameter) error {
+func (t *Trainer) loadOptimizer(c *Checkpoint) error {
+	return loadOptimizer(c, t.optimizer, adapter.Progress(t.Adapter))
+}
+
+func loadOptimizer(c *Checkpoint, o *optim.AdamW, progress []adapter.Parameter) error {
+	parameters := o.Parameters()
 	path := filepath.Join(c.Dir, optimizerFile)
 	f, err := safetensors.Open(path)
 	if err != nil {
@@ -54,8 +63,8 @@ func loadOptimizer(c *Checkpoint, o *optim.AdamW, parameters, progress []adapter
 	}
 	var moments [2][]*torch.Tensor
 	for _, p := range parameters {
-		for j, name := range momentNames(p) {
-			moment, err := read(name, p.Tensor.Shape())
+		for j, name := range momentNames(p.Name) {
+			moment, err := read(name, p.Value.Shape())
 			if err != nil {
 				return err
 			}
@@ -64,7 +73,7 @@ func loadOptimizer(c *Checkpoint, o *optim.AdamW, parameters, progress []adapter
 	}
 	for j := range moments {
 		if i := optim.FirstNotFinite(moments[j]); i >= 0 {
-			return fmt.Errorf("%s: tensor %s is not finite", path, momentNames(parameters[i])[j])
+			return fmt.Errorf("%s: tensor %s is not finite", path, momentNames(parameters[i].Name)[j])
 		}
 	}
 	if have, want := len(f.Names()), 2*len(parameters)+len(progress); have > want {

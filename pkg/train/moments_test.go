@@ -7,39 +7,41 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/internal/allocbound"
 	"github.com/metatt/metatt/pkg/optim"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
-// trainedPair is an optimizer of two parameters after an update, and what a file of
-// it is to fit.
-func trainedPair(tb testing.TB) (o *optim.AdamW, parameters []adapter.Parameter) {
+// trainedPair is an optimizer of two parameters after an update.
+func trainedPair(tb testing.TB) (o *optim.AdamW) {
 	tb.Helper()
 	if err := torch.Do(func() error {
-		var tensors, gradients []*torch.Tensor
+		var parameters []optim.Parameter
 		for name, shape := range map[string][]int64{"cores.0": {1, 2, 3}, "classifier.bias": {4}} {
 			p := torch.Ones(torch.Float32, torch.CPU, shape...).Keep()
-			parameters = append(parameters, adapter.Parameter{Name: name, Tensor: p})
-			tensors, gradients = append(tensors, p), append(gradients, torch.Ones(torch.Float32, torch.CPU, shape...))
+			parameters = append(parameters, optim.Parameter{Name: name, Value: p, Leaf: p, Scale: 1})
 		}
-		o = optim.NewAdamW(tensors, optim.AdamWConfig{Beta1: 0.9, Beta2: 0.99, Eps: 1e-8})
-		o.Step(0.1, gradients)
+		o = optim.NewAdamW(parameters, optim.AdamWConfig{Beta1: 0.9, Beta2: 0.99, Eps: 1e-8})
+		torch.NoGrad(func() {
+			for _, g := range o.Gradients() {
+				g.AddScalarInPlace(1)
+			}
+		})
+		o.Step(0.1, nil, nil)
 		return nil
 	}); err != nil {
 		tb.Fatal(err)
 	}
-	return o, parameters
+	return o
 }
 
 // An optimizer file of any content, beside a state of any content, is one to go on
 // from with what is finite, or what is wrong with it.
 func FuzzOptimizerFile(f *testing.F) {
 	dir := f.TempDir()
-	o, parameters := trainedPair(f)
+	o := trainedPair(f)
 	path := filepath.Join(dir, optimizerFile)
-	if err := torch.Do(func() error { return saveOptimizer(path, o, parameters, nil) }); err != nil {
+	if err := torch.Do(func() error { return saveOptimizer(path, o, nil) }); err != nil {
 		f.Fatal(err)
 	}
 	whole, err := os.ReadFile(path)
@@ -59,15 +61,15 @@ func FuzzOptimizerFile(f *testing.F) {
 		}
 		var err error
 		allocbound.Check(t, len(file)+len(progress), func() {
-			err = torch.Do(func() error { return loadOptimizer(c, o, parameters, nil) })
+			err = torch.Do(func() error { return loadOptimizer(c, o, nil) })
 		})
 		if err != nil && strings.ContainsAny(err.Error(), "\n\r") {
 			t.Errorf("an error of several lines: %q", err)
 		}
 		if err := torch.Do(func() error {
-			for i := range parameters {
+			for i, p := range o.Parameters() {
 				if m, v := o.Moments(i); optim.FirstNotFinite([]*torch.Tensor{m, v}) >= 0 {
-					t.Errorf("moments of %s are not finite", parameters[i].Name)
+					t.Errorf("moments of %s are not finite", p.Name)
 				}
 			}
 			return nil

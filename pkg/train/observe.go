@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/metatt/metatt/pkg/dmrg"
-	"github.com/metatt/metatt/pkg/task"
 )
 
 // Observer is told what happens in a run, on the goroutine that trains.
@@ -20,30 +19,32 @@ type Observer interface {
 type BeginInfo struct {
 	Total, Done int // optimizer steps in all, and already done where a run is resumed
 	Epochs      int // in all, the last perhaps in part
-	BatchSize   int
-	Examples    int // of the training set
+	BatchSize   int // examples of a step
+	Examples    int // of all training sets
 }
 
-// StepInfo is one optimizer step.
+// StepInfo is one optimizer step. On a CUDA device it comes one step late.
 type StepInfo struct {
 	Step, Total      int           // from 1
 	Epoch            int           // from 1
-	Loss, LR         float64       // the task's loss alone
+	Loss, LR         float64       // the tasks' loss alone
 	Penalty          float64       // that the adapter added to it
+	GradientNorm     float64       // of all gradients together, before clipping
 	SamplesPerSecond float64       // since training began or was resumed
 	ETA              time.Duration // of the steps that are left
 }
 
-// EvalInfo is one evaluation of the dev set.
+// EvalInfo is one evaluation of the dev sets.
 type EvalInfo struct {
 	Epoch, Step int
-	Metrics     task.Metrics
+	Tasks       []TaskEval
+	Mean        *float64 // of several tasks: what is compared; nil: undefined, or there is one task
 	Seconds     float64
 	IsBest      bool
-	OneClass    string // the label that every example was predicted to have; "" where they differ
+	Stops       bool // patience ends the run
 }
 
-// SweepInfo is a sweep over the bonds of the adapter's train, or of a two-site
+// SweepInfo is a sweep over the bonds of the adapter's tensor train, or of a two-site
 // sweep the step from one pair to the next.
 type SweepInfo struct {
 	dmrg.Event

@@ -4,7 +4,8 @@
 package bert
 
 import (
-	"github.com/metatt/metatt/pkg/adapter"
+	"cmp"
+
 	"github.com/metatt/metatt/pkg/hf"
 	"github.com/metatt/metatt/pkg/models/encoder"
 	"github.com/metatt/metatt/pkg/torch"
@@ -18,6 +19,7 @@ var Family = encoder.Family{
 	TiedWord:     "cls.predictions.decoder.weight",
 	Positions:    positions,
 	MaxLength:    func(c *hf.Config) int { return c.MaxPositionEmbeddings },
+	Pooler:       "pooler.dense",
 	LoadHead:     loadHead,
 }
 
@@ -36,34 +38,23 @@ func positions(_ *hf.Config, _, positions []int32) {
 	}
 }
 
-// head is classifier(dropout(tanh(pooler(first token)))). The pooler is frozen
-// as the checkpoint has it, or trained where it is the head's own.
+// head is classifier(dropout(tanh(pooler(first token)))).
 type head struct {
-	pooler, classifier encoder.Linear
-	trainsPooler       bool
+	pooler     *encoder.Linear // nil: the backbone's, frozen as the checkpoint has it
+	classifier encoder.Linear
 }
 
-const poolerName = "pooler.dense"
-
-func loadHead(l *encoder.Loader, c *hf.Config, labels int64) (encoder.Head, error) {
-	hidden := int64(c.HiddenSize)
-	pooler, trained, err := l.Pooler(poolerName, hidden, hidden)
+func loadHead(l *encoder.HeadLoader) (encoder.Classifier, error) {
+	pooler, err := l.Pooler()
 	if err != nil {
 		return nil, err
 	}
-	classifier, err := l.Trainable("classifier", labels, hidden)
-	return &head{pooler, classifier, trained}, err
+	classifier, err := l.Linear("classifier", l.Labels, l.Hidden)
+	return &head{pooler, classifier}, err
 }
 
-func (h *head) Logits(first *torch.Tensor, drop encoder.Dropout) *torch.Tensor {
-	pooled := h.pooler.Apply(first.ToDType(h.pooler.Weight.DType())).Tanh().ToDType(torch.Float32) // (examples, hidden)
+func (h *head) Logits(b *encoder.Backbone, first *torch.Tensor, drop encoder.Dropout) *torch.Tensor {
+	pooler := cmp.Or(h.pooler, b.Pooler())
+	pooled := pooler.Apply(first.ToDType(pooler.Weight.DType())).Tanh().ToDType(torch.Float32) // (examples, hidden)
 	return h.classifier.Apply(pooled.Dropout(drop.Classifier))
-}
-
-func (h *head) Parameters() []adapter.Parameter {
-	classifier := h.classifier.Parameters("classifier")
-	if !h.trainsPooler {
-		return classifier
-	}
-	return append(h.pooler.Parameters(Family.Prefix+poolerName), classifier...)
 }

@@ -9,11 +9,11 @@ type Dropout struct {
 }
 
 // Dropout is config.json's probabilities, or the override for all three.
-func (m *Model) Dropout(override *float64) Dropout {
+func (b *Backbone) Dropout(override *float64) Dropout {
 	if override != nil {
 		return Dropout{*override, *override, *override}
 	}
-	c := m.config
+	c := b.config
 	drop := Dropout{Hidden: c.HiddenDropoutProb, Attention: c.AttentionProbsDropoutProb, Classifier: c.HiddenDropoutProb}
 	if c.ClassifierDropout != nil {
 		drop.Classifier = *c.ClassifierDropout

@@ -2,6 +2,9 @@
 // (Vaswani et al. 2017, post-norm), on packed tokens: the examples of a batch
 // stand end to end without padding, so that projections, norms and the
 // feed-forward network work on real tokens only. Attention alone pads.
+//
+// A [Backbone] is frozen and shared: it is loaded once for any number of heads,
+// tasks and runs. A [Model] is a backbone with the head of one task.
 package encoder
 
 import (
@@ -11,85 +14,49 @@ import (
 	"github.com/metatt/metatt/pkg/torch"
 )
 
-// Config is what the encoder needs of config.json.
-type Config struct {
-	Architecture adapter.Architecture
-	Activation   string  // gelu, gelu_new or relu
-	LayerNormEps float64 // added to the variance
-}
-
 // Linear is y = x Weightᵀ + Bias, Weight (out, in), Bias (out).
 type Linear struct{ Weight, Bias *torch.Tensor }
 
 // Apply is the layer's output for x (…, in).
 func (l Linear) Apply(x *torch.Tensor) *torch.Tensor { return x.Linear(l.Weight, l.Bias) }
 
-// Parameters is the layer's tensors as NAME.weight and NAME.bias.
-func (l Linear) Parameters(name string) []adapter.Parameter {
-	return []adapter.Parameter{{Name: name + ".weight", Tensor: l.Weight}, {Name: name + ".bias", Tensor: l.Bias}}
+// norm is a layer normalisation over the last dimension.
+type norm struct{ weight, bias *torch.Tensor }
+
+func (n norm) apply(x *torch.Tensor, eps float64) *torch.Tensor {
+	return x.LayerNorm(n.weight, n.bias, eps)
 }
 
-// Norm is a layer normalisation over the last dimension.
-type Norm struct{ Weight, Bias *torch.Tensor }
-
-// Layer is one transformer layer.
-type Layer struct {
-	Projection    [6]Linear // by adapter.Kind
-	AttentionNorm Norm
-	OutputNorm    Norm
+// layer is one transformer layer.
+type layer struct {
+	projection    [6]Linear // by adapter.Kind
+	attentionNorm norm
+	outputNorm    norm
 }
 
-// Encoder is the stack of layers. Its tensors are kept; the model frees them.
-type Encoder struct {
-	Config Config
-	Layers []Layer
-}
-
-// Sites declares every weight matrix that an adapter may change.
-func (e *Encoder) Sites() []adapter.Site {
-	var sites []adapter.Site
-	for l := range e.Config.Architecture.Layers {
-		for _, k := range adapter.Kinds() {
-			sites = append(sites, e.Config.Architecture.Site(l, k))
-		}
-	}
-	return sites
-}
-
-// Forward runs all layers on h (tokens, hidden), the embedded tokens of
-// layout's examples, and returns (tokens, hidden). pass may be nil: no adapter.
-func (e *Encoder) Forward(h *torch.Tensor, layout *Layout, pass adapter.Pass, drop Dropout) *torch.Tensor {
-	f := forward{Encoder: e, layout: layout, pass: pass, drop: drop}
-	for l := range e.Layers {
-		h = f.layer(l, h)
-	}
-	return h
-}
-
-// forward is one pass through the stack.
+// forward is one pass through the layers.
 type forward struct {
-	*Encoder
-	layout *Layout
-	pass   adapter.Pass
+	*Backbone
+	layout *layout
+	pass   adapter.Pass // nil: no adapter
 	drop   Dropout
 }
 
-// layer frees what it made but its output; what backward needs lives on in the
-// graph.
+// layer is the output (tokens, hidden) of layer l for x of that shape. It frees
+// what it made but its output; what backward needs lives on in the graph.
 func (f forward) layer(l int, x *torch.Tensor) *torch.Tensor {
 	var out *torch.Tensor
 	torch.Scoped(func() {
-		layer := &f.Layers[l]
-		eps := f.Config.LayerNormEps
+		layer, eps := &f.layers[l], f.config.LayerNormEps
 
 		qkv := f.project(l, x, adapter.Query, adapter.Key, adapter.Value)
 		attended := f.attend(qkv[0], qkv[1], qkv[2]) // (tokens, hidden)
 		attended = f.sublayer(l, adapter.Output, f.project(l, attended, adapter.Output)[0].Dropout(f.drop.Hidden))
-		h := x.Add(attended).LayerNorm(layer.AttentionNorm.Weight, layer.AttentionNorm.Bias, eps)
+		h := layer.attentionNorm.apply(x.Add(attended), eps)
 
 		up := f.activate(f.project(l, h, adapter.FFNUp)[0]) // (tokens, intermediate)
 		down := f.sublayer(l, adapter.FFNDown, f.project(l, up, adapter.FFNDown)[0].Dropout(f.drop.Hidden))
-		out = h.Add(down).LayerNorm(layer.OutputNorm.Weight, layer.OutputNorm.Bias, eps).Escape()
+		out = layer.outputNorm.apply(h.Add(down), eps).Escape()
 	})
 	return out
 }
@@ -99,8 +66,8 @@ func (f forward) project(l int, x *torch.Tensor, kinds ...adapter.Kind) []*torch
 	outputs := make([]*torch.Tensor, len(kinds))
 	sites := make([]adapter.Site, len(kinds))
 	for i, k := range kinds {
-		outputs[i] = f.Layers[l].Projection[k].Apply(x)
-		sites[i] = f.Config.Architecture.Site(l, k)
+		outputs[i] = f.layers[l].projection[k].Apply(x)
+		sites[i] = f.architecture.Site(l, k)
 	}
 	if f.pass == nil {
 		return outputs
@@ -119,7 +86,7 @@ func (f forward) sublayer(l int, after adapter.Kind, y *torch.Tensor) *torch.Ten
 // attend is multi-head self-attention within each example, for q, k, v
 // (tokens, hidden).
 func (f forward) attend(q, k, v *torch.Tensor) *torch.Tensor {
-	heads := int64(f.Config.Architecture.Heads)
+	heads := int64(f.architecture.Heads)
 	split := func(t *torch.Tensor) *torch.Tensor { return f.layout.pad(t, heads) } // (batch, heads, length, d)
 	q, k, v = split(q), split(k), split(v)
 	var context *torch.Tensor
@@ -137,7 +104,7 @@ func (f forward) attend(q, k, v *torch.Tensor) *torch.Tensor {
 }
 
 func (f forward) activate(x *torch.Tensor) *torch.Tensor {
-	switch f.Config.Activation {
+	switch f.config.HiddenAct {
 	case "relu":
 		return x.ReLU()
 	case "gelu_new":

@@ -41,20 +41,20 @@ func (in Input) Check(vocabulary, types, longest int) error {
 	return nil
 }
 
-// Layout says where the examples of a packed batch stand, on the device, for
+// layout says where the examples of a packed batch stand, on the device, for
 // attention to pad and unpad.
-type Layout struct {
+type layout struct {
 	batch, longest int64
 	// All three are nil when all examples have the same length.
 	gather  *torch.Tensor // (batch·longest) Int64: the token at each padded place, 0 where there is none
 	scatter *torch.Tensor // (tokens) Int64: the padded place of each token
-	mask    *torch.Tensor // (batch, 1, 1, longest) in the model's dtype: 0 at tokens, -∞ at padding
+	mask    *torch.Tensor // (batch, 1, 1, longest) in the backbone's dtype: 0 at tokens, -∞ at padding
 }
 
-// NewLayout makes the layout of a checked input for a model of that dtype; it
+// newLayout makes the layout of a checked input for a backbone of that dtype; it
 // belongs to the current scope.
-func NewLayout(in Input, device torch.Device, dtype torch.DType) *Layout {
-	l := &Layout{batch: int64(in.Examples())}
+func newLayout(in Input, device torch.Device, dtype torch.DType) *layout {
+	l := &layout{batch: int64(in.Examples())}
 	var tokens int64
 	for i := range in.Examples() {
 		n := int64(in.Offsets[i+1] - in.Offsets[i])
@@ -77,15 +77,15 @@ func NewLayout(in Input, device torch.Device, dtype torch.DType) *Layout {
 			scatter = append(scatter, place)
 		}
 	}
-	l.gather = torch.FromSlice(gather).To(device)
-	l.scatter = torch.FromSlice(scatter).To(device)
-	l.mask = torch.FromSlice(additive, l.batch, 1, 1, l.longest).To(device).ToDType(dtype)
+	l.gather = torch.Upload(gather, device)
+	l.scatter = torch.Upload(scatter, device)
+	l.mask = torch.Upload(additive, device, l.batch, 1, 1, l.longest).ToDType(dtype)
 	return l
 }
 
 // pad turns (tokens, hidden) into (batch, heads, longest, hidden/heads). Padded
 // places hold a copy of token 0: the mask keeps them out of every sum.
-func (l *Layout) pad(t *torch.Tensor, heads int64) *torch.Tensor {
+func (l *layout) pad(t *torch.Tensor, heads int64) *torch.Tensor {
 	if l.gather != nil {
 		t = t.Rows(l.gather)
 	}
@@ -93,7 +93,7 @@ func (l *Layout) pad(t *torch.Tensor, heads int64) *torch.Tensor {
 }
 
 // unpad is the inverse of pad: (batch, heads, longest, d) to (tokens, hidden).
-func (l *Layout) unpad(t *torch.Tensor) *torch.Tensor {
+func (l *layout) unpad(t *torch.Tensor) *torch.Tensor {
 	t = t.Transpose(1, 2).Reshape(l.batch*l.longest, -1)
 	if l.scatter == nil {
 		return t

@@ -4,7 +4,6 @@
 package roberta
 
 import (
-	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/hf"
 	"github.com/metatt/metatt/pkg/models/encoder"
 	"github.com/metatt/metatt/pkg/torch"
@@ -50,23 +49,16 @@ func positions(c *hf.Config, ids, positions []int32) {
 // trainable.
 type head struct{ dense, output encoder.Linear }
 
-const denseName, outputName = "classifier.dense", "classifier.out_proj"
-
-func loadHead(l *encoder.Loader, c *hf.Config, labels int64) (encoder.Head, error) {
-	hidden := int64(c.HiddenSize)
-	dense, err := l.Trainable(denseName, hidden, hidden)
+func loadHead(l *encoder.HeadLoader) (encoder.Classifier, error) {
+	dense, err := l.Linear("classifier.dense", l.Hidden, l.Hidden)
 	if err != nil {
 		return nil, err
 	}
-	output, err := l.Trainable(outputName, labels, hidden)
+	output, err := l.Linear("classifier.out_proj", l.Labels, l.Hidden)
 	return &head{dense, output}, err
 }
 
-func (h *head) Logits(first *torch.Tensor, drop encoder.Dropout) *torch.Tensor {
+func (h *head) Logits(_ *encoder.Backbone, first *torch.Tensor, drop encoder.Dropout) *torch.Tensor {
 	x := first.ToDType(torch.Float32).Dropout(drop.Classifier) // (examples, hidden)
 	return h.output.Apply(h.dense.Apply(x).Tanh().Dropout(drop.Classifier))
-}
-
-func (h *head) Parameters() []adapter.Parameter {
-	return append(h.dense.Parameters(denseName), h.output.Parameters(outputName)...)
 }

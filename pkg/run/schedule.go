@@ -1,0 +1,59 @@
+package run
+
+import (
+	"github.com/metatt/metatt/pkg/config"
+	"github.com/metatt/metatt/pkg/optim"
+	"github.com/metatt/metatt/pkg/train"
+	"github.com/metatt/metatt/pkg/train/ranks"
+)
+
+// plan turns the train section into the loop's constants.
+func (a *assembly) plan() error {
+	c := a.config.Train
+	perEpoch := train.StepsPerEpoch([]int{a.trainSet.Len()}, c.BatchSize, c.Accumulate)
+	steps := c.MaxSteps
+	if steps == 0 {
+		steps = c.Epochs * perEpoch
+	}
+	schedule, err := optim.NewSchedule(c.Schedule, c.LR, c.Warmup, steps)
+	if err != nil {
+		return config.Invalid("train.schedule", err)
+	}
+	best, err := train.NewCriterion(c.BestMetric, a.tasks())
+	if err != nil {
+		return config.Invalid("train.best_metric", err)
+	}
+	a.options = train.Options{
+		Steps: steps, BatchSize: c.BatchSize, Accumulate: c.Accumulate, EvalBatchSize: c.EvalBatchSize, Shuffle: a.config.Data.Shuffle,
+		Seed: uint64(c.Seed), Mixture: train.Mixture(c.Mixture), Schedule: schedule,
+		AdamW:           optim.AdamWConfig{Beta1: c.Beta1, Beta2: c.Beta2, Eps: c.Eps, WeightDecay: c.WeightDecay, ClipNorm: c.ClipNorm},
+		CheckpointEvery: stepsOf(c.CheckpointEvery, perEpoch), KeepCheckpoints: c.KeepCheckpoints,
+		EvalEvery: stepsOf(c.EvalEvery, perEpoch), Patience: c.Patience, Best: best,
+	}
+	return nil
+}
+
+// stepsOf is an interval in steps; 0: never.
+func stepsOf(every config.Interval, perEpoch int) int {
+	if every.Epoch {
+		return perEpoch
+	}
+	return every.Steps
+}
+
+// tasks are the run's, as the loop takes them.
+func (a *assembly) tasks() []train.Task {
+	own := a.config.Settings(a.config.Task())
+	return []train.Task{{
+		Name: a.task.Name, Index: a.taskIndex(), Model: a.model, Train: a.trainSet, Dev: a.devSet,
+		Weight: own.Weight, HeadScale: *own.LR / a.config.Train.LR,
+	}}
+}
+
+// hooks are those that the configuration asks for.
+func (a *assembly) hooks() []train.Hook {
+	if a.ranks == nil {
+		return nil
+	}
+	return []train.Hook{ranks.New(*a.ranks)}
+}

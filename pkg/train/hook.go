@@ -1,0 +1,120 @@
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/metatt/metatt/pkg/optim"
+)
+
+// Hook acts between steps. It runs inside [torch.Do].
+type Hook interface {
+	// Begin is called once, before the first step or the first after a resumption.
+	Begin(t *Trainer) error
+	// After is called before the first step and after each. What it hands to the
+	// run ([Trainer.Record] and the like) comes after all that was there before.
+	After(ctx context.Context, t *Trainer) error
+}
+
+// Stateful is a hook with a state that a resumed run begins with.
+type Stateful interface {
+	Hook
+	// Name is its state's among those of a checkpoint.
+	Name() string
+	// State is a JSON value.
+	State() any
+	// Restore is called before Begin, with what State was.
+	Restore(state json.RawMessage) error
+}
+
+// hooks are a run's, in order.
+type hooks []Hook
+
+func newHooks(t *Trainer) (hooks, error) {
+	all := hooks{t.journal, &shrinking{}}
+	all = append(all, t.Hooks...)
+	all = append(all, evaluation{}, checkpoints{})
+	for _, hook := range all {
+		if s, ok := hook.(Stateful); ok {
+			if saved, has := t.state.Hooks[s.Name()]; has {
+				if err := s.Restore(saved); err != nil {
+					return nil, &CheckpointError{fmt.Errorf("%s: %s: %w", stateFile, s.Name(), err)}
+				}
+			}
+		}
+		if err := hook.Begin(t); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func (h hooks) after(ctx context.Context, t *Trainer) error {
+	for _, hook := range h {
+		if err := hook.After(ctx, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// states is what the hooks have to keep.
+func (h hooks) states() (map[string]json.RawMessage, error) {
+	var states map[string]json.RawMessage
+	for _, hook := range h {
+		s, ok := hook.(Stateful)
+		if !ok {
+			continue
+		}
+		text, err := json.Marshal(s.State())
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.Name(), err)
+		}
+		if states == nil {
+			states = map[string]json.RawMessage{}
+		}
+		states[s.Name()] = text
+	}
+	return states, nil
+}
+
+// What follows is for hooks.
+
+// Step is the number of updates done.
+func (t *Trainer) Step() int { return t.state.Step }
+
+// Epoch is the epoch, from 1, that the last of so many steps belongs to.
+func (t *Trainer) Epoch(steps int) int {
+	perEpoch := t.source.StepsPerEpoch()
+	return max(1, (steps+perEpoch-1)/perEpoch)
+}
+
+// Objective is the loss that is trained.
+func (t *Trainer) Objective() *Objective { return t.objective }
+
+// Source is where micro-batches come from.
+func (t *Trainer) Source() *Source { return t.source }
+
+// Optimizer holds the moments, of the adapter's parameters first, in their order.
+func (t *Trainer) Optimizer() *optim.AdamW { return t.optimizer }
+
+// Describe lets f add to the events of evaluations.
+func (t *Trainer) Describe(f func(*EvalEvent)) { t.describe = f }
+
+// Replaced is to be called when the adapter has other tensors in the place of some of
+// its parameters: the optimizer follows, for those listed with the moments that
+// changes has. Those that are not listed are what they were.
+func (t *Trainer) Replaced(changes map[int]optim.Change) {
+	t.list()
+	t.optimizer.Replace(t.forOptimizer(), changes)
+	for i, frozen := range t.frozen {
+		t.optimizer.Freeze(i, frozen)
+	}
+}
+
+// Freeze leaves parameter i as it is from now on, or trains it again.
+func (t *Trainer) Freeze(i int, frozen bool) {
+	t.frozen[i] = frozen
+	t.optimizer.Freeze(i, frozen)
+}

@@ -1,0 +1,133 @@
+package train
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+)
+
+// Mixture is how the micro-batches of an epoch are shared out among tasks: in turn, or
+// shuffled, a task of n examples having a part in proportion to n^(1/Temperature) (Raffel et
+// al. 2020, §3.5.2). With the zero Mixture, that of Temperature 1, an epoch has every example of every
+// task once.
+type Mixture struct {
+	RoundRobin  bool
+	Temperature float64 // 0: 1; +Inf: all tasks alike
+}
+
+// deck is the micro-batches of one epoch, in order.
+type deck struct {
+	number int
+	cards  []card
+}
+
+// card is the examples of one micro-batch.
+type card struct {
+	task     int
+	examples []int // in its training set
+}
+
+// deal makes the deck of an epoch, from 0.
+func (s *Source) deal(epoch int) deck {
+	examples := make([]int, len(s.tasks))
+	for i, task := range s.tasks {
+		examples[i] = task.Train.Len()
+	}
+	quotas := s.mixture.quotas(examples, s.batchSize)
+	d := deck{number: epoch}
+	hands := make([][]card, len(s.tasks))
+	for task, quota := range quotas {
+		hands[task] = s.hand(task, epoch*quota, quota)
+	}
+	if s.mixture.RoundRobin {
+		for i := range slices.Max(quotas) {
+			for _, hand := range hands {
+				if i < len(hand) {
+					d.cards = append(d.cards, hand[i])
+				}
+			}
+		}
+		return d
+	}
+	d.cards = slices.Concat(hands...)
+	if len(s.tasks) > 1 {
+		const apart = 0x6d697874757265 // from the orders of examples
+		order := rand.New(rand.NewPCG(mixed(s.seed+apart), uint64(epoch)))
+		order.Shuffle(len(d.cards), func(i, j int) { d.cards[i], d.cards[j] = d.cards[j], d.cards[i] })
+	}
+	return d
+}
+
+// hand is so many micro-batches of a task, from number first on: its examples pass by
+// again and again, each time in an order of its own.
+func (s *Source) hand(task, first, count int) (cards []card) {
+	perPass := ceil(s.tasks[task].Train.Len(), s.batchSize)
+	var order []int
+	for i := first; i < first+count; i++ {
+		if order == nil || i%perPass == 0 {
+			order = s.order(task, i/perPass, s.shuffle)
+		}
+		from := i % perPass * s.batchSize
+		cards = append(cards, card{task, order[from:min(from+s.batchSize, len(order))]})
+	}
+	return cards
+}
+
+// order is that of a task's examples when they pass by for the given time, from 0.
+func (s *Source) order(task, pass int, shuffle bool) []int {
+	seed := s.seed
+	if task > 0 {
+		seed = mixed(seed + uint64(task))
+	}
+	return s.tasks[task].Train.Order(seed, pass, shuffle)
+}
+
+// quotas are the micro-batches that an epoch has of each task: as many in all as all
+// examples make, and at least one of each.
+func (m Mixture) quotas(examples []int, batchSize int) []int {
+	quotas, total := make([]int, len(examples)), 0
+	for i, n := range examples {
+		quotas[i] = ceil(n, batchSize)
+		total += quotas[i]
+	}
+	temperature := m.Temperature
+	if m.RoundRobin {
+		temperature = math.Inf(1)
+	}
+	if len(examples) == 1 || temperature == 0 || temperature == 1 {
+		return quotas
+	}
+	weights, sum := make([]float64, len(examples)), 0.0
+	for i, n := range examples {
+		weights[i] = math.Pow(float64(n), 1/temperature)
+		sum += weights[i]
+	}
+	left := total
+	rest := make([]float64, len(examples)) // of the exact part, above the quota
+	for i, w := range weights {
+		exact := float64(total) * w / sum
+		quotas[i] = max(1, int(exact))
+		rest[i] = exact - float64(quotas[i])
+		left -= quotas[i]
+	}
+	for ; left > 0; left-- {
+		most := 0
+		for i := range rest {
+			if rest[i] > rest[most] {
+				most = i
+			}
+		}
+		quotas[most]++
+		rest[most]--
+	}
+	for ; left < 0; left++ { // tasks so small that one batch is more than their part
+		most := 0
+		for i := range quotas {
+			if quotas[i] > quotas[most] {
+				most = i
+			}
+		}
+		quotas[most]--
+	}
+	return quotas
+}

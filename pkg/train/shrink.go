@@ -1,0 +1,46 @@
+package train
+
+import (
+	"context"
+
+	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/optim"
+	"github.com/metatt/metatt/pkg/torch"
+)
+
+// shrinking is the hook of adapters whose ranks fall while they are trained: after each
+// update they are shown its gradients, and the optimizer follows what they drop.
+type shrinking struct {
+	shown int // the last update
+}
+
+// Begin implements [Hook].
+func (h *shrinking) Begin(t *Trainer) error {
+	h.shown = t.state.Step // by the process before this one
+	return nil
+}
+
+// After implements [Hook].
+func (h *shrinking) After(_ context.Context, t *Trainer) error {
+	r, ok := t.Adapter.(adapter.RankAdapter)
+	if !ok || h.shown == t.state.Step {
+		return nil
+	}
+	torch.Scoped(func() {
+		gradients := make([]*torch.Tensor, len(t.Adapter.Parameters()))
+		for i := range gradients {
+			gradients[i] = t.optimizer.Gradient(i).ToDType(torch.Float32)
+		}
+		changes := map[int]optim.Change{}
+		for _, s := range r.AfterUpdate(t.state.Step, t.Options.Steps, gradients) {
+			index := torch.FromSlice(s.Keep).To(t.Device)
+			first, second := t.optimizer.Moments(s.Parameter)
+			changes[s.Parameter] = optim.Change{First: first.IndexSelect(s.Dim, index), Second: second.IndexSelect(s.Dim, index)}
+		}
+		if len(changes) > 0 {
+			t.Replaced(changes)
+		}
+	})
+	h.shown = t.state.Step
+	return nil
+}

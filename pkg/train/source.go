@@ -1,0 +1,203 @@
+package train
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/metatt/metatt/pkg/data"
+)
+
+// Micro is a micro-batch: examples of one task.
+type Micro struct {
+	Task  int // among the run's
+	Batch data.Batch
+	Share float64 // of the step's loss: of all its examples, these
+	Seed  uint64  // of its dropout
+	First bool    // of the step
+}
+
+// Step is what one update is made with.
+type Step struct {
+	Number   int // from 0
+	Micros   []Micro
+	Examples int
+}
+
+// Source hands out a run's micro-batches. What step k has depends on the seed and k
+// alone, so that a resumed run needs no state of it.
+type Source struct {
+	tasks      []Task
+	batchSize  int
+	accumulate int
+	shuffle    bool
+	seed       uint64
+	mixture    Mixture
+	epoch      deck
+	heldOut    []map[int]bool // by task; nil: none
+	ahead      chan packed    // the next step, being packed; nil: none is
+}
+
+// packed is a step that was packed ahead.
+type packed struct {
+	step Step
+	err  error
+}
+
+func newSource(s Setup) *Source {
+	o := s.Options
+	src := &Source{
+		tasks: s.Tasks, batchSize: o.BatchSize, accumulate: max(1, o.Accumulate), shuffle: o.Shuffle, seed: o.Seed, mixture: o.Mixture,
+	}
+	src.epoch = deck{number: -1}
+	return src
+}
+
+// StepsPerEpoch is the number of steps that go over as many batches as all examples of
+// all tasks make. The last may be short.
+func StepsPerEpoch(examples []int, batchSize, accumulate int) int {
+	batches := 0
+	for _, n := range examples {
+		batches += ceil(n, batchSize)
+	}
+	return ceil(batches, max(1, accumulate))
+}
+
+func ceil(n, d int) int { return (n + d - 1) / d }
+
+// StepsPerEpoch is that of the run.
+func (s *Source) StepsPerEpoch() int {
+	examples := make([]int, len(s.tasks))
+	for i, task := range s.tasks {
+		examples[i] = task.Train.Len()
+	}
+	return StepsPerEpoch(examples, s.batchSize, s.accumulate)
+}
+
+// Step is step number k, from 0; the one after it is packed in the background.
+func (s *Source) Step(k int) (Step, error) {
+	next := s.take()
+	if next == nil || next.step.Number != k {
+		step, err := s.pack(k)
+		next = &packed{step, err}
+	}
+	s.ahead = make(chan packed, 1)
+	go func(ahead chan<- packed) {
+		step, err := s.pack(k + 1)
+		ahead <- packed{step, err}
+	}(s.ahead)
+	return next.step, next.err
+}
+
+// take waits for what is being packed; nil: nothing is.
+func (s *Source) take() *packed {
+	if s.ahead == nil {
+		return nil
+	}
+	next := <-s.ahead
+	s.ahead = nil
+	return &next
+}
+
+// HoldOut leaves those micro-batches' examples out of all steps to come, but for a
+// batch of nothing else; nil: none.
+func (s *Source) HoldOut(micros []Micro) {
+	s.take() // it was packed with others
+	s.heldOut = nil
+	if len(micros) == 0 {
+		return
+	}
+	s.heldOut = make([]map[int]bool, len(s.tasks))
+	for _, m := range micros {
+		if s.heldOut[m.Task] == nil {
+			s.heldOut[m.Task] = map[int]bool{}
+		}
+		for _, i := range m.Batch.Indices {
+			s.heldOut[m.Task][i] = true
+		}
+	}
+}
+
+// pack packs and checks the micro-batches of a step.
+func (s *Source) pack(k int) (Step, error) {
+	perEpoch := s.StepsPerEpoch()
+	if epoch := k / perEpoch; epoch != s.epoch.number {
+		s.epoch = s.deal(epoch)
+	}
+	step := Step{Number: k}
+	first := k % perEpoch * s.accumulate
+	for i, card := range s.epoch.cards[first:min(first+s.accumulate, len(s.epoch.cards))] {
+		m, err := s.micro(card.task, s.remaining(card))
+		if err != nil {
+			return step, fmt.Errorf("step %d: %w", k+1, err)
+		}
+		m.Seed, m.First = microSeed(s.seed, k, i), i == 0
+		step.Examples += len(m.Batch.Indices)
+		step.Micros = append(step.Micros, m)
+	}
+	share(step.Micros)
+	return step, nil
+}
+
+func (s *Source) micro(task int, indices []int) (Micro, error) {
+	m := Micro{Task: task, Batch: s.tasks[task].Train.Batch(indices)}
+	return m, s.tasks[task].Model.Check(input(m.Batch))
+}
+
+// share gives each micro-batch its part of the mean over all their examples.
+func share(micros []Micro) {
+	examples := 0
+	for _, m := range micros {
+		examples += len(m.Batch.Indices)
+	}
+	for i := range micros {
+		micros[i].Share = float64(len(micros[i].Batch.Indices)) / float64(examples)
+	}
+}
+
+// remaining is a batch's examples without those that are held out.
+func (s *Source) remaining(c card) []int {
+	if s.heldOut == nil || s.heldOut[c.task] == nil {
+		return c.examples
+	}
+	rest := slices.DeleteFunc(slices.Clone(c.examples), func(i int) bool { return s.heldOut[c.task][i] })
+	if len(rest) == 0 {
+		return c.examples // better those than no step
+	}
+	return rest
+}
+
+// Sample is about so many micro-batches in an order of their own, the same for the same
+// number: of each task alike, and at least one.
+func (s *Source) Sample(batches, number int) ([]Micro, error) {
+	var micros []Micro
+	for task := range s.tasks {
+		order := s.order(task, math.MaxInt32-number, true)
+		of := batches / len(s.tasks)
+		if task < batches%len(s.tasks) {
+			of++
+		}
+		order = order[:min(max(1, of)*s.batchSize, len(order))]
+		for indices := range slices.Chunk(order, s.batchSize) {
+			m, err := s.micro(task, indices)
+			if err != nil {
+				return nil, err
+			}
+			micros = append(micros, m)
+		}
+	}
+	share(micros)
+	return micros, nil
+}
+
+// microSeed mixes seed, step and micro-batch (splitmix64's finaliser): neighbouring
+// ones get unrelated generators.
+func microSeed(seed uint64, step, micro int) uint64 {
+	return mixed(seed + 0x9e3779b97f4a7c15*uint64(step+1) + 0xd1b54a32d192ed03*uint64(micro))
+}
+
+func mixed(z uint64) uint64 {
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
+}
