@@ -91,7 +91,7 @@ func inspectionTable(i *inspect.Inspection) table {
 		shape = append(shape, row{"ranks", list(c.Ranks)})
 	}
 	if c.TTRank > 0 {
-		shape = append(shape, row{"rank of the trains", fmt.Sprint(c.TTRank)})
+		shape = append(shape, row{"rank of the tensor trains", fmt.Sprint(c.TTRank)})
 	}
 	shape = append(shape, row{"alpha", figure(c.Alpha)}, row{"parameters", grouped(i.Count)})
 	t := table{title: fmt.Sprintf("%s · %s", c.Method, c.PEFTType), blocks: [][]row{about, shape}}

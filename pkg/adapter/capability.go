@@ -165,7 +165,7 @@ type TensorTrain interface {
 }
 
 // TensorTrains is an adapter of many tensor trains whose bonds share one rank:
-// stacks of trains of the same modes, core k of shape (trains, r_k, n_k, r_{k+1})
+// stacks of tensor trains of the same modes, core k of shape (tensor trains, r_k, n_k, r_{k+1})
 // with ends of rank 1.
 type TensorTrains interface {
 	Adapter

@@ -188,7 +188,7 @@ func TestExportedRanks(t *testing.T) {
 		{"cp4d", adapter.Kinds(), adapter.Spec{Rank: 17}, map[adapter.Kind]int64{adapter.Query: 12, adapter.FFNUp: 12, adapter.FFNDown: 12}},
 		{"vera", adapter.Kinds(), adapter.Spec{Rank: 19}, map[adapter.Kind]int64{adapter.Query: 12, adapter.FFNUp: 12, adapter.FFNDown: 12}},
 		{"fact-tk", adapter.Kinds(), adapter.Spec{Rank: 4}, map[adapter.Kind]int64{adapter.Query: 4, adapter.FFNUp: 4}},
-		{"loretta-rep", []adapter.Kind{adapter.Key}, adapter.Spec{Rank: 4, Settings: factored.TrainSettings{TTRank: 2}}, map[adapter.Kind]int64{adapter.Key: 2}},
+		{"loretta-rep", []adapter.Kind{adapter.Key}, adapter.Spec{Rank: 4, Settings: factored.TensorTrainSettings{TTRank: 2}}, map[adapter.Kind]int64{adapter.Key: 2}},
 		{"tt-lora", []adapter.Kind{adapter.Value, adapter.FFNUp}, adapter.Spec{Rank: 3}, map[adapter.Kind]int64{adapter.Value: 3, adapter.FFNUp: 3}},
 	} {
 		t.Run(fmt.Sprint(c.method, c.spec.Settings, c.spec.Rank), func(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"github.com/metatt/metatt/pkg/tt"
 )
 
-// BenchmarkSweep sweeps the train of bert-base with all six matrices, D 768,
+// BenchmarkSweep sweeps the tensor train of bert-base with all six matrices, D 768,
 // L 12, M 12, from rank 64 to 48. 20 ms is the most a sweep may take on 2 cores;
 // the median tells, as another process on the machine stops both threads.
 func BenchmarkSweep(b *testing.B) {

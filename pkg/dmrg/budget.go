@@ -34,13 +34,13 @@ func withinBudget(dims, ranks []int64, spectra [][]float64, budget int64) ([]int
 			}
 		}
 		if best < 0 {
-			return nil, fmt.Errorf("dmrg: budget %d: the train has %d entries at ranks of 1", budget, entries)
+			return nil, fmt.Errorf("dmrg: budget %d: the tensor train has %d entries at ranks of 1", budget, entries)
 		}
 		ranks[best]--
 	}
 }
 
-// Entries is the number of entries of a train of those dimensions and ranks, of
+// Entries is the number of entries of a tensor train of those dimensions and ranks, of
 // which those that are left out are 1.
 func Entries(dims, ranks []int64) int64 {
 	var n int64

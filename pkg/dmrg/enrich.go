@@ -8,10 +8,10 @@ import (
 	"github.com/metatt/metatt/pkg/tt"
 )
 
-// EnrichOptions say how a train grows.
+// EnrichOptions say how a tensor train grows.
 type EnrichOptions struct {
 	Grow int64 // components added to each bond, as far as its bound allows
-	// Gradient is ∂L/∂core k of a train, of core k's shape: a mean over training
+	// Gradient is ∂L/∂core k of a tensor train, of core k's shape: a mean over training
 	// batches.
 	Gradient func(x tt.Train, k int) (*torch.Tensor, error)
 }

@@ -130,7 +130,7 @@ func TestVarianceOfMoments(t *testing.T) {
 			t.Errorf("moments of no step: %v (%v)", torchtest.Values(got[1].Second), err)
 		}
 		if _, err := dmrg.Transported(y.Gauges(), []dmrg.Moment{m}); err == nil {
-			t.Error("moments of one core for a train of two")
+			t.Error("moments of one core for a tensor train of two")
 		}
 	})
 }
@@ -202,7 +202,7 @@ func TestTheProbeChoosesTheRank(t *testing.T) {
 		o := dmrg.SplitOptions{Tol: 0.05, Probe: probe}
 		y, report, err := dmrg.Close(opened, 1, o, tt.Right)
 		if err != nil || y.Ranks()[1] != 3 {
-			t.Fatalf("rank %d of a train of rank 3 with noise (%v): %+v", y.Ranks()[1], err, report.Probe)
+			t.Fatalf("rank %d of a tensor train of rank 3 with noise (%v): %+v", y.Ranks()[1], err, report.Probe)
 		}
 		if after, _ := probe(y); math.Abs(after-report.Probe.After) > 1e-12 || report.Probe.After > report.Probe.Before+o.Tol {
 			t.Errorf("reports a loss of %v after %v, it is %v", report.Probe.After, report.Probe.Before, after)
@@ -267,7 +267,7 @@ func TestBudget(t *testing.T) {
 			}
 		}
 		if _, _, err := dmrg.Sweep(x, dmrg.Options{Mode: dmrg.Canonical, Budget: least - 1}); err == nil || !strings.Contains(err.Error(), "budget") {
-			t.Errorf("a budget that no train meets: %v", err)
+			t.Errorf("a budget that no tensor train meets: %v", err)
 		}
 	})
 	torchtest.Compute(t, func() {

@@ -14,7 +14,7 @@ import (
 	"github.com/metatt/metatt/pkg/tt"
 )
 
-// numpyCase is a random train and what parity/trains.py makes of it, from the
+// numpyCase is a random tensor train and what parity/trains.py makes of it, from the
 // definitions and on dense tensors.
 type numpyCase struct {
 	Dims, Ranks      []int64

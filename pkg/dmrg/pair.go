@@ -11,11 +11,11 @@ import (
 // Open is x with cores b and b+1 as one tensor Θ (r_b, n_b, n_{b+1}, r_{b+2}),
 // every other core an isometry towards it: a step of Θ is then a step of the
 // tensor, of the same length, and its singular value decomposition the best
-// split. It still is a train, of rank n_{b+1}·r_{b+2} at bond b: core b is Θ seen
+// split. It still is a tensor train, of rank n_{b+1}·r_{b+2} at bond b: core b is Θ seen
 // as (r_b, n_b, n_{b+1}·r_{b+2}), core b+1 the constant identity.
 func Open(x tt.Train, b int) (tt.Train, error) {
 	if b < 0 || b >= x.Len()-1 {
-		return tt.Train{}, fmt.Errorf("dmrg: a train of %d cores has no pair %d", x.Len(), b)
+		return tt.Train{}, fmt.Errorf("dmrg: a tensor train of %d cores has no pair %d", x.Len(), b)
 	}
 	cores := x.Canonical(b).Cores()
 	left, right := cores[b], cores[b+1]
@@ -44,12 +44,12 @@ type SplitOptions struct {
 	Probe func(tt.Train) (float64, error)
 }
 
-// Close splits pair b of a train that [Open] made, the singular values on the
-// given side. It returns the train and the report of that one bond.
+// Close splits pair b of a tensor train that [Open] made, the singular values on the
+// given side. It returns the tensor train and the report of that one bond.
 func Close(x tt.Train, b int, o SplitOptions, side tt.Side) (tt.Train, Report, error) {
 	var report Report
 	if b < 0 || b >= x.Len()-1 {
-		return tt.Train{}, report, fmt.Errorf("dmrg: a train of %d cores has no pair %d", x.Len(), b)
+		return tt.Train{}, report, fmt.Errorf("dmrg: a tensor train of %d cores has no pair %d", x.Len(), b)
 	}
 	dims, ranks := x.Dims(), x.Ranks()
 	full := o.Truncation

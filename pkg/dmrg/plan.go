@@ -13,7 +13,7 @@ import (
 // its algebra.
 type Train = tt.Train
 
-// NewTrain makes a train of cores (r, n, r'), which stay their owner's.
+// NewTrain makes a tensor train of cores (r, n, r'), which stay their owner's.
 func NewTrain(cores []*torch.Tensor) (Train, error) { return tt.New(cores...) }
 
 // Plan is when a run adapts ranks, and how.
@@ -47,7 +47,7 @@ type Event struct {
 	Last        bool // of all
 }
 
-// Check says what is wrong with a plan for a train of so many bonds, that has so
+// Check says what is wrong with a plan for a tensor train of so many bonds, that has so
 // many entries where all ranks are 1, and a run of so many steps, if anything is.
 func (p Plan) Check(bonds int, least int64, steps int) error {
 	if !slices.Contains([]Mode{Canonical, Paper, TwoSite, Enrich, Restart}, p.Mode) {

@@ -9,15 +9,15 @@ import (
 	"github.com/metatt/metatt/pkg/tt"
 )
 
-// Stack is many trains of the same modes and ranks at once, core k of shape
-// (trains, r_k, n_k, r_{k+1}): those of one weight matrix in all layers.
+// Stack is many tensor trains of the same modes and ranks at once, core k of shape
+// (tensor trains, r_k, n_k, r_{k+1}): those of one weight matrix in all layers.
 type Stack []*torch.Tensor
 
-// NewStack makes a stack of cores, which stay their owner's; each train must be
+// NewStack makes a stack of cores, which stay their owner's; each tensor train must be
 // one ([tt.New]).
 func NewStack(cores []*torch.Tensor) (Stack, error) {
 	if len(cores) == 0 || len(cores[0].Shape()) != 4 || cores[0].Size(0) < 1 {
-		return nil, fmt.Errorf("dmrg: a stack of no trains")
+		return nil, fmt.Errorf("dmrg: a stack of no tensor trains")
 	}
 	s := make(Stack, len(cores))
 	for k, core := range cores {
@@ -26,23 +26,23 @@ func NewStack(cores []*torch.Tensor) (Stack, error) {
 			return nil, fmt.Errorf("dmrg: core %d of a stack has shape %v, want (%d, left, n, right)", k, core.Shape(), cores[0].Size(0))
 		}
 	}
-	for i := range s.trains() {
-		if _, err := s.train(i); err != nil {
+	for i := range s.count() {
+		if _, err := s.at(i); err != nil {
 			return nil, err
 		}
 	}
 	return s, nil
 }
 
-func (s Stack) trains() int64 {
+func (s Stack) count() int64 {
 	if len(s) == 0 {
 		return 0
 	}
 	return s[0].Size(0)
 }
 
-// train is one of them.
-func (s Stack) train(i int64) (tt.Train, error) {
+// at is one of them.
+func (s Stack) at(i int64) (tt.Train, error) {
 	cores := make([]*torch.Tensor, len(s))
 	torch.NoGrad(func() {
 		for k, core := range s {
@@ -52,26 +52,26 @@ func (s Stack) train(i int64) (tt.Train, error) {
 	return tt.New(cores...)
 }
 
-// SweepStacks truncates every train of every stack to one rank for all of their
-// bonds, as methods have whose trains share it: the largest that a bond needs by
+// SweepStacks truncates every tensor train of every stack to one rank for all of their
+// bonds, as methods have whose tensor trains share it: the largest that a bond needs by
 // the cutoff, that the budget of all entries together has room for. The report
 // has a bond for each of each stack, whose singular values are the roots of the
-// squares' sums over its trains. Trains that are narrower are filled up with
+// squares' sums over its tensor trains. Tensor trains that are narrower are filled up with
 // zeros; where all are zero, nothing is done. probe is the loss with such stacks,
 // for o.Tol; o.Probe is not called. It runs inside [torch.Do].
 func SweepStacks(stacks []Stack, o Options, probe func([]Stack) (float64, error)) ([]Stack, Report, error) {
 	if o.Ranks != nil {
-		return nil, Report{}, fmt.Errorf("dmrg: trains that share one rank have no limit for each bond")
+		return nil, Report{}, fmt.Errorf("dmrg: tensor trains that share one rank have no limit for each bond")
 	}
 	if err := o.Check(); err != nil {
 		return nil, Report{}, err
 	}
 	if o.Error != 0 {
-		return nil, Report{}, fmt.Errorf("dmrg: trains that share one rank have no bound on the error of all bonds together")
+		return nil, Report{}, fmt.Errorf("dmrg: tensor trains that share one rank have no bound on the error of all bonds together")
 	}
 	for _, s := range stacks {
 		if len(s) == 0 {
-			return nil, Report{}, fmt.Errorf("dmrg: a stack of no trains")
+			return nil, Report{}, fmt.Errorf("dmrg: a stack of no tensor trains")
 		}
 	}
 	rank, most, err := o.sharedRank(stacks)
@@ -111,9 +111,9 @@ func sweptTo(stacks []Stack, rank int64, o Options) ([]Stack, Report, error) {
 	for s, stack := range stacks {
 		bonds := make([]Bond, len(stack)-1)
 		var weights [][]float64 // Σ s² of each bond
-		trains := make([]tt.Train, stack.trains())
-		for i := range trains {
-			x, err := stack.train(int64(i))
+		all := make([]tt.Train, stack.count())
+		for i := range all {
+			x, err := stack.at(int64(i))
 			if err != nil {
 				return nil, report, err
 			}
@@ -121,10 +121,10 @@ func sweptTo(stacks []Stack, rank int64, o Options) ([]Stack, Report, error) {
 			if err != nil {
 				return nil, report, err
 			}
-			if r.Skipped { // a zero train keeps the first of its directions
-				trains[i], err = narrowed(x, rank)
+			if r.Skipped { // a zero tensor train keeps the first of its directions
+				all[i], err = narrowed(x, rank)
 			} else {
-				trains[i], err = Balanced(y, o.Balance)
+				all[i], err = Balanced(y, o.Balance)
 			}
 			if err != nil {
 				return nil, report, err
@@ -151,7 +151,7 @@ func sweptTo(stacks []Stack, rank int64, o Options) ([]Stack, Report, error) {
 			}
 		}
 		report.Bonds = append(report.Bonds, bonds...)
-		torch.NoGrad(func() { swept[s] = stacked(trains, rank) })
+		torch.NoGrad(func() { swept[s] = stacked(all, rank) })
 	}
 	report.Norm, report.Error = math.Sqrt(squares), math.Sqrt(errors)
 	if report.Norm == 0 {
@@ -176,13 +176,13 @@ func narrowed(x tt.Train, rank int64) (tt.Train, error) {
 	return tt.New(cores...)
 }
 
-// sharedRank is the rank that all bonds of all trains get, and the largest one
+// sharedRank is the rank that all bonds of all tensor trains get, and the largest one
 // that they have and the budget allows.
 func (o Options) sharedRank(stacks []Stack) (rank, most int64, err error) {
 	rank = max(o.MinRank, 1)
 	for _, stack := range stacks {
-		for i := range stack.trains() {
-			x, err := stack.train(i)
+		for i := range stack.count() {
+			x, err := stack.at(i)
 			if err != nil {
 				return 0, 0, err
 			}
@@ -209,7 +209,7 @@ func (o Options) sharedRank(stacks []Stack) (rank, most int64, err error) {
 	}
 	for ; o.Budget > 0 && StackEntries(stacks, most) > o.Budget; most-- {
 		if most == 1 {
-			return 0, 0, fmt.Errorf("dmrg: budget %d: the trains have %d entries at rank 1", o.Budget, StackEntries(stacks, 1))
+			return 0, 0, fmt.Errorf("dmrg: budget %d: the tensor trains have %d entries at rank 1", o.Budget, StackEntries(stacks, 1))
 		}
 	}
 	return min(rank, most), most, nil
@@ -222,18 +222,18 @@ func StackEntries(stacks []Stack, rank int64) (n int64) {
 		for k, core := range stack {
 			dims[k] = core.Size(2)
 		}
-		n += stack.trains() * Entries(dims, slices.Repeat([]int64{rank}, max(0, len(stack)-1)))
+		n += stack.count() * Entries(dims, slices.Repeat([]int64{rank}, max(0, len(stack)-1)))
 	}
 	return n
 }
 
-// stacked is the trains as one stack of that rank at every bond.
-func stacked(trains []tt.Train, rank int64) Stack {
+// stacked is the tensor trains as one stack of that rank at every bond.
+func stacked(all []tt.Train, rank int64) Stack {
 	var stack Stack
-	last := trains[0].Len() - 1
-	for k := range trains[0].Len() {
-		cores := make([]*torch.Tensor, len(trains))
-		for i, x := range trains {
+	last := all[0].Len() - 1
+	for k := range all[0].Len() {
+		cores := make([]*torch.Tensor, len(all))
+		for i, x := range all {
 			core := x.Cores()[k]
 			if k > 0 {
 				core = padded(core, 0, rank)

@@ -12,7 +12,7 @@ import (
 	"github.com/metatt/metatt/pkg/tt"
 )
 
-// stackOf is trains of those dimensions, all bonds of one rank.
+// stackOf is tensor trains of those dimensions, all bonds of one rank.
 func stackOf(t *testing.T, trains int, dims []int64, rank int64) (dmrg.Stack, []tt.Train) {
 	t.Helper()
 	all := make([]tt.Train, trains)
@@ -34,7 +34,7 @@ func stackOf(t *testing.T, trains int, dims []int64, rank int64) (dmrg.Stack, []
 	return s, all
 }
 
-// Every train of a stack is truncated as it would be alone, to one rank for all.
+// Every tensor train of a stack is truncated as it would be alone, to one rank for all.
 func TestSweepStacks(t *testing.T) {
 	torchtest.Compute(t, func() {
 		torch.Seed(2)
@@ -72,14 +72,14 @@ func TestSweepStacks(t *testing.T) {
 					want += x.Norm() * x.Norm()
 				}
 				if math.Abs(first-want) > 1e-9*want {
-					t.Errorf("a bond of the first stack weighs %v, its trains %v", first, want)
+					t.Errorf("a bond of the first stack weighs %v, its tensor trains %v", first, want)
 				}
 			}
 		}
 	})
 }
 
-// A cutoff gives the rank that the neediest train needs; the others are filled up.
+// A cutoff gives the rank that the neediest tensor train needs; the others are filled up.
 func TestStacksShareOneRank(t *testing.T) {
 	torchtest.Compute(t, func() {
 		torch.Seed(4)
@@ -115,7 +115,7 @@ func TestStacksShareOneRank(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		close(t, "the narrower train", x.Dense(), trains[0].Dense(), 1e-10)
+		close(t, "the narrower tensor train", x.Dense(), trains[0].Dense(), 1e-10)
 
 		zero, _ := stackOf(t, 2, []int64{5, 3, 6}, 2)
 		zero[2] = zero[2].MulScalar(0)
@@ -129,7 +129,7 @@ func TestStacksShareOneRank(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !swept[0][0].Select(0, 0).Equal(zero[0].Select(0, 0).Narrow(2, 0, 1)) {
-			t.Error("a train that is zero lost its directions")
+			t.Error("a tensor train that is zero lost its directions")
 		}
 	})
 }
@@ -175,8 +175,8 @@ func TestWrongStacks(t *testing.T) {
 		if _, _, err := dmrg.SweepStacks([]dmrg.Stack{s}, dmrg.Options{Mode: dmrg.Canonical, Truncation: tt.Truncation{Error: 0.1}}, nil); err == nil || !strings.Contains(err.Error(), "error") {
 			t.Errorf("a bound on the error: %v", err)
 		}
-		if _, _, err := dmrg.SweepStacks([]dmrg.Stack{{}}, dmrg.Options{Mode: dmrg.Canonical}, nil); err == nil || !strings.Contains(err.Error(), "no trains") {
-			t.Errorf("no trains: %v", err)
+		if _, _, err := dmrg.SweepStacks([]dmrg.Stack{{}}, dmrg.Options{Mode: dmrg.Canonical}, nil); err == nil || !strings.Contains(err.Error(), "no tensor trains") {
+			t.Errorf("no tensor trains: %v", err)
 		}
 		if n := dmrg.StackEntries([]dmrg.Stack{{}, s}, 1); n != 14 {
 			t.Errorf("%d entries at rank 1", n)

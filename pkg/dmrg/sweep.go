@@ -181,7 +181,7 @@ func truncate(x tt.Train, o Options) (tt.Train, Report, error) {
 		return tt.Train{}, Report{}, err
 	}
 	if x.Len() == 0 {
-		return tt.Train{}, Report{}, fmt.Errorf("dmrg: a train of no cores")
+		return tt.Train{}, Report{}, fmt.Errorf("dmrg: a tensor train of no cores")
 	}
 	if o.Ranks != nil && (len(o.Ranks) != x.Len()-1 || len(o.Ranks) > 0 && slices.Min(o.Ranks) < 1) {
 		return tt.Train{}, Report{}, fmt.Errorf("dmrg: ranks %v, want one of 1 or more for each of %d bonds", o.Ranks, x.Len()-1)
@@ -352,7 +352,7 @@ func paperError(there []tt.Split, middle tt.Split, back []tt.Split) (norm, dista
 	}
 	norm = math.Sqrt(tt.Weight(middle.Spectrum) + lost)
 	if math.IsNaN(norm) || math.IsInf(norm, 0) {
-		return 0, 0, fmt.Errorf("dmrg: the train's norm is %v", norm)
+		return 0, 0, fmt.Errorf("dmrg: the tensor train's norm is %v", norm)
 	}
 	return norm, math.Sqrt(max(0, square+lost)), nil
 }

@@ -27,7 +27,7 @@ func random(t *testing.T, dtype torch.DType, dims, ranks []int64) tt.Train {
 	return x
 }
 
-// each runs f on trains of odd shapes and every mode and balance.
+// each runs f on tensor trains of odd shapes and every mode and balance.
 func each(t *testing.T, f func(t *testing.T, x tt.Train, mode dmrg.Mode, balance dmrg.Balance)) {
 	for i, c := range []struct{ dims, ranks []int64 }{
 		{[]int64{5, 9}, []int64{3}},

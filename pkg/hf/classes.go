@@ -59,8 +59,8 @@ func (file *configJSON) classes(c *Config) {
 		return
 	}
 	switch problem := lenient[string](file.ProblemType); {
-	case !slices.Contains(ProblemTypes, problem):
-		note("problem_type: is %.40s, want %s; it is not used", file.ProblemType, strings.Join(ProblemTypes, ", "))
+	case !slices.Contains(problemTypes, problem):
+		note("problem_type: is %.40s, want %s; it is not used", file.ProblemType, strings.Join(problemTypes, ", "))
 	case problem == "single_label_classification" && n == 1:
 		note("problem_type: is %q, which takes two labels or more, and there is one; it is not used", problem)
 	default:

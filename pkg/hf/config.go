@@ -34,7 +34,7 @@ type Config struct {
 	TypeVocabSize         int
 	PadTokenID            int // NoPadToken where the file says null (BERT only)
 
-	HiddenAct                 string // one of [Activations]
+	HiddenAct                 string // "gelu", "gelu_new" or "relu"
 	LayerNormEps              float64
 	InitializerRange          float64 // standard deviation of a new weight
 	HiddenDropoutProb         float64
@@ -42,7 +42,7 @@ type Config struct {
 	ClassifierDropout         *float64 // nil: as HiddenDropoutProb
 
 	ID2Label          []string // label of each class; its length is num_labels
-	ProblemType       string   // one of [ProblemTypes], "" where the file leaves it open
+	ProblemType       string   // as transformers has them, "" where the file leaves it open
 	TieWordEmbeddings bool
 	DType             string // "float32", "bfloat16", …; "" where the file is silent
 
@@ -57,11 +57,11 @@ func (c *Config) Notes() []string { return c.notes }
 // NoPadToken is Config.PadTokenID when no token pads.
 const NoPadToken = -1
 
-// Activations are the values of hidden_act that the models compute.
-var Activations = []string{"gelu", "gelu_new", "relu"}
+// activations are the values of hidden_act that the models compute.
+var activations = []string{"gelu", "gelu_new", "relu"}
 
-// ProblemTypes are transformers' values of problem_type.
-var ProblemTypes = []string{"regression", "single_label_classification", "multi_label_classification"}
+// problemTypes are transformers' values of problem_type.
+var problemTypes = []string{"regression", "single_label_classification", "multi_label_classification"}
 
 const (
 	configFile    = "config.json"
@@ -255,8 +255,8 @@ func (file *configJSON) supported(path string) error {
 		return unsupported("pruned_heads", "attention heads have been removed")
 	case file.QuantizationConfig != nil && string(file.QuantizationConfig) != "null":
 		return unsupported("quantization_config", "quantised weights")
-	case !slices.Contains(Activations, or(file.HiddenAct, "gelu")):
-		return unsupported("hidden_act", "%q, only %s are", *file.HiddenAct, strings.Join(Activations, ", "))
+	case !slices.Contains(activations, or(file.HiddenAct, "gelu")):
+		return unsupported("hidden_act", "%q, only %s are", *file.HiddenAct, strings.Join(activations, ", "))
 	}
 	return nil
 }

@@ -12,9 +12,9 @@ import (
 )
 
 func init() {
-	factored.RegisterNonlinear(factored.WithTrains(adapter.Method{
+	factored.RegisterNonlinear(factored.WithTensorTrains(adapter.Method{
 		Name: "loretta-adp", PEFTType: "LORETTA_ADP", Settings: setting.Declaration{Rank: usualWidth},
-		Summary: "y + α up(ReLU(down(y))) after both sublayers of every layer, whatever the targets; down and up are trains over " +
+		Summary: "y + α up(ReLU(down(y))) after both sublayers of every layer, whatever the targets; down and up are tensor trains over " +
 			"factors(D) and factors(rank), the rank is the bottleneck's width; 2L(2Σ r_k n_k r_{k+1} + rank + D); " +
 			"arXiv 2402.11417, without its trained norms and TT classifier",
 	}), planAdp)
@@ -31,7 +31,7 @@ var sublayers = []adapter.Kind{adapter.Output, adapter.FFNDown}
 //
 //	y + α (ReLU(y V + c) U + d)    for y (tokens, D), V (D, b), c (b), U (b, D), d (D),
 //
-// with V a train of the modes factors(D), factors(b), U its mirror image, and b
+// with V a tensor train of the modes factors(D), factors(b), U its mirror image, and b
 // the rank. The bottleneck is cut into two factors, so that width 768 with 64 has
 // the reference's modes, 8·8·12 and 8·8. As Houlsby's adapters it reads what the
 // sublayer's dropout leaves; the reference, in training, what it is given.
@@ -41,10 +41,10 @@ type adp struct {
 	places            []place
 }
 
-// place is the trains and biases behind one sublayer, of all layers.
+// place is the tensor trains and biases behind one sublayer, of all layers.
 type place struct {
 	after    adapter.Kind
-	down, up factored.Train
+	down, up factored.TensorTrain
 }
 
 func planAdp(s factored.Settings) (factored.Nonlinear, error) {
@@ -68,12 +68,12 @@ func planAdp(s factored.Settings) (factored.Nonlinear, error) {
 		return nil, err
 	}
 	for _, kind := range sublayers {
-		train := func(name string, modes []int64) factored.Train {
-			return factored.Train{
+		tensorTrain := func(name string, modes []int64) factored.TensorTrain {
+			return factored.TensorTrain{
 				Name: kind.String() + "." + name, Layers: int64(s.Architecture.Layers), Left: 1, Right: 1, Modes: modes, Rank: rank,
 			}
 		}
-		f.places = append(f.places, place{kind, train("down", rising), train("up", falling)})
+		f.places = append(f.places, place{kind, tensorTrain("down", rising), tensorTrain("up", falling)})
 	}
 	return f, nil
 }
@@ -100,7 +100,7 @@ func (f adp) Leaves() []factored.Leaf {
 	variance := 1 / float64(f.width+f.bottleneck)
 	var leaves []factored.Leaf
 	for _, p := range f.places {
-		bias := func(t factored.Train, size int64, start factored.Start) factored.Leaf {
+		bias := func(t factored.TensorTrain, size int64, start factored.Start) factored.Leaf {
 			return factored.Leaf{Name: t.Name + ".bias", Shape: []int64{t.Layers, size}, Start: start}
 		}
 		leaves = append(leaves, p.down.Leaves(variance)...)
@@ -119,9 +119,9 @@ func (adp) Nonlinear() string {
 	return "its adapters have a ReLU between two matrices, and stand behind the sublayers"
 }
 
-// Begin implements [factored.Trained]. Each train is cut at the bond between the
+// Begin implements [factored.Trained]. Each tensor train is cut at the bond between the
 // modes of the width and those of the bottleneck: tokens go through its rank, and
-// neither V nor U is made. The trains of all layers are multiplied out together.
+// neither V nor U is made. The tensor trains of all layers are multiplied out together.
 func (f adp) Begin(tensors []*torch.Tensor, step adapter.Step) adapter.Pass {
 	pass := adpPass{}
 	take := func(n int) []*torch.Tensor {
@@ -149,7 +149,7 @@ func (f adp) Begin(tensors []*torch.Tensor, step adapter.Step) adapter.Pass {
 type adpPass map[adapter.Kind]bottleneck
 
 // bottleneck is the adapters of all layers behind one sublayer, for the rank t of
-// the trains; α is in upOut and upBias.
+// the tensor trains; α is in upOut and upBias.
 type bottleneck struct {
 	downIn, downOut, downBias *torch.Tensor // (L, D, t), (L, t, b), (L, b)
 	upIn, upOut, upBias       *torch.Tensor // (L, b, t), (L, t, D), (L, D)

@@ -11,7 +11,7 @@ import (
 	"github.com/metatt/metatt/pkg/torch/torchtest"
 )
 
-// entries is a train of modes n_1 … n_d as a matrix with the given number of
+// entries is a tensor train of modes n_1 … n_d as a matrix with the given number of
 // rows, each entry the product of its slices: nothing of pkg/tt.
 func entries(cores []*torch.Tensor, layer int, rows int64) *torch.Tensor {
 	var fill func(row *torch.Tensor, cores []*torch.Tensor) []*torch.Tensor
@@ -46,7 +46,7 @@ func TestAdpIsItsEquation(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			a, err := method.New(adapter.Spec{Architecture: model, Rank: c.rank, Settings: factored.TrainSettings{TTRank: c.tt}, Alpha: alpha, Seed: 1, Device: torch.CPU})
+			a, err := method.New(adapter.Spec{Architecture: model, Rank: c.rank, Settings: factored.TensorTrainSettings{TTRank: c.tt}, Alpha: alpha, Seed: 1, Device: torch.CPU})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -60,15 +60,15 @@ func TestAdpIsItsEquation(t *testing.T) {
 						p.Tensor.CopyFrom(torch.Randn(torch.Float32, torch.CPU, p.Tensor.Shape()...).MulScalar(0.6))
 					}
 				})
-				train := func(name string) (cores []*torch.Tensor) {
+				cores := func(name string) (all []*torch.Tensor) {
 					for k := range c.wide + c.thin {
 						core, ok := named[fmt.Sprintf("%s.cores.%d", name, k)]
 						if !ok {
 							t.Fatalf("no core %d of %s", k, name)
 						}
-						cores = append(cores, core)
+						all = append(all, core)
 					}
-					return cores
+					return all
 				}
 				pass := a.Begin(adapter.Step{DType: torch.Float32, Training: true}).(adapter.SublayerPass)
 				for _, after := range []adapter.Kind{adapter.Output, adapter.FFNDown} {
@@ -76,8 +76,8 @@ func TestAdpIsItsEquation(t *testing.T) {
 					y := torch.Randn(torch.Float32, torch.CPU, 5, c.width).SetRequiresGrad(true)
 					name := after.String()
 					bias := func(which string) *torch.Tensor { return named[name+which].Select(0, layer) }
-					h := y.MatMul(entries(train(name+".down"), layer, c.width)).Add(bias(".down.bias")).ReLU()
-					update := h.MatMul(entries(train(name+".up"), layer, int64(c.rank))).Add(bias(".up.bias"))
+					h := y.MatMul(entries(cores(name+".down"), layer, c.width)).Add(bias(".down.bias")).ReLU()
+					update := h.MatMul(entries(cores(name+".up"), layer, int64(c.rank))).Add(bias(".up.bias"))
 					want := y.Add(update.MulScalar(alpha))
 					got := pass.AfterSublayer(layer, after, y)
 					torchtest.Close(t, name, torchtest.Values(got), torchtest.Values(want), torchtest.Default)

@@ -13,33 +13,33 @@ import (
 )
 
 func init() {
-	factored.Register(factored.WithTrains(adapter.Method{
+	factored.Register(factored.WithTensorTrains(adapter.Method{
 		Name: "loretta-rep", PEFTType: "LORETTA_REP", DefaultAlpha: 16, // as LoRA's at rank 8
-		Summary: "ΔW = (α/r) A B, A a train over factors(Din) and r, B over r and factors(Dout), for each matrix; " +
+		Summary: "ΔW = (α/r) A B, A a tensor train over factors(Din) and r, B over r and factors(Dout), for each matrix; " +
 			"Σ r_k n_k r_{k+1}; arXiv 2402.11417, without its trained norms and TT classifier",
 	}), planRep)
 }
 
-// defaultTTRank is the reference's rank of the trains.
+// defaultTTRank is the reference's rank of the tensor trains.
 const defaultTTRank = 5
 
 // rep is LoRETTA-rep: for each matrix
 //
 //	y = x Wᵀ + b + (α/r) x A B    for x (tokens, Din), A (Din, r), B (r, Dout),
 //
-// with A a train of the modes factors(Din), r and B one of the modes r,
+// with A a tensor train of the modes factors(Din), r and B one of the modes r,
 // factors(Dout) in falling order: A's mirror image where Din = Dout.
 type rep struct {
-	sites []trains // by target
+	sites []halves // by target
 	rank  int64
 	scale float64
 }
 
-// trains is the two of one target, of all layers.
-type trains struct {
+// halves is the two tensor trains of one target, of all layers.
+type halves struct {
 	kind    adapter.Kind
 	in, out int64
-	a, b    factored.Train
+	a, b    factored.TensorTrain
 }
 
 func planRep(s factored.Settings) (factored.Form, error) {
@@ -50,14 +50,14 @@ func planRep(s factored.Settings) (factored.Form, error) {
 		limit.Lower(min(site.In, site.Out), fmt.Sprintf("target %s of %d × %d", kind, site.In, site.Out))
 		falling := tt.Factors(site.Out)
 		slices.Reverse(falling)
-		train := func(name string, modes []int64) factored.Train {
+		tensorTrain := func(name string, modes []int64) factored.TensorTrain {
 			ttLimit.Lower(tt.LargestRank(modes), fmt.Sprintf("target %s with modes %v", kind, modes))
-			return factored.Train{Name: kind.String() + "." + name, Layers: int64(s.Architecture.Layers), Left: 1, Right: 1, Modes: modes}
+			return factored.TensorTrain{Name: kind.String() + "." + name, Layers: int64(s.Architecture.Layers), Left: 1, Right: 1, Modes: modes}
 		}
-		f.sites = append(f.sites, trains{
+		f.sites = append(f.sites, halves{
 			kind: kind, in: site.In, out: site.Out,
-			a: train("a", append(tt.Factors(site.In), s.Rank)),
-			b: train("b", append([]int64{s.Rank}, falling...)),
+			a: tensorTrain("a", append(tt.Factors(site.In), s.Rank)),
+			b: tensorTrain("b", append([]int64{s.Rank}, falling...)),
 		})
 	}
 	if err := limit.Check("rank", s.Rank); err != nil {
@@ -101,7 +101,7 @@ func (f rep) TTRank() int64 { return f.sites[0].a.Rank }
 
 // pairs is the update of every matrix, in fp32. The first core of B, (r, t) for
 // the TT rank t ≤ r, is multiplied into A: tokens then go through t numbers and
-// not r. The trains of all layers are multiplied out together.
+// not r. The tensor trains of all layers are multiplied out together.
 func (f rep) pairs(tensors []*torch.Tensor) factored.Pairs {
 	pairs := factored.Pairs{}
 	for _, t := range f.sites {

@@ -10,10 +10,10 @@ import (
 	"github.com/metatt/metatt/pkg/torch"
 )
 
-// appended is what is trained of a train whose other tasks are frozen: the last
+// appended is what is trained of a tensor train whose other tasks are frozen: the last
 // task's slice of the task core, and the components by which the bonds beside it
 // have grown. With l, r the sizes of those bonds before and k how much they grew,
-// the last task's train is
+// the last task's tensor train is
 //
 //	… [L, left] · slice · [R; right] …
 //
@@ -44,7 +44,7 @@ func (a *appended) free() {
 	}
 }
 
-// appendTask makes the saved train with one task more.
+// appendTask makes the saved tensor train with one task more.
 func appendTask(m adapter.Method, saved *adapter.Saved, how adapter.Appending, device torch.Device) (adapter.Adapter, error) {
 	wrong := func(err error) error { return fmt.Errorf("%s: %w", saved.Dir, err) }
 	old, err := savedShape(saved.Config)
@@ -70,7 +70,7 @@ func appendTask(m adapter.Method, saved *adapter.Saved, how adapter.Appending, d
 	if couples != nil {
 		s.couples = append(slices.Clone(couples), [2]int64{ranks[i-1], ranks[i]})
 	}
-	t := &train{shape: s, method: m, alpha: saved.Config.Alpha, init: saved.Config.Init}
+	t := &metaTT{shape: s, method: m, alpha: saved.Config.Alpha, init: saved.Config.Init}
 	if err := t.read(saved, old, device); err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func appendTask(m adapter.Method, saved *adapter.Saved, how adapter.Appending, d
 // task core. Components that are new are random, of the size of the neighbour's
 // own; the slice's entries for them are zero, so that ΔW starts as how says and
 // everything has a gradient from the second step on.
-func (t *train) begin(i int, how adapter.Appending) *appended {
+func (t *metaTT) begin(i int, how adapter.Appending) *appended {
 	core, left, right := t.cores[i], t.cores[i-1], t.cores[i+1] // (l, T, r)
 	l, tasks, r := core.Size(0), core.Size(1), core.Size(2)
 	var slice *torch.Tensor
@@ -126,7 +126,7 @@ func (t *train) begin(i int, how adapter.Appending) *appended {
 }
 
 // freeze takes the last task out of cores that were read whole.
-func (t *train) freeze() error {
+func (t *metaTT) freeze() error {
 	i, last := t.taskCore(), len(t.tasks)-1
 	l, r := t.ranks[i-1], t.ranks[i]
 	if t.couples != nil {
@@ -161,7 +161,7 @@ func (t *train) freeze() error {
 
 // whole is the cores as they are on disk: with the appended task, whose bonds the
 // other tasks do not couple to.
-func (t *train) whole() []*torch.Tensor {
+func (t *metaTT) whole() []*torch.Tensor {
 	cores := slices.Clone(t.cores)
 	a := t.appended
 	if a == nil {
@@ -183,7 +183,7 @@ func (t *train) whole() []*torch.Tensor {
 
 // ofTask is a task's slice of core i and its neighbours, contiguous: shapes and
 // strides, and so bits, do not depend on other tasks.
-func (t *train) ofTask(i, task int) (left, slice, right *torch.Tensor) {
+func (t *metaTT) ofTask(i, task int) (left, slice, right *torch.Tensor) {
 	left, right = t.cores[i-1], t.cores[i+1]
 	if a := t.appended; a != nil && task == len(t.tasks)-1 {
 		if a.left != nil {
@@ -205,7 +205,7 @@ func (s shape) checkCouples(frozen []string) error {
 	i := s.taskCore()
 	if i < 0 {
 		if s.couples != nil || frozen != nil {
-			return errors.New("task_ranks and frozen_tasks are for a train with a task mode")
+			return errors.New("task_ranks and frozen_tasks are for a tensor train with a task mode")
 		}
 		return nil
 	}
@@ -228,7 +228,7 @@ func (s shape) checkCouples(frozen []string) error {
 
 // checkZeros looks for entries by which a task couples to components beyond its
 // own: they would be without effect.
-func (t *train) checkZeros(couples [][2]int64) error {
+func (t *metaTT) checkZeros(couples [][2]int64) error {
 	i := t.taskCore()
 	return torch.Do(func() (err error) {
 		torch.NoGrad(func() {

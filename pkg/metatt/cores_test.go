@@ -33,10 +33,10 @@ func TestSetCores(t *testing.T) {
 				wider[k] = torch.Randn(torch.Float64, torch.CPU, right, core.Size(1), left).Permute(2, 1, 0) // any dtype, any layout
 			}
 			for what, wrong := range map[string][]*torch.Tensor{
-				"cores, the train has": wider[1:],
-				"core 1 has shape":     append(slices.Clone(wider[:1]), old[1:]...),
-				"core 0 has shape":     append([]*torch.Tensor{wider[0].Reshape(-1, 1, 1)}, wider[1:]...),
-				"has shape [1 ":        append([]*torch.Tensor{wider[0].Select(0, 0)}, wider[1:]...),
+				"cores, the tensor train has": wider[1:],
+				"core 1 has shape":            append(slices.Clone(wider[:1]), old[1:]...),
+				"core 0 has shape":            append([]*torch.Tensor{wider[0].Reshape(-1, 1, 1)}, wider[1:]...),
+				"has shape [1 ":               append([]*torch.Tensor{wider[0].Select(0, 0)}, wider[1:]...),
 			} {
 				if err := a.SetCores(wrong); err == nil || (!strings.Contains(err.Error(), what) && what != "has shape [1 ") {
 					t.Errorf("%s: %v, want %q", method, err, what)

@@ -34,17 +34,17 @@ const normalSigma = 0.2
 type start string
 
 const (
-	zero       start = "ze" // all zeros; exactly one core of a train
+	zero       start = "ze" // all zeros; exactly one core of a tensor train
 	identity   start = "id" // every slice the rectangular identity
 	normal     start = "no" // independent N(0, 0.2²)
 	orthogonal start = "or" // a random semi-orthogonal matrix per slice
 )
 
-// parseInit reads one start for each core of a train, joined by "-".
+// parseInit reads one start for each core of a tensor train, joined by "-".
 func parseInit(text string, cores int) ([]start, error) {
 	starts, err := parseStarts(text)
 	if err == nil {
-		err = checkStarts(starts, cores, "the train")
+		err = checkStarts(starts, cores, "the tensor train")
 	}
 	return starts, err
 }
@@ -62,9 +62,9 @@ func parseStarts(text string) (starts []start, err error) {
 }
 
 // checkStarts takes starts of which exactly one is zero: with none the update
-// would not start at zero, with two no gradient would reach any core. train is
+// would not start at zero, with two no gradient would reach any core. whole is
 // what has the cores.
-func checkStarts(starts []start, cores int, train string) error {
+func checkStarts(starts []start, cores int, whole string) error {
 	zeros := 0
 	for _, s := range starts {
 		if s == zero {
@@ -73,7 +73,7 @@ func checkStarts(starts []start, cores int, train string) error {
 	}
 	switch {
 	case len(starts) != cores:
-		return fmt.Errorf("%q is for %d cores; %s has %d", joinStarts(starts), len(starts), train, cores)
+		return fmt.Errorf("%q is for %d cores; %s has %d", joinStarts(starts), len(starts), whole, cores)
 	case zeros != 1:
 		return fmt.Errorf("%q has %d cores at ze; exactly one must be, or nothing is learned from a zero update", joinStarts(starts), zeros)
 	}

@@ -73,7 +73,7 @@ func TestReachableIsTrained(t *testing.T) {
 					wrong++
 				}
 				torchtest.Compute(t, func() {
-					if trained := trainsAll(&train{shape: s, method: m, alpha: 1}, starts); trained != reachable {
+					if trained := trainsAll(&metaTT{shape: s, method: m, alpha: 1}, starts); trained != reachable {
 						t.Errorf("%s, ranks %v: all components are trained: %v, reachable: %v", joinStarts(starts), ranks, trained, reachable)
 					}
 				})
@@ -85,9 +85,9 @@ func TestReachableIsTrained(t *testing.T) {
 	}
 }
 
-// trainsAll makes a train's cores and trains them for as many steps as a gradient
+// trainsAll makes a tensor train's cores and trains them for as many steps as a gradient
 // needs from one end to the other: every component of every bond has one then.
-func trainsAll(t *train, starts []start) bool {
+func trainsAll(t *metaTT, starts []start) bool {
 	torch.Seed(4)
 	for i, s := range starts {
 		size := t.core(i)

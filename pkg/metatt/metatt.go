@@ -13,17 +13,17 @@ import (
 	"github.com/metatt/metatt/pkg/torch"
 )
 
-// Modes4D and Modes5D name the modes of MetaTT-4D and -5D, in order, without the
+// modes4D and modes5D name the modes of MetaTT-4D and -5D, in order, without the
 // task mode of (4+1)D and (5+1)D.
 var (
-	Modes4D = []string{modeIn, modeLayer, modeMatrix, modeOut}
-	Modes5D = []string{modeIn, modeLayer, modeMatrix, modeHead, modeOut}
+	modes4D = []string{modeIn, modeLayer, modeMatrix, modeOut}
+	modes5D = []string{modeIn, modeLayer, modeMatrix, modeHead, modeOut}
 )
 
 func init() {
 	for _, m := range []adapter.Method{
-		{Name: "metatt4d", Modes: Modes4D, Summary: "ΔW[l,m] = α G1 G2[l] G3[m] G4; 2Dr + (L+M)r²; arXiv 2506.09105"},
-		{Name: "metatt5d", Modes: Modes5D, Summary: "ΔW[l,m,h] = α G1 G2[l] G3[m] G4[h] G5, the heads' columns side by side; (D + D/H)r + (L+M+H)r²; arXiv 2506.09105"},
+		{Name: "metatt4d", Modes: modes4D, Summary: "ΔW[l,m] = α G1 G2[l] G3[m] G4; 2Dr + (L+M)r²; arXiv 2506.09105"},
+		{Name: "metatt5d", Modes: modes5D, Summary: "ΔW[l,m,h] = α G1 G2[l] G3[m] G4[h] G5, the heads' columns side by side; (D + D/H)r + (L+M+H)r²; arXiv 2506.09105"},
 	} {
 		m.PEFTType = "METATT"
 		m.Settings = setting.Declaration{Keys: Settings{}, Settle: func(asked *setting.Asked) []setting.Fault { return settle(asked, len(m.Modes)) }}
@@ -38,7 +38,7 @@ func init() {
 	}
 }
 
-// train is MetaTT in 4 or 5 dimensions, and with a task mode one more. With D
+// metaTT is MetaTT in 4 or 5 dimensions, and with a task mode one more. With D
 // the width, L layers, M matrix indices and H heads the cores of 4D are
 // G1 (1, D, r1), G2 (r1, L, r2), G3 (r2, M, r3), G4 (r3, D, 1), and
 //
@@ -49,7 +49,7 @@ func init() {
 //
 // A task mode is one more core (r, T, r') between two others; of it, a pass of
 // task t uses the slice t alone.
-type train struct {
+type metaTT struct {
 	shape
 	method adapter.Method
 	alpha  float64
@@ -78,7 +78,7 @@ func newTrain(m adapter.Method, spec adapter.Spec) (adapter.Adapter, error) {
 	if err := checkReachable(starts, s.ranks); err != nil {
 		return nil, wrong(err)
 	}
-	t := &train{shape: s, method: m, alpha: spec.Alpha, init: init, cores: make([]*torch.Tensor, len(s.modes))}
+	t := &metaTT{shape: s, method: m, alpha: spec.Alpha, init: init, cores: make([]*torch.Tensor, len(s.modes))}
 	err = torch.Do(func() error {
 		torch.Seed(spec.Seed)
 		for i, start := range starts {
@@ -140,7 +140,7 @@ func placeTask(modes []string, wanted bool, after string) ([]string, error) {
 	}
 	i := slices.Index(modes, cmp.Or(after, modeMatrix))
 	if i < 0 || i == len(modes)-1 {
-		return nil, fmt.Errorf("the task mode stands behind one of %s, not behind %q: at an end of the train it would hold the width for each task",
+		return nil, fmt.Errorf("the task mode stands behind one of %s, not behind %q: at an end of the tensor train it would hold the width for each task",
 			strings.Join(modes[:len(modes)-1], ", "), after)
 	}
 	return slices.Insert(slices.Clone(modes), i+1, modeTask), nil
@@ -151,7 +151,7 @@ func openTrain(m adapter.Method, saved *adapter.Saved, device torch.Device) (ada
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", saved.Dir, err)
 	}
-	t := &train{shape: s, method: m, alpha: saved.Config.Alpha, init: saved.Config.Init}
+	t := &metaTT{shape: s, method: m, alpha: saved.Config.Alpha, init: saved.Config.Init}
 	if err := t.read(saved, s, device); err != nil {
 		return nil, err
 	}
@@ -172,7 +172,7 @@ func openTrain(m adapter.Method, saved *adapter.Saved, device torch.Device) (ada
 	return t, nil
 }
 
-// savedShape checks what an adapter's config says of its train.
+// savedShape checks what an adapter's config says of its tensor train.
 func savedShape(c adapter.Config) (shape, error) {
 	targets, err := adapter.ParseKinds(c.Targets)
 	if err != nil {
@@ -193,7 +193,7 @@ func savedShape(c adapter.Config) (shape, error) {
 }
 
 // read fills the cores by the saved ones, whose shape is s.
-func (t *train) read(saved *adapter.Saved, s shape, device torch.Device) error {
+func (t *metaTT) read(saved *adapter.Saved, s shape, device torch.Device) error {
 	for i := range s.modes {
 		core, err := saved.Tensor(coreName(i), device, s.core(i)...)
 		if err != nil {
@@ -215,7 +215,7 @@ func (t *train) read(saved *adapter.Saved, s shape, device torch.Device) error {
 func coreName(i int) string { return fmt.Sprintf("cores.%d", i) }
 
 // Config implements [adapter.Adapter].
-func (t *train) Config() adapter.Config {
+func (t *metaTT) Config() adapter.Config {
 	c := adapter.Config{
 		FormatVersion: adapter.FormatVersion, PEFTType: t.method.PEFTType, Method: t.method.Name, Modes: slices.Clone(t.modes),
 		Ranks: slices.Clone(t.ranks), Alpha: t.alpha, Init: t.init, Tasks: slices.Clone(t.tasks),
@@ -233,7 +233,7 @@ func (t *train) Config() adapter.Config {
 
 // Parameters implements [adapter.Adapter]: the cores, cores.0 and on, or where
 // other tasks are frozen, what is the last one's own.
-func (t *train) Parameters() []adapter.Parameter {
+func (t *metaTT) Parameters() []adapter.Parameter {
 	if t.appended != nil {
 		return t.appended.leaves(t.taskCore())
 	}
@@ -242,7 +242,7 @@ func (t *train) Parameters() []adapter.Parameter {
 
 // Stored implements [adapter.Stored]: the cores, cores.0 and on, whatever is
 // trained of them.
-func (t *train) Stored() []adapter.Parameter { return named(t.whole()) }
+func (t *metaTT) Stored() []adapter.Parameter { return named(t.whole()) }
 
 func named(cores []*torch.Tensor) []adapter.Parameter {
 	p := make([]adapter.Parameter, len(cores))
@@ -254,22 +254,22 @@ func named(cores []*torch.Tensor) []adapter.Parameter {
 
 // Cores implements [adapter.TensorTrain]. Of an adapter with frozen tasks they
 // are copies. It runs inside [torch.Do].
-func (t *train) Cores() []*torch.Tensor { return t.whole() }
+func (t *metaTT) Cores() []*torch.Tensor { return t.whole() }
 
 // ZeroCore implements [adapter.TensorTrain].
-func (t *train) ZeroCore() int {
+func (t *metaTT) ZeroCore() int {
 	starts, _ := parseStarts(t.init) // of a start that is none, none is zero
 	return max(0, slices.Index(starts, zero))
 }
 
 // SetCores implements [adapter.TensorTrain]. A rank may be above its bound, as it
 // is while two neighbouring cores are trained as one.
-func (t *train) SetCores(cores []*torch.Tensor) error {
+func (t *metaTT) SetCores(cores []*torch.Tensor) error {
 	if t.appended != nil || t.couples != nil {
 		return fmt.Errorf("%s: tasks of the adapter are frozen: its cores keep their ranks and their gauge", t.method.Name)
 	}
 	if len(cores) != len(t.cores) {
-		return fmt.Errorf("%s: %d cores, the train has %d", t.method.Name, len(cores), len(t.cores))
+		return fmt.Errorf("%s: %d cores, the tensor train has %d", t.method.Name, len(cores), len(t.cores))
 	}
 	ranks := make([]int64, len(t.ranks))
 	left := int64(1)
@@ -296,7 +296,7 @@ func (t *train) SetCores(cores []*torch.Tensor) error {
 }
 
 // Free implements [adapter.Adapter].
-func (t *train) Free() {
+func (t *metaTT) Free() {
 	for _, c := range t.cores {
 		c.Free()
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/metatt/metatt/pkg/torch"
 )
 
-// factors is the train as the sites see it, in fp32:
+// factors is the tensor train as the sites see it, in fp32:
 //
 //	ΔW[l,m] = in · layer[l] · matrix[m] · out
 //
@@ -20,7 +20,7 @@ type factors struct {
 	out    *torch.Tensor // (c, D): the heads' columns side by side
 }
 
-func (t *train) factors(task int) factors {
+func (t *metaTT) factors(task int) factors {
 	cores := t.without(task)
 	core := func(mode string) *torch.Tensor { return cores[slices.Index(t.method.Modes, mode)] }
 	d := t.model.Hidden
@@ -42,7 +42,7 @@ func (t *train) factors(task int) factors {
 // without is the cores of the method's modes, the slice of the task multiplied
 // into the neighbour where that is less work. The slice is taken first: shapes,
 // and so bits, do not depend on the number of tasks.
-func (t *train) without(task int) []*torch.Tensor {
+func (t *metaTT) without(task int) []*torch.Tensor {
 	i := t.taskCore()
 	if i < 0 {
 		return t.cores
@@ -67,7 +67,7 @@ func (f factors) middle() *torch.Tensor {
 // Begin implements [adapter.Adapter]. What the cores are multiplied into before
 // tokens go through them is the way of the least work; x meets the input core
 // once for all sites that read it.
-func (t *train) Begin(step adapter.Step) adapter.Pass {
+func (t *metaTT) Begin(step adapter.Step) adapter.Pass {
 	f := t.factors(step.Task)
 	switch t.way(f, step.Tokens) {
 	case atLayer: // In, (Layer Matrix Out)
@@ -89,7 +89,7 @@ const (
 
 // way counts multiplications: those of cores with cores once a pass, those of
 // tokens with what comes of it.
-func (t *train) way(f factors, tokens int64) way {
+func (t *metaTT) way(f factors, tokens int64) way {
 	d, layers, m := t.model.Hidden, int64(t.model.Layers), t.blocks.Count
 	a, b, c := f.layer.Size(1), f.layer.Size(2), f.matrix.Size(2)
 	through := func(r int64) int64 { return tokens * layers * d * r }
@@ -108,10 +108,10 @@ func (t *train) way(f factors, tokens int64) way {
 }
 
 // Delta implements [adapter.Adapter]: ΔW of the first task.
-func (t *train) Delta(site adapter.Site) *torch.Tensor { return t.TaskDelta(site, 0) }
+func (t *metaTT) Delta(site adapter.Site) *torch.Tensor { return t.TaskDelta(site, 0) }
 
 // TaskDelta implements [adapter.TaskAware].
-func (t *train) TaskDelta(site adapter.Site, task int) *torch.Tensor {
+func (t *metaTT) TaskDelta(site adapter.Site, task int) *torch.Tensor {
 	span, adapted := t.blocks.Of(site.Kind)
 	if !adapted {
 		return nil
@@ -123,10 +123,10 @@ func (t *train) TaskDelta(site adapter.Site, task int) *torch.Tensor {
 // Factors implements [adapter.Factored]: ΔW is cut at its smallest bond, so that
 // an attention matrix has rank min(r1, r2, r3), ffn_up min(r1, r2), ffn_down r3
 // (with a head mode r3 as it is left of the heads).
-func (t *train) Factors(site adapter.Site) (in, out *torch.Tensor) { return t.TaskFactors(site, 0) }
+func (t *metaTT) Factors(site adapter.Site) (in, out *torch.Tensor) { return t.TaskFactors(site, 0) }
 
 // TaskFactors implements [adapter.TaskAware].
-func (t *train) TaskFactors(site adapter.Site, task int) (in, out *torch.Tensor) {
+func (t *metaTT) TaskFactors(site adapter.Site, task int) (in, out *torch.Tensor) {
 	span, adapted := t.blocks.Of(site.Kind)
 	if !adapted {
 		return nil, nil
@@ -137,7 +137,7 @@ func (t *train) TaskFactors(site adapter.Site, task int) (in, out *torch.Tensor)
 // split is ΔW of a site as (In, k) times (k, Out). Blocks of output columns
 // differ behind the layer core, blocks of input rows before the last: only the
 // bonds on the other side are bonds of the whole matrix.
-func (t *train) split(site adapter.Site, span factored.Span, task int) (in, out *torch.Tensor) {
+func (t *metaTT) split(site adapter.Site, span factored.Span, task int) (in, out *torch.Tensor) {
 	f := t.factors(task)
 	layer := f.layer.Select(0, int64(site.Layer))        // (a, b)
 	matrix := f.matrix.Narrow(0, span.First, span.Count) // (blocks, b, c)

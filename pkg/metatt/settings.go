@@ -11,9 +11,9 @@ import (
 
 // Settings are MetaTT's own keys.
 type Settings struct {
-	Ranks     []int  `yaml:"ranks" default:"" range:"[1,)" after:"rank" aka:"bond_ranks,link_dims" doc:"MetaTT: a rank for each bond of the train, from the left, in the place of adapter.rank; empty: adapter.rank for all"`
+	Ranks     []int  `yaml:"ranks" default:"" range:"[1,)" after:"rank" aka:"bond_ranks,link_dims" doc:"MetaTT: a rank for each bond of the tensor train, from the left, in the place of adapter.rank; empty: adapter.rank for all"`
 	Init      string `yaml:"init" default:"" after:"targets" aka:"init_weights,init_lora_weights" doc:"MetaTT: start of each core, ze, id, no or or, joined by -; empty: ze-id-id-id (5D: one id more)"`
-	TaskAfter string `yaml:"task_after" default:"" enum:",in,layer,matrix,head" after:"init_from" aka:"task_mode" doc:"MetaTT: the mode behind which the train has a task mode, so that tasks can be appended later; empty: no such mode"`
+	TaskAfter string `yaml:"task_after" default:"" enum:",in,layer,matrix,head" after:"init_from" aka:"task_mode" doc:"MetaTT: the mode behind which the tensor train has a task mode, so that tasks can be appended later; empty: no such mode"`
 }
 
 // TaskMode implements [adapter.TaskSettings].
@@ -72,7 +72,7 @@ func (s *Settings) settleRanks(asked *setting.Asked, bonds int, described string
 	return nil
 }
 
-// adopted is what a saved train decides; ranks that are all the same only where a
+// adopted is what a saved tensor train decides; ranks that are all the same only where a
 // rank for each bond was asked for.
 func adopted(saved adapter.Config, asked any) any {
 	s := asked.(Settings)

@@ -12,7 +12,7 @@ import (
 	"github.com/metatt/metatt/pkg/tt"
 )
 
-// The modes of the train, each one core.
+// The modes of the tensor train, each one core.
 const (
 	modeIn     = "in"
 	modeLayer  = "layer"
@@ -42,7 +42,7 @@ func newShape(model adapter.Architecture, targets []adapter.Kind, modes, tasks [
 		return s, errors.New("no targets")
 	}
 	if len(ranks) != len(modes)-1 {
-		return s, fmt.Errorf("%d ranks, the train of %s has %d bonds", len(ranks), strings.Join(modes, ", "), len(modes)-1)
+		return s, fmt.Errorf("%d ranks, the tensor train of %s has %d bonds", len(ranks), strings.Join(modes, ", "), len(modes)-1)
 	}
 	if model.Heads < 1 || model.Hidden%int64(model.Heads) != 0 {
 		return s, fmt.Errorf("%d heads do not divide the width %d", model.Heads, model.Hidden)
@@ -59,7 +59,7 @@ func newShape(model adapter.Architecture, targets []adapter.Kind, modes, tasks [
 	return s, nil
 }
 
-// checkBounds is an error for a rank that is too large for a train to need it.
+// checkBounds is an error for a rank that is too large for a tensor train to need it.
 func (s shape) checkBounds() error {
 	sizes := make([]int64, len(s.modes))
 	for i := range sizes {

@@ -15,9 +15,9 @@ func TestPlotInspection(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(*inspect.Inspection){
-		"as it is":   func(*inspect.Inspection) {},
-		"no train":   func(i *inspect.Inspection) { i.Spectra = nil },
-		"no updates": func(i *inspect.Inspection) { i.Deltas = nil },
+		"as it is":        func(*inspect.Inspection) {},
+		"no tensor train": func(i *inspect.Inspection) { i.Spectra = nil },
+		"no updates":      func(i *inspect.Inspection) { i.Deltas = nil },
 		"zero": func(i *inspect.Inspection) {
 			i.Spectra = [][]float64{{0}, {0}, {0}}
 			i.Deltas = [][]float64{{0, 0, 0, 0, 0, 0}}

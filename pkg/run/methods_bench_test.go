@@ -178,7 +178,7 @@ func contestants(model adapter.Architecture) (all []*contestant, left []string, 
 		wanted := spec
 		wanted.Alpha = m.Alpha()
 		if m.Name == "loretta-adp" {
-			wanted.Rank = 64 // the bottleneck, of which the budget moves the trains' rank
+			wanted.Rank = 64 // the bottleneck, of which the budget moves the tensor trains' rank
 		}
 		fit, err := adapter.FitBudget(m, wanted, stepBudget)
 		switch {

@@ -45,7 +45,7 @@ type Summary struct {
 	Task             string           `json:"task"`
 	Method           string           `json:"method"`
 	Rank             int              `json:"rank,omitempty"`
-	Ranks            []int64          `json:"ranks,omitempty"` // of a train's bonds, where they differ or were adapted
+	Ranks            []int64          `json:"ranks,omitempty"` // of a tensor train's bonds, where they differ or were adapted
 	Seed             int              `json:"seed"`
 	Steps            int              `json:"steps"`
 	Epochs           int              `json:"epochs"`

@@ -150,10 +150,10 @@ func (a *assembly) wholeAdapter() (count int64, err error) {
 	return count, err
 }
 
-// bondRanks are those of a train whose bonds differ; nil where one number says all.
+// bondRanks are those of a tensor train whose bonds differ; nil where one number says all.
 func (a *assembly) bondRanks() []int64 {
 	ranks := a.adapter.Config().Ranks
-	if _, train := a.adapter.(adapter.TensorTrain); !train || slices.Min(ranks) == slices.Max(ranks) {
+	if _, tensorTrain := a.adapter.(adapter.TensorTrain); !tensorTrain || slices.Min(ranks) == slices.Max(ranks) {
 		return nil
 	}
 	return ranks

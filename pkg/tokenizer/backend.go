@@ -153,8 +153,7 @@ func (s *settings) assemble(class tokenizerClass, p parts) (*Tokenizer, error) {
 			s.note("%q is not in the vocabulary of %s: it is added with the id %d", token.Content, p.file, id)
 		}
 	}
-	side, padToken := "right", p.special.content("pad_token")
-	var post postProcessor
+	side, post := "right", postProcessor{}
 	if p.stored != nil {
 		side, post = p.stored.direction, p.stored.post
 	}
@@ -177,7 +176,7 @@ func (s *settings) assemble(class tokenizerClass, p parts) (*Tokenizer, error) {
 		post = plain
 		s.note("token types are all 0: model_input_names, in %s or by the default of %s, has no token_type_ids", configFile, class.name)
 	}
-	t := newTokenizer(p.model, p.encoder, added, post, padToken)
+	t := newTokenizer(p.model, p.encoder, added, post)
 	t.truncateLeft = s.truncateLeft(side)
 	var split bool
 	if s.read("split_special_tokens", &split); split {

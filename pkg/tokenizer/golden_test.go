@@ -62,13 +62,19 @@ func variant(t testing.TB, base string, fields map[string]json.RawMessage) []byt
 	return data
 }
 
-// tokenizerOf is a tokenizer.json as it stands.
+// tokenizerOf is a tokenizer.json as it stands, without settings beside it.
 func tokenizerOf(data []byte) (*Tokenizer, error) {
-	file, err := parseTokenizerJSON(data)
+	f, err := parseTokenizerJSON(data)
 	if err != nil {
 		return nil, err
 	}
-	return file.tokenizer()
+	added, err := newAddedVocabulary(f.added, f.model, f.encoder.normalize)
+	if err != nil {
+		return nil, err
+	}
+	t := newTokenizer(f.model, f.encoder, added, f.post)
+	t.truncateLeft = f.direction == "left"
+	return t, nil
 }
 
 func mustParse(t testing.TB, data []byte) *Tokenizer {

@@ -47,7 +47,6 @@ type Tokenizer struct {
 	encoder textEncoder
 	added   addedVocabulary
 	post    postProcessor
-	padID   int
 	maxID   int
 	sum     string
 	notes   []string
@@ -56,9 +55,9 @@ type Tokenizer struct {
 	workers      sync.Pool // of *worker: each goroutine has its own cache of words, without locks
 }
 
-// newTokenizer puts the stages together. Where padToken is not a token, the usual ones are looked for.
-func newTokenizer(model sugarme.Model, encoder textEncoder, added addedVocabulary, post postProcessor, padToken string) *Tokenizer {
-	t := &Tokenizer{model: model, encoder: encoder, added: added, post: post, padID: -1, maxID: post.maxID()}
+// newTokenizer puts the stages together.
+func newTokenizer(model sugarme.Model, encoder textEncoder, added addedVocabulary, post postProcessor) *Tokenizer {
+	t := &Tokenizer{model: model, encoder: encoder, added: added, post: post, maxID: post.maxID()}
 	t.workers.New = func() any { return newWorker() }
 	for _, id := range model.GetVocab() {
 		t.maxID = max(t.maxID, id)
@@ -66,20 +65,11 @@ func newTokenizer(model sugarme.Model, encoder textEncoder, added addedVocabular
 	for id := range added.byID {
 		t.maxID = max(t.maxID, id)
 	}
-	for _, token := range []string{padToken, "[PAD]", "<pad>"} {
-		if id, ok := t.TokenID(token); ok {
-			t.padID = id
-			break
-		}
-	}
 	return t
 }
 
 // VocabSize returns one more than the largest id that the tokenizer can produce: the rows an embedding table needs.
 func (t *Tokenizer) VocabSize() int { return t.maxID + 1 }
-
-// PadID returns the id of the padding token, or -1 where the tokenizer has none.
-func (t *Tokenizer) PadID() int { return t.padID }
 
 // Sum returns a digest of the files that the tokenizer was loaded from. Equal sums give equal ids.
 func (t *Tokenizer) Sum() string { return t.sum }
@@ -87,14 +77,6 @@ func (t *Tokenizer) Sum() string { return t.sum }
 // Notes returns what a user has to see about the files, a line each: a default that decides ids and that no file states, and
 // what stands in them and is not used.
 func (t *Tokenizer) Notes() []string { return t.notes }
-
-// TokenID returns the id of a token as it is spelled in the vocabulary or among the added tokens.
-func (t *Tokenizer) TokenID(token string) (id int, ok bool) {
-	if id, ok = t.added.ids[token]; ok {
-		return id, true
-	}
-	return t.model.TokenToId(token)
-}
 
 // Encode returns the ids of one input. At most maxLength ids are kept, special tokens included: a token at a time is
 // taken from the end (the start, where truncation_side is left) of the longer text of a pair, as Hugging Face's

@@ -57,17 +57,6 @@ func parseTokenizerJSON(data []byte) (*tokenizerFile, error) {
 	return file, nil
 }
 
-// tokenizer is the file as it stands, without settings beside it.
-func (f *tokenizerFile) tokenizer() (*Tokenizer, error) {
-	added, err := newAddedVocabulary(f.added, f.model, f.encoder.normalize)
-	if err != nil {
-		return nil, err
-	}
-	t := newTokenizer(f.model, f.encoder, added, f.post, f.padToken)
-	t.truncateLeft = f.direction == "left"
-	return t, nil
-}
-
 // pipeline reads the model, the normalizer and the pre-tokenizer, which go together.
 func (o *object) pipeline() (sugarme.Model, textEncoder, error) {
 	switch m, kind := o.child("model"); {

@@ -37,11 +37,6 @@ var dtypes = map[DType]struct {
 // Size is the number of bytes of one element.
 func (d DType) Size() int64 { return dtypes[d].size }
 
-// IsFloat reports whether d is a floating-point type.
-func (d DType) IsFloat() bool {
-	return d == Float32 || d == Float64 || d == BFloat16 || d == Float16
-}
-
 func (d DType) String() string {
 	if k, ok := dtypes[d]; ok {
 		return k.name

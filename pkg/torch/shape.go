@@ -51,13 +51,6 @@ func (t *Tensor) Unsqueeze(dim int) *Tensor {
 	return result("unsqueeze", t)
 }
 
-// Expand repeats dimensions of size 1 without copying.
-func (t *Tensor) Expand(shape ...int64) *Tensor {
-	s, n := dims(shape)
-	libtch.AtgExpand(&slots[0], t.handle("expand"), s, n, 0)
-	return result("expand", t)
-}
-
 // Contiguous is t with its elements row by row in memory: t itself where they
 // are so already.
 func (t *Tensor) Contiguous() *Tensor { return unary("contiguous", libtch.AtgContiguous, t) }

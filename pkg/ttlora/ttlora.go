@@ -15,7 +15,7 @@ import (
 func init() {
 	factored.Register(adapter.Method{
 		Name: "tt-lora", PEFTType: "TT_LORA",
-		Summary: "ΔW = α TT, a train over factors(Din) and factors(Dout) for each matrix; Σ r_k n_k r_{k+1}; arXiv 2408.01008",
+		Summary: "ΔW = α TT, a tensor train over factors(Din) and factors(Dout) for each matrix; Σ r_k n_k r_{k+1}; arXiv 2408.01008",
 	}, plan)
 }
 
@@ -23,7 +23,7 @@ func init() {
 //
 //	y = x Wᵀ + b + α x G    for x (tokens, Din), G (Din, Dout),
 //
-// with G a train of the modes factors(Din) in falling order, factors(Dout) in
+// with G a tensor train of the modes factors(Din) in falling order, factors(Dout) in
 // rising order: the ends, where bonds are narrowest, get the largest modes. The
 // cores of either side make a matrix, (Din, r) and (r, Dout).
 type form struct {
@@ -36,7 +36,7 @@ type form struct {
 type halves struct {
 	kind     adapter.Kind
 	from, to int64 // Din, Dout
-	in, out  factored.Train
+	in, out  factored.TensorTrain
 }
 
 func plan(s factored.Settings) (factored.Form, error) {
@@ -48,7 +48,7 @@ func plan(s factored.Settings) (factored.Form, error) {
 		slices.Reverse(in)
 		modes := slices.Concat(in, out)
 		limit.Lower(tt.LargestRank(modes), fmt.Sprintf("target %s with modes %v", kind, modes))
-		whole := factored.Train{Name: kind.String(), Layers: int64(s.Architecture.Layers), Rank: s.Rank}
+		whole := factored.TensorTrain{Name: kind.String(), Layers: int64(s.Architecture.Layers), Rank: s.Rank}
 		left, right := whole, whole
 		left.Modes, left.Left, left.Right = in, 1, s.Rank
 		right.Modes, right.Left, right.Right, right.First = out, s.Rank, 1, len(in)
@@ -69,7 +69,7 @@ func (f form) Leaves() []factored.Leaf {
 	return leaves
 }
 
-// Stacks implements [factored.Stacked]: both halves of a target are one train.
+// Stacks implements [factored.Stacked]: both halves of a target are one tensor train.
 func (f form) Stacks() []int {
 	var lengths []int
 	for _, h := range f.sites {

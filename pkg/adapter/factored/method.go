@@ -51,7 +51,7 @@ type Nonlinear interface {
 	Nonlinear() string // see [adapter.Nonlinear]
 }
 
-// TTRanked is a method with trains inside its factors.
+// TTRanked is a method with tensor trains inside its factors.
 type TTRanked interface {
 	Trained
 	TTRank() int64 // that was asked for, or the method's choice
@@ -144,7 +144,7 @@ func (p planner) planned(s Settings) (*trainable, error) {
 	if t, ok := form.(TTRanked); ok {
 		s.TTRank = t.TTRank()
 	} else if s.TTRank != 0 {
-		return nil, fmt.Errorf("tt_rank %d: %s has no trains inside its factors", s.TTRank, p.method.Name)
+		return nil, fmt.Errorf("tt_rank %d: %s has no tensor trains inside its factors", s.TTRank, p.method.Name)
 	}
 	return &trainable{method: p.method, settings: s, form: form, leaves: form.Leaves()}, nil
 }
@@ -170,9 +170,9 @@ func (s *Settings) check() error {
 }
 
 func asked(spec adapter.Spec) (Settings, error) {
-	trains, err := adapter.SettingsOf[TrainSettings](spec)
+	settings, err := adapter.SettingsOf[TensorTrainSettings](spec)
 	return Settings{
-		Architecture: spec.Architecture, Targets: spec.Targets, Rank: int64(spec.Rank), TTRank: int64(trains.TTRank), Alpha: spec.Alpha,
+		Architecture: spec.Architecture, Targets: spec.Targets, Rank: int64(spec.Rank), TTRank: int64(settings.TTRank), Alpha: spec.Alpha,
 	}, err
 }
 

@@ -71,7 +71,7 @@ func (o one) String() string {
 }
 
 func (o one) spec(targets []adapter.Kind) adapter.Spec {
-	return adapter.Spec{Architecture: o.model, Targets: targets, Rank: o.rank, Settings: factored.TrainSettings{TTRank: o.tt}, Alpha: alpha, Seed: 5}
+	return adapter.Spec{Architecture: o.model, Targets: targets, Rank: o.rank, Settings: factored.TensorTrainSettings{TTRank: o.tt}, Alpha: alpha, Seed: 5}
 }
 
 func fresh(t *testing.T, method string, spec adapter.Spec) adapter.Adapter {
@@ -180,8 +180,8 @@ func tucker(p parameters, s adapter.Site, m, row, column int) float64 {
 	return alpha * sum
 }
 
-// train is the entry of a train at the given indices of its modes.
-func (p parameters) train(name string, layer int, indices []int) float64 {
+// entry is the entry of a tensor train at the given indices of its modes.
+func (p parameters) entry(name string, layer int, indices []int) float64 {
 	row := []float64{1}
 	for k, n := range indices {
 		core := fmt.Sprintf("%s.cores.%d", name, k)
@@ -221,8 +221,8 @@ func loretta(r int) equation {
 		name := s.Kind.String()
 		var sum float64
 		for c := range r {
-			a := p.train(name+".a", s.Layer, append(digits(row, rising[s.In]...), c))
-			b := p.train(name+".b", s.Layer, append([]int{c}, digits(column, falling(s.Out)...)...))
+			a := p.entry(name+".a", s.Layer, append(digits(row, rising[s.In]...), c))
+			b := p.entry(name+".b", s.Layer, append([]int{c}, digits(column, falling(s.Out)...)...))
 			sum += a * b
 		}
 		return alpha / float64(r) * sum
@@ -231,7 +231,7 @@ func loretta(r int) equation {
 
 // ttlora: α G[i_1 … i_d, o_1 … o_d].
 func ttlora(p parameters, s adapter.Site, _, row, column int) float64 {
-	return alpha * p.train(s.Kind.String(), s.Layer, append(digits(row, falling(s.In)...), digits(column, rising[s.Out]...)...))
+	return alpha * p.entry(s.Kind.String(), s.Layer, append(digits(row, falling(s.In)...), digits(column, rising[s.Out]...)...))
 }
 
 // targetSets holds each matrix alone among those that read its input and
@@ -462,7 +462,7 @@ func TestParameterCounts(t *testing.T) {
 		{"tt-lora", base, queryValue, 6, 0, 24 * (12*6 + 4*8*36 + 12*6)},
 		{"tt-lora", base, []adapter.Kind{adapter.FFNDown}, 4, 0, 12 * (16*4 + 16*16 + 12*16 + 8*16 + 8*16 + 12*4)},
 	} {
-		spec := adapter.Spec{Architecture: c.model, Targets: c.targets, Rank: c.rank, Settings: factored.TrainSettings{TTRank: c.tt}, Alpha: 1}
+		spec := adapter.Spec{Architecture: c.model, Targets: c.targets, Rank: c.rank, Settings: factored.TensorTrainSettings{TTRank: c.tt}, Alpha: 1}
 		a := fresh(t, c.method, spec)
 		if m, err := adapter.Lookup(c.method); err != nil || m.Count(spec) != c.want {
 			t.Errorf("%s: %v; counted without tensors: %d, want %d", c.method, err, m.Count(spec), c.want)
@@ -484,9 +484,9 @@ func TestBadSpecs(t *testing.T) {
 		{"target twice", "lotr", func(s *adapter.Spec) { s.Targets = append(s.Targets, adapter.Query) }, "target query is listed twice"},
 		{"target that does not exist", "lotr", func(s *adapter.Spec) { s.Targets = []adapter.Kind{9} }, "target kind(9) does not exist"},
 		{"rank 0", "tt-lora", rank(0), "rank 0: it is at least 1"},
-		{"another's settings", "fact-tt", func(s *adapter.Spec) { s.Settings = 3 }, "settings are int, the method's are factored.TrainSettings"},
+		{"another's settings", "fact-tt", func(s *adapter.Spec) { s.Settings = 3 }, "settings are int, the method's are factored.TensorTrainSettings"},
 		{"tasks", "cp4d", func(s *adapter.Spec) { s.Tasks = []string{"cola"} }, "no task mode"},
-		{"a TT rank", "tt-lora", func(s *adapter.Spec) { s.Settings = factored.TrainSettings{TTRank: 2} }, "tt_rank 2: tt-lora has no trains inside its factors"},
+		{"a TT rank", "tt-lora", func(s *adapter.Spec) { s.Settings = factored.TensorTrainSettings{TTRank: 2} }, "tt_rank 2: tt-lora has no tensor trains inside its factors"},
 		{"heads that do not divide", "cp5d", func(s *adapter.Spec) { s.Architecture.Heads = 4 }, "4 heads do not divide the width 6"},
 		{"no heads", "lorta", func(s *adapter.Spec) { s.Architecture.Heads = 0 }, "0 heads do not divide the width 6"},
 		{"no width", "cp4d", func(s *adapter.Spec) { s.Architecture.Hidden = 0 }, "width 0"},
@@ -496,11 +496,11 @@ func TestBadSpecs(t *testing.T) {
 		{"fact-tt's rank", "fact-tt", rank(7), "rank 7 is above 6"},
 		{"fact-tk's rank", "fact-tk", rank(7), "rank 7 is above 6"},
 		{"loretta's rank", "loretta-rep", rank(7), "rank 7 is above 6, its largest legal value for target query of 6 × 6"},
-		{"loretta's TT rank", "loretta-rep", func(s *adapter.Spec) { s.Settings = factored.TrainSettings{TTRank: 3} }, "tt_rank 3 is above 2, its largest legal value for target query with modes [2 3 2]"},
-		{"loretta's negative TT rank", "loretta-rep", func(s *adapter.Spec) { s.Settings = factored.TrainSettings{TTRank: -1} }, "tt_rank -1: it is at least 1"},
+		{"loretta's TT rank", "loretta-rep", func(s *adapter.Spec) { s.Settings = factored.TensorTrainSettings{TTRank: 3} }, "tt_rank 3 is above 2, its largest legal value for target query with modes [2 3 2]"},
+		{"loretta's negative TT rank", "loretta-rep", func(s *adapter.Spec) { s.Settings = factored.TensorTrainSettings{TTRank: -1} }, "tt_rank -1: it is at least 1"},
 		{"the bottleneck", "loretta-adp", rank(7), "rank 7 is above 6, its largest legal value for a bottleneck in width 6"},
-		{"the bottleneck's TT rank", "loretta-adp", func(s *adapter.Spec) { s.Settings = factored.TrainSettings{TTRank: 3} }, "tt_rank 3 is above 2, its largest legal value for modes [2 3 2]"},
-		{"a negative TT rank of adapters", "loretta-adp", func(s *adapter.Spec) { s.Settings = factored.TrainSettings{TTRank: -1} }, "tt_rank -1: it is at least 1"},
+		{"the bottleneck's TT rank", "loretta-adp", func(s *adapter.Spec) { s.Settings = factored.TensorTrainSettings{TTRank: 3} }, "tt_rank 3 is above 2, its largest legal value for modes [2 3 2]"},
+		{"a negative TT rank of adapters", "loretta-adp", func(s *adapter.Spec) { s.Settings = factored.TensorTrainSettings{TTRank: -1} }, "tt_rank -1: it is at least 1"},
 		{"tt-lora's rank", "tt-lora", rank(4), "rank 4 is above 3, its largest legal value for target query with modes [3 2 2 3]"},
 		{"tt-lora's narrowest target", "tt-lora", func(s *adapter.Spec) {
 			s.Architecture, s.Targets, s.Rank = skewed, []adapter.Kind{adapter.FFNDown, adapter.Query}, 6

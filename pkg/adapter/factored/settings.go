@@ -2,19 +2,19 @@ package factored
 
 import "github.com/metatt/metatt/pkg/adapter"
 
-// TrainSettings are the keys of methods with trains inside their factors.
-type TrainSettings struct {
+// TensorTrainSettings are the keys of methods with tensor trains inside their factors.
+type TensorTrainSettings struct {
 	TTRank int `yaml:"tt_rank" default:"0" range:"[0,)" after:"budget" aka:"tensor_rank" doc:"rank of the tensor trains that A and B of rank adapter.rank are, or the two matrices of an adapter of that width; 0: 5, or the largest legal one where that is smaller"`
 }
 
-// WithTrains is a method with trains inside its factors: adapter.rank is a mode of
+// WithTensorTrains is a method with tensor trains inside its factors: adapter.rank is a mode of
 // them, and their own rank what a budget moves.
-func WithTrains(m adapter.Method) adapter.Method {
-	m.Settings.Keys, m.Settings.Size = TrainSettings{}, "tt_rank"
+func WithTensorTrains(m adapter.Method) adapter.Method {
+	m.Settings.Keys, m.Settings.Size = TensorTrainSettings{}, "tt_rank"
 	m.Sized = func(spec adapter.Spec, size int) adapter.Spec {
-		spec.Settings = TrainSettings{size}
+		spec.Settings = TensorTrainSettings{size}
 		return spec
 	}
-	m.Adopted = func(saved adapter.Config, _ any) any { return TrainSettings{int(saved.TTRank)} }
+	m.Adopted = func(saved adapter.Config, _ any) any { return TensorTrainSettings{int(saved.TTRank)} }
 	return m
 }

@@ -33,7 +33,7 @@ func (s *stacked) SetStacks(stacks [][]*torch.Tensor) error {
 		return wrong(fmt.Errorf("%d cores, there are %d", len(cores), len(s.tensors)))
 	}
 	if len(cores[0].Shape()) != 4 {
-		return wrong(fmt.Errorf("a core of shape %v, want (trains, left, n, right)", cores[0].Shape()))
+		return wrong(fmt.Errorf("a core of shape %v, want (tensor trains, left, n, right)", cores[0].Shape()))
 	}
 	settings := s.settings
 	if size := cores[0].Size(3); s.method.Sized != nil {

@@ -12,9 +12,6 @@ import (
 	"github.com/metatt/metatt/pkg/task"
 )
 
-// ErrNoFolder is wrapped by the errors of Find.
-var ErrNoFolder = errors.New("no GLUE folder")
-
 // StandardFolder is the GLUE folder where none is named.
 const StandardFolder = "data/glue"
 
@@ -30,12 +27,12 @@ func Find(configured, env, standard string) (Folder, error) {
 			continue
 		}
 		if problem := inspect(place.dir); problem != "" {
-			return "", fmt.Errorf("%w: %s is %s, which %s; %s", ErrNoFolder, place.name, place.dir, problem, advice)
+			return "", fmt.Errorf("no GLUE folder: %s is %s, which %s; %s", place.name, place.dir, problem, advice)
 		}
 		return Folder(place.dir), nil
 	}
 	if problem := inspect(standard); problem != "" {
-		return "", fmt.Errorf("%w: data.glue and GLUE_DIR are not set and %s %s; %s", ErrNoFolder, standard, problem, advice)
+		return "", fmt.Errorf("no GLUE folder: data.glue and GLUE_DIR are not set and %s %s; %s", standard, problem, advice)
 	}
 	return Folder(standard), nil
 }

@@ -5,10 +5,10 @@ import (
 	"math"
 )
 
-// Train is a tensor train for each layer: core k is the leaf NAME.cores.(First+k)
+// TensorTrain is a tensor train for each layer: core k is the leaf NAME.cores.(First+k)
 // of shape (Layers, r_k, Modes[k], r_{k+1}), the inner bonds of one rank, the
 // bonds at the ends Left and Right.
-type Train struct {
+type TensorTrain struct {
 	Name        string
 	First       int
 	Layers      int64
@@ -18,8 +18,8 @@ type Train struct {
 }
 
 // Leaves is the cores. They are normal, of one standard deviation, such that the
-// train's entries have the given variance.
-func (t Train) Leaves(variance float64) []Leaf {
+// tensor train's entries have the given variance.
+func (t TensorTrain) Leaves(variance float64) []Leaf {
 	d := len(t.Modes)
 	// An entry is a sum of Rank^(d-1) products of d independent numbers.
 	products := math.Pow(float64(t.Rank), float64(d-1))
@@ -38,7 +38,7 @@ func (t Train) Leaves(variance float64) []Leaf {
 	return leaves
 }
 
-// ZeroLast makes the last leaf start at zero, and with it the train.
+// ZeroLast makes the last leaf start at zero, and with it the tensor train.
 func ZeroLast(leaves []Leaf) []Leaf {
 	leaves[len(leaves)-1].Start = Zero
 	return leaves
