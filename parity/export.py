@@ -91,7 +91,7 @@ def main():
                 for ranks in ([2, 5, 4], [6, 4, 3, 2]):  # MetaTT with bonds of different ranks: a rank for each kind
                     adapter = scratch / "bonds"
                     shutil.rmtree(adapter, ignore_errors=True)
-                    reference.start(adapter, folder, targets.split(","), ranks, 1.5, model.config.num_labels, 7)
+                    reference.start(adapter, folder, targets.split(","), ranks, 1.5, {"MRPC": model.config.num_labels}, 7)
                     export(f"MetaTT of ranks {ranks}, {targets}", adapter, ours("--adapter", adapter))
         for method in REFUSED:
             adapter, out = scratch / "refused", scratch / "none"

@@ -13,6 +13,7 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 import reference
+import steps
 
 WORDS = (
     "the a red blue small old ship cat river stone bell king sees finds sells holds likes never often "
@@ -77,9 +78,11 @@ def main(out):
     everything = ["query", "key", "value", "output", "ffn_up", "ffn_down"]
     expected = {}
     for name, targets, ranks in (("query-value", ["query", "value"], (4, 4, 4)), ("all", everything, (3, 5, 4))):
-        reference.start(out / f"start-{name}", model, targets, ranks, alpha=1.5, labels=2, seed=3)
-        losses, gradients = reference.train(model, out / f"start-{name}", out / "glue", "mrpc", 10, 4, 1e-2, 0.2, 24)
-        expected[name] = {"losses": losses, "gradient_norms": {n: g.norm().item() for n, g in gradients.items()}}
+        reference.start(out / f"start-{name}", model, targets, ranks, alpha=1.5, tasks={"MRPC": 2}, seed=3)
+        network = reference.Network(model, out / f"start-{name}")
+        recipe = steps.Recipe(batch_size=4, lr=1e-2, max_length=24)
+        written, gradients = steps.train(network.logits, network.trainable, {"mrpc": reference.rows(out / "glue", "mrpc")}, recipe)
+        expected[name] = {"losses": [step["loss"] for step in written], "gradient_norms": {n: g.norm().item() for n, g in gradients.items()}}
     (out / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
 
 

@@ -104,10 +104,11 @@ def main():
     print("| run | rank | " + " | ".join(f"{m}: training, dev loss" for m in ("Frobenius", "inputs and gradients", "and layers")) + " |")
     print("| --- | --- | --- | --- | --- |")
     for run in args.runs:
-        model, trainable = reference.build(folder, run / "adapter/last", 2)
+        network = reference.Network(folder, run / "adapter/last")
+        model = network.model
         modules = [m for m in model.modules() if isinstance(m, reference.Adapted)]
         inputs, gradients = covariances(model.eval(), modules, train)
-        cores = [p.detach().double() for name, p in trainable.items() if name.startswith("cores.")]
+        cores = [core.detach().double() for core in network.cores]
         weights = (trace(inputs) * trace(gradients)).log()
         layer, matrix = ((weights.mean(d) - weights.mean() / 2).exp() for d in (1, 0))
         plain = [(torch.eye(c.shape[1], dtype=c.dtype),) * 2 for c in cores]
