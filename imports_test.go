@@ -38,7 +38,7 @@ var mayImport = map[string][]string{
 	"pkg/spelling":       {},
 	"pkg/textenc":        {},
 	"pkg/models":         {"pkg/torch", "pkg/models"},
-	"pkg/models/encoder": {"pkg/torch", "pkg/adapter", "pkg/hf", "pkg/spelling"},
+	"pkg/models/encoder": {"pkg/torch", "pkg/adapter", "pkg/hf", "pkg/safetensors", "pkg/spelling"},
 	"pkg/models/bert":    {"pkg/torch", "pkg/adapter", "pkg/hf", "pkg/models/encoder"},
 	"pkg/models/roberta": {"pkg/torch", "pkg/adapter", "pkg/hf", "pkg/models/encoder"},
 	"pkg/hf":             {"pkg/torch", "pkg/fileformat", "pkg/internal", "pkg/safetensors", "pkg/spelling", "pkg/download"},
