@@ -266,3 +266,15 @@ func TestLimits(t *testing.T) {
 		t.Errorf("the record says %s (%v)", record, err)
 	}
 }
+
+// train_subset is of the tasks that have one.
+func TestSubsetBesideAnotherTask(t *testing.T) {
+	folder := runtest.MNLI(t)
+	if err := os.CopyFS(filepath.Join(folder, "MRPC"), os.DirFS("testdata/glue/MRPC")); err != nil {
+		t.Fatal(err)
+	}
+	s, err := run.Train(t.Context(), tiny(t, "task=mnli,mrpc", "data.glue="+folder, "data.train_subset=true", "train.epochs=1"))
+	if err != nil || s.Steps != 2+7 { // 12 and 45 examples in batches of 7
+		t.Errorf("%+v (%v)", s, err)
+	}
+}
