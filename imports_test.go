@@ -38,7 +38,7 @@ var mayImport = map[string][]string{
 	"pkg/spelling":       {},
 	"pkg/textenc":        {},
 	"pkg/models":         {"pkg/torch", "pkg/models"},
-	"pkg/models/encoder": {"pkg/torch", "pkg/adapter", "pkg/hf", "pkg/spelling"},
+	"pkg/models/encoder": {"pkg/torch", "pkg/adapter", "pkg/hf", "pkg/safetensors", "pkg/spelling"},
 	"pkg/models/bert":    {"pkg/torch", "pkg/adapter", "pkg/hf", "pkg/models/encoder"},
 	"pkg/models/roberta": {"pkg/torch", "pkg/adapter", "pkg/hf", "pkg/models/encoder"},
 	"pkg/hf":             {"pkg/torch", "pkg/fileformat", "pkg/internal", "pkg/safetensors", "pkg/spelling", "pkg/download"},
@@ -57,6 +57,7 @@ var mayImport = map[string][]string{
 	"pkg/inspect":        {"pkg/adapter", "pkg/config", "pkg/place", "pkg/torch", "pkg/tt", "pkg/tuned"},
 	"pkg/report":         {"pkg/config", "pkg/inspect", "pkg/run"},
 	"pkg/train":          {"pkg/torch", "pkg/folder", "pkg/safetensors", "pkg/adapter", "pkg/models/encoder", "pkg/task", "pkg/data", "pkg/optim", "pkg/dmrg", "pkg/parallel"},
+	"pkg/train/ranks":    {"pkg/torch", "pkg/tt", "pkg/adapter", "pkg/dmrg", "pkg/optim", "pkg/train"},
 	"pkg/config":         {"pkg/spelling", "pkg/adapter/setting"},
 	"cmd/setup":          {"cmd/setup/internal"},
 

@@ -168,7 +168,7 @@ func (s *Saved) nameTensors(modelType string) error {
 	s.names, s.stored = nil, map[string]string{}
 	for _, stored := range s.weights.Names() {
 		name := stored
-		if s.Config.PEFT != nil {
+		if s.Config.PEFT != nil && !(s.Config.perTask() && strings.HasPrefix(stored, HeadsPrefix)) {
 			if copiedWeight.MatchString(stored) {
 				return fmt.Errorf("%s: tensor %s: modules_to_save wraps a module inside another one, which PEFT cannot load either", s.weights.Path(), stored)
 			}

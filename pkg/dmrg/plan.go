@@ -5,16 +5,8 @@ import (
 	"math"
 	"slices"
 
-	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/tt"
 )
-
-// Train is a tensor train, for those who have one to adapt and no other use for
-// its algebra.
-type Train = tt.Train
-
-// NewTrain makes a tensor train of cores (r, n, r'), which stay their owner's.
-func NewTrain(cores []*torch.Tensor) (Train, error) { return tt.New(cores...) }
 
 // Plan is when a run adapts ranks, and how.
 type Plan struct {

@@ -15,16 +15,10 @@ import (
 	"github.com/metatt/metatt/pkg/safetensors"
 )
 
-// Tensor and DType are those of the safetensors format.
-type (
-	Tensor = safetensors.Tensor
-	DType  = safetensors.DType
-)
-
 // Save writes config.json and model.safetensors into dir, which is made where
 // it is not there. Each file is replaced at once, the weights first: a failure
 // leaves what was there.
-func Save(dir string, config *Config, tensors []Tensor) error {
+func Save(dir string, config *Config, tensors []safetensors.Tensor) error {
 	text, err := config.encode()
 	if err != nil {
 		return err

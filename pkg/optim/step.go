@@ -133,7 +133,7 @@ func (o *AdamW) update(norm *torch.Tensor, spans []span) *update {
 	for _, s := range spans {
 		host = append(host, float32(1-o.config.Beta1), float32(1-o.config.Beta2), float32(s.keep), float32(-s.step), float32(s.correct))
 	}
-	u.numbers = torch.FromSlice(host, int64(len(spans)), numbers).To(o.values.Device())
+	u.numbers = torch.Upload(host, o.values.Device(), int64(len(spans)), numbers)
 	return u
 }
 

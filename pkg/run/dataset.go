@@ -29,7 +29,10 @@ func (a *assembly) loadData(ctx context.Context) error {
 	}
 	// All are read before one is encoded: what is wrong with a file shows at once.
 	for _, s := range splits {
-		s.key = setKey{s.name, s.source.key(a.config), tokens.Sum(), a.config.Data.MaxLength, s.limit, a.config.Train.Seed}
+		s.key = setKey{split: s.name, source: s.source.key(a.config), tokenizer: tokens.Sum(), maxLength: a.config.Data.MaxLength}
+		if s.limit > 0 {
+			s.key.limit, s.key.seed = s.limit, a.config.Train.Seed
+		}
 		if err := s.find(a.session.sets, a.config.Train.Seed, a.observer.Note); err != nil {
 			return err
 		}

@@ -85,7 +85,7 @@ func (s *source) readTraining(c *config.Config, note func(string)) ([]task.Examp
 	switch {
 	case s.files != nil:
 		return s.readFile("data.train")
-	case c.Data.TrainSubset:
+	case c.Data.TrainSubset && slices.Contains(s.task.Splits, task.TrainSubset):
 		return s.from.Read(s.task, task.TrainSubset, note)
 	}
 	return s.from.Read(s.task, task.Train, note)

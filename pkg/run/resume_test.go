@@ -302,6 +302,13 @@ func TestDamagedCheckpoints(t *testing.T) {
 		"of another shape": {damage: map[string]func(string) error{"checkpoints/step-00000009": func(dir string) error {
 			return os.Rename(filepath.Join(dir, adapter.WeightsFile), filepath.Join(dir, "optimizer.safetensors"))
 		}}, before: "step-00000008"},
+		"a hook of another run": {damage: map[string]func(string) error{"checkpoints/step-00000009/state.json": func(path string) error {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(path, bytes.Replace(text, []byte("{"), []byte(`{"hooks": {"ranks": {"events": 1}},`), 1), 0o600)
+		}}, before: "step-00000008"},
 		"journal": {damage: map[string]func(string) error{train.MetricsFile: func(path string) error {
 			text, err := os.ReadFile(path)
 			if err != nil {

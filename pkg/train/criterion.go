@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/metatt/metatt/pkg/adapter"
 )
 
 // Criterion is what evaluations are compared by for the best one: the mean of a metric
@@ -37,12 +39,12 @@ func NewCriterion(text string, tasks []Task) (Criterion, error) {
 		name, metric, _ := strings.Cut(text, ".")
 		c.Of[0] = TaskMetric{-1, metric}
 		for i, task := range tasks {
-			if task.Name == name {
+			if adapter.SameTask(task.Name, name) {
 				c.Of[0].Task = i
 				if metric == "" {
 					c.Of[0].Metric = task.Dev.Task.Best
-					c.Name = name + "." + task.Dev.Task.Best
 				}
+				c.Name = task.Name + "." + c.Of[0].Metric
 			}
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"path/filepath"
 
 	"github.com/metatt/metatt/pkg/optim"
 )
@@ -35,19 +37,34 @@ func newHooks(t *Trainer) (hooks, error) {
 	all := hooks{t.journal, &shrinking{}}
 	all = append(all, t.Hooks...)
 	all = append(all, evaluation{}, checkpoints{})
+	if err := all.restore(t.state.Hooks); err != nil {
+		return nil, &CheckpointError{fmt.Errorf("%s: %w", filepath.Join(t.Resume.Dir, stateFile), err)}
+	}
 	for _, hook := range all {
-		if s, ok := hook.(Stateful); ok {
-			if saved, has := t.state.Hooks[s.Name()]; has {
-				if err := s.Restore(saved); err != nil {
-					return nil, &CheckpointError{fmt.Errorf("%s: %s: %w", stateFile, s.Name(), err)}
-				}
-			}
-		}
 		if err := hook.Begin(t); err != nil {
 			return nil, err
 		}
 	}
 	return all, nil
+}
+
+// restore hands out the states that a checkpoint has. None may be left.
+func (h hooks) restore(states map[string]json.RawMessage) error {
+	left := maps.Clone(states)
+	for _, hook := range h {
+		s, ok := hook.(Stateful)
+		if !ok || states[s.Name()] == nil {
+			continue
+		}
+		if err := s.Restore(states[s.Name()]); err != nil {
+			return fmt.Errorf("%s: %w", s.Name(), err)
+		}
+		delete(left, s.Name())
+	}
+	for name := range left {
+		return fmt.Errorf("the state of %.40q is of no part of this run", name)
+	}
+	return nil
 }
 
 func (h hooks) after(ctx context.Context, t *Trainer) error {

@@ -13,8 +13,9 @@ import (
 type journal struct {
 	*Trainer
 	metrics, timings *eventFile
-	// pending are figures that a device may still be computing. But for the last lag
-	// of them they are read after each step, and all when something is to follow.
+	// pending are figures that a device may still be computing. They are read when
+	// there are more than lag of them, and when something is to follow: what reads the
+	// last of them waits for the device.
 	pending []figures
 	lag     int
 }
@@ -26,10 +27,13 @@ type figures struct {
 	values *torch.Tensor // the losses of its micro-batches, the penalty, the gradient's norm, 1 or 0
 }
 
+// deviceLag is how many steps a device is ahead of the journal at most.
+const deviceLag = 16
+
 func openJournal(t *Trainer) (*journal, error) {
 	j := &journal{Trainer: t}
 	if t.Device != torch.CPU {
-		j.lag = 1 // reading the last would wait for the device
+		j.lag = deviceLag
 	}
 	var err error
 	if j.metrics, err = openEvents(filepath.Join(t.Dir, MetricsFile), t.state.MetricsBytes); err != nil {
@@ -54,17 +58,24 @@ func (j *journal) close() {
 func (j *journal) Begin(*Trainer) error { return nil }
 
 // After implements [Hook].
-func (j *journal) After(context.Context, *Trainer) error { return j.settle(j.lag) }
+func (j *journal) After(context.Context, *Trainer) error {
+	if len(j.pending) <= j.lag {
+		return nil
+	}
+	return j.settle()
+}
 
 // follow takes the figures of a step, which the journal frees.
 func (j *journal) follow(step Step, lr float64, values *torch.Tensor) {
 	j.pending = append(j.pending, figures{step, lr, values})
 }
 
-// settle reads what is pending, but for so many of the last steps. Of those read, the
-// journal says from here on what was done, and what was done could be.
-func (j *journal) settle(but int) error {
-	for len(j.pending) > but {
+// settle reads what is pending. From here on the journal says all that was done, and
+// what was done could be.
+func (j *journal) settle() error {
+	j.clock.start()
+	defer j.clock.stop(0) // waiting for a device is a part of training
+	for len(j.pending) > 0 {
 		f := j.pending[0]
 		j.pending = j.pending[1:]
 		values := torch.ToSlice[float32](f.values)
@@ -134,4 +145,4 @@ func (t *Trainer) Time(event any) error { return t.journal.timings.append(event)
 
 // Settle waits for all steps so far, and is the error of one that could not be made. A
 // hook that reads or changes what steps have made begins with it.
-func (t *Trainer) Settle() error { return t.journal.settle(0) }
+func (t *Trainer) Settle() error { return t.journal.settle() }

@@ -103,9 +103,9 @@ func input(batch data.Batch) encoder.Input {
 // one output.
 func (o *Objective) of(logits *torch.Tensor, batch data.Batch) *torch.Tensor {
 	if batch.Labels == nil {
-		return logits.Reshape(-1).MSE(torch.FromSlice(batch.Scores).To(o.device))
+		return logits.Reshape(-1).MSE(torch.Upload(batch.Scores, o.device))
 	}
-	return logits.CrossEntropy(torch.FromSlice(batch.Labels).To(o.device))
+	return logits.CrossEntropy(torch.Upload(batch.Labels, o.device))
 }
 
 // Loss is the loss over micro-batches with the adapter as it is, without dropout, each

@@ -23,7 +23,7 @@ type BeginInfo struct {
 	Examples    int // of all training sets
 }
 
-// StepInfo is one optimizer step. On a CUDA device it comes one step late.
+// StepInfo is one optimizer step. On a CUDA device it may come some steps late.
 type StepInfo struct {
 	Step, Total      int           // from 1
 	Epoch            int           // from 1

@@ -7,6 +7,7 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/hf"
+	"github.com/metatt/metatt/pkg/safetensors"
 	"github.com/metatt/metatt/pkg/spelling"
 	"github.com/metatt/metatt/pkg/torch"
 )
@@ -71,9 +72,9 @@ func missing(c *hf.Checkpoint, name string) error {
 const headDType = torch.Float32
 
 // storedAs is the element types a checkpoint may have, as safetensors names them.
-var storedAs = map[torch.DType]hf.DType{torch.Float32: "F32", torch.Float16: "F16", torch.BFloat16: "BF16", torch.Float64: "F64"}
+var storedAs = map[torch.DType]safetensors.DType{torch.Float32: "F32", torch.Float16: "F16", torch.BFloat16: "BF16", torch.Float64: "F64"}
 
-func fromStored(name hf.DType) (torch.DType, bool) {
+func fromStored(name safetensors.DType) (torch.DType, bool) {
 	for dtype, stored := range storedAs {
 		if stored == name {
 			return dtype, true

@@ -6,6 +6,7 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/hf"
+	"github.com/metatt/metatt/pkg/safetensors"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
@@ -158,10 +159,10 @@ func (m *Model) Save(dir string) error {
 	config := *m.config
 	config.Architectures, config.DType = []string{m.backbone.family.Architecture}, "float32"
 	return torch.Do(func() error {
-		var tensors []hf.Tensor
+		var tensors []safetensors.Tensor
 		for _, w := range m.Weights() {
 			cpu := w.Tensor.Detach().To(torch.CPU).Contiguous()
-			tensors = append(tensors, hf.Tensor{Name: w.Name, DType: storedAs[cpu.DType()], Shape: cpu.Shape(), Data: cpu.Bytes()})
+			tensors = append(tensors, safetensors.Tensor{Name: w.Name, DType: storedAs[cpu.DType()], Shape: cpu.Shape(), Data: cpu.Bytes()})
 		}
 		return hf.Save(dir, &config, tensors)
 	})

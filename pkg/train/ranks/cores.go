@@ -4,11 +4,12 @@ import (
 	"github.com/metatt/metatt/pkg/dmrg"
 	"github.com/metatt/metatt/pkg/optim"
 	"github.com/metatt/metatt/pkg/train"
+	"github.com/metatt/metatt/pkg/tt"
 )
 
 // adaptCores does what an event says to an adapter that is one tensor train.
 func (h *Hook) adaptCores(e dmrg.Event, event *train.SweepEvent) error {
-	x, err := dmrg.NewTrain(h.cores.Cores())
+	x, err := tt.New(h.cores.Cores()...)
 	if err != nil {
 		return err
 	}
@@ -22,7 +23,7 @@ func (h *Hook) adaptCores(e dmrg.Event, event *train.SweepEvent) error {
 }
 
 // sweep truncates all bonds, and grows them where the mode does.
-func (h *Hook) sweep(x dmrg.Train, e dmrg.Event, event *train.SweepEvent) error {
+func (h *Hook) sweep(x tt.Train, e dmrg.Event, event *train.SweepEvent) error {
 	o, err := h.Sweep(e.Sweep)
 	if err != nil {
 		return err
@@ -57,7 +58,7 @@ func (h *Hook) sweep(x dmrg.Train, e dmrg.Event, event *train.SweepEvent) error 
 }
 
 // nextPair splits the pair that was trained, and opens the next.
-func (h *Hook) nextPair(x dmrg.Train, e dmrg.Event, event *train.SweepEvent) error {
+func (h *Hook) nextPair(x tt.Train, e dmrg.Event, event *train.SweepEvent) error {
 	if e.Close != dmrg.NoPair {
 		o, err := h.Sweep(e.Sweep)
 		if err != nil {
@@ -84,7 +85,7 @@ func (h *Hook) nextPair(x dmrg.Train, e dmrg.Event, event *train.SweepEvent) err
 // replaceCores gives the adapter other cores and lets the optimizer follow: with
 // the gauges of a tracked train, else from zero moments, the learning rate rising
 // over rewarm steps.
-func (h *Hook) replaceCores(y dmrg.Train, rewarm int) error {
+func (h *Hook) replaceCores(y tt.Train, rewarm int) error {
 	var moments []dmrg.Moment
 	if gauges := y.Gauges(); gauges != nil {
 		for _, i := range h.places {

@@ -3,11 +3,12 @@ package ranks
 import (
 	"github.com/metatt/metatt/pkg/dmrg"
 	"github.com/metatt/metatt/pkg/torch"
+	"github.com/metatt/metatt/pkg/tt"
 )
 
 // probeLoss is the loss over the probe's examples with those cores, without dropout.
 // The adapter keeps the cores.
-func (h *Hook) probeLoss(x dmrg.Train) (float64, error) {
+func (h *Hook) probeLoss(x tt.Train) (float64, error) {
 	if err := h.cores.SetCores(x.Cores()); err != nil {
 		return 0, err
 	}
@@ -16,7 +17,7 @@ func (h *Hook) probeLoss(x dmrg.Train) (float64, error) {
 
 // coreGradient is ∂loss/∂core k with those cores over the gradient batches, without
 // dropout. The adapter keeps the cores.
-func (h *Hook) coreGradient(x dmrg.Train, k int) (*torch.Tensor, error) {
+func (h *Hook) coreGradient(x tt.Train, k int) (*torch.Tensor, error) {
 	if err := h.cores.SetCores(x.Cores()); err != nil {
 		return nil, err
 	}
