@@ -54,6 +54,8 @@ parity: build $(VENV)/ready ## compare with PyTorch, transformers and PEFT (need
 	@$(VENV)/bin/python parity/merged_tasks.py --finetune bin/finetune
 	@$(VENV)/bin/python parity/same_number.py --finetune bin/finetune --model "$$(bin/finetune fetch minilm --print-path)" --glue "$(GLUE_DIR)" --roberta-tokenizer "$(ROBERTA_TOKENIZER)"
 	@$(VENV)/bin/python parity/train_steps.py --finetune bin/finetune --model "$$(bin/finetune fetch minilm --print-path)" --glue "$(GLUE_DIR)" --roberta-tokenizer "$(ROBERTA_TOKENIZER)"
+	@$(VENV)/bin/python parity/accumulate.py --finetune bin/finetune --model "$$(bin/finetune fetch minilm --print-path)" --glue "$(GLUE_DIR)" --roberta-tokenizer "$(ROBERTA_TOKENIZER)"
+	@$(VENV)/bin/python parity/multi_task.py --finetune bin/finetune --model "$$(bin/finetune fetch minilm --print-path)" --glue "$(GLUE_DIR)" --roberta-tokenizer "$(ROBERTA_TOKENIZER)"
 
 parity-tokenizer: build $(VENV)/ready ## compare ids with Hugging Face's on all of GLUE (TOKENIZERS=folders)
 	@test -n "$(GLUE_DIR)" || { echo "parity-tokenizer: no GLUE folder: put one at data/glue or set GLUE_DIR" >&2; exit 1; }
