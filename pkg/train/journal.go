@@ -66,9 +66,11 @@ func (j *journal) follow(step Step, lr float64, values *torch.Tensor) {
 func (j *journal) settle(but int) error {
 	for len(j.pending) > but {
 		f := j.pending[0]
-		j.pending = j.pending[1:]
+		j.clock.start() // a device's steps take as long as they are waited for
 		values := torch.ToSlice[float32](f.values)
+		j.clock.stop(0)
 		f.values.Free()
+		j.pending = j.pending[1:]
 		if err := j.write(f, values); err != nil {
 			return err
 		}
