@@ -24,6 +24,7 @@ type AdamW struct {
 	healthy       *torch.Tensor // one element: 1 while all updates could be made, then 0
 	progress      []Progress
 	scale         []float64 // of the learning rate
+	reads         bool      // what is computed: on the CPU, where nothing is waited for
 }
 
 // Progress is how far the optimizer is with one parameter.
@@ -45,6 +46,7 @@ func (o *AdamW) layOut(parameters []Parameter) {
 	o.Flat = NewFlat(parameters)
 	o.first, o.second = o.values.ZerosLike().Keep(), o.values.ZerosLike().Keep()
 	o.healthy = torch.Ones(torch.Float32, o.values.Device()).Keep()
+	o.reads = o.values.Device() == torch.CPU
 	o.scale = make([]float64, len(parameters))
 	for i, p := range parameters {
 		o.scale[i] = p.Scale
