@@ -326,6 +326,9 @@ func TestJournalsThatLag(t *testing.T) {
 					cancel()
 				}
 				last = bits(t0)
+				if t0.Step() == 6 {
+					return t0.Record(map[string]string{"event": "of a hook"})
+				}
 				return nil
 			}},
 		}
@@ -341,7 +344,7 @@ func TestJournalsThatLag(t *testing.T) {
 		return traintest.Metrics(t, s.Dir), last
 	}
 	want, state := run(0, 0)
-	if n := strings.Count(want, "\n"); n != 13+3+1 {
+	if n := strings.Count(want, "\n"); n != 13+3+1+1 {
 		t.Fatalf("%d events:\n%s", n, want)
 	}
 	for _, c := range [][2]int{{1, 0}, {3, 0}, {1, 4}, {0, 8}, {1, 8}, {1, 13}} {

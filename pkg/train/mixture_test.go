@@ -19,9 +19,13 @@ func unpacked(sizes []int) (tasks []Task) {
 	return tasks
 }
 
-// drawnSizes are those of up to six tasks, among them one of 1 example and one of 10,000.
+// drawnSizes are those of up to seven tasks, among them one of 1 example and one of
+// 10,000; or of many that are tiny.
 func drawnSizes(draw *rand.Rand) []int {
 	sizes := []int{1, 10_000}
+	if draw.IntN(3) == 0 {
+		sizes = append(sizes, 1, 1, 2, 1, 1, 1, 3)
+	}
 	for range draw.IntN(5) {
 		sizes = append(sizes, 1+int(math.Exp(8*draw.Float64())))
 	}

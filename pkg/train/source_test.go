@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -169,6 +170,9 @@ func TestHoldOut(t *testing.T) {
 	whole := next.Micros[1]                                                                                 // all of this one
 	part := next.Micros[0]
 	part.Batch.Indices = part.Batch.Indices[:1]
+	for len(s.ahead) == 0 { // packed, with what is to be held out
+		runtime.Gosched()
+	}
 	s.HoldOut([]Micro{whole, part})
 	held := map[[2]int]bool{{part.Task, part.Batch.Indices[0]}: true}
 	for _, i := range whole.Batch.Indices {
