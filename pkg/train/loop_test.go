@@ -414,10 +414,10 @@ func TestStepsThatCannotBeMadeAreFoundLate(t *testing.T) {
 				if ends[lag] != ends[0] || strings.Count(ends[lag].metrics, "\n") != c.made {
 					t.Errorf("%d steps late: %+v, at once %+v", lag, ends[lag], ends[0])
 				}
-				if len(states) != 1+c.made+lag {
-					t.Errorf("%d steps late: %d states were seen", lag, len(states))
+				if n := len(states); n < 1+c.made || n > 1+c.made+lag {
+					t.Errorf("%d steps late: %d states were seen", lag, n)
 				}
-				for step := c.made + 1; step <= c.made+lag; step++ {
+				for step := c.made + 1; step < len(states); step++ {
 					for name, was := range states[c.made] {
 						value := func(s string) string { return s[strings.Index(s, "}"):] } // updates are counted
 						if value(states[step][name]) != value(was) {
