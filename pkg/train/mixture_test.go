@@ -38,9 +38,9 @@ func drawnSizes(draw *rand.Rand) []int {
 func TestEpochsHaveEveryExampleOnce(t *testing.T) {
 	draw := rand.New(rand.NewPCG(1, 2))
 	for range 12 {
-		sizes, batch := drawnSizes(draw), 1+draw.IntN(40)
+		sizes, size := drawnSizes(draw), 1+draw.IntN(40)
 		for _, mixture := range []Mixture{{}, {Temperature: 1}} {
-			s := sourceOf(unpacked(sizes), Options{BatchSize: batch, Shuffle: true, Seed: draw.Uint64(), Mixture: mixture})
+			s := sourceOf(unpacked(sizes), Options{BatchSize: size, Shuffle: true, Seed: draw.Uint64(), Mixture: mixture})
 			var orders [][]int
 			for epoch := range 2 {
 				seen := make([][]bool, len(sizes))
@@ -48,28 +48,28 @@ func TestEpochsHaveEveryExampleOnce(t *testing.T) {
 					seen[task] = make([]bool, n)
 				}
 				var order []int
-				d := s.deal(epoch)
-				for _, c := range d.cards {
+				e := s.plan(epoch)
+				for _, c := range e.batches {
 					order = append(order, c.task)
 					for _, i := range c.examples {
 						if seen[c.task][i] {
-							t.Fatalf("%v in batches of %d: example %d of task %d twice in epoch %d", sizes, batch, i, c.task, epoch)
+							t.Fatalf("%v in batches of %d: example %d of task %d twice in epoch %d", sizes, size, i, c.task, epoch)
 						}
 						seen[c.task][i] = true
 					}
 				}
 				for task := range seen {
 					if slices.Contains(seen[task], false) {
-						t.Fatalf("%v in batches of %d: epoch %d misses an example of task %d", sizes, batch, epoch, task)
+						t.Fatalf("%v in batches of %d: epoch %d misses an example of task %d", sizes, size, epoch, task)
 					}
 				}
-				if len(d.cards) != s.StepsPerEpoch() {
-					t.Errorf("%v in batches of %d: %d cards, %d steps", sizes, batch, len(d.cards), s.StepsPerEpoch())
+				if len(e.batches) != s.StepsPerEpoch() {
+					t.Errorf("%v in batches of %d: %d batches, %d steps", sizes, size, len(e.batches), s.StepsPerEpoch())
 				}
 				orders = append(orders, order)
 			}
 			if slices.Equal(orders[0], orders[1]) {
-				t.Errorf("%v in batches of %d: tasks come in the same order in each epoch", sizes, batch)
+				t.Errorf("%v in batches of %d: tasks come in the same order in each epoch", sizes, size)
 			}
 		}
 	}
@@ -82,27 +82,27 @@ func TestPartsOfTasks(t *testing.T) {
 	draw := rand.New(rand.NewPCG(3, 4))
 	for _, mixture := range []Mixture{{Temperature: 2}, {Temperature: 1.3}, {Temperature: 7}, {Temperature: 1e6}, {Temperature: math.Inf(1)}, {RoundRobin: true}} {
 		for range 8 {
-			sizes, batch := drawnSizes(draw), 1+draw.IntN(40)
-			what := fmt.Sprintf("%+v of %v in batches of %d", mixture, sizes, batch)
-			s := sourceOf(unpacked(sizes), Options{BatchSize: batch, Shuffle: draw.IntN(2) == 0, Seed: draw.Uint64(), Mixture: mixture})
+			sizes, size := drawnSizes(draw), 1+draw.IntN(40)
+			what := fmt.Sprintf("%+v of %v in batches of %d", mixture, sizes, size)
+			s := sourceOf(unpacked(sizes), Options{BatchSize: size, Shuffle: draw.IntN(2) == 0, Seed: draw.Uint64(), Mixture: mixture})
 			total := s.StepsPerEpoch()
-			checkParts(t, what, mixture, sizes, s.deal(0), total)
+			checkParts(t, what, mixture, sizes, s.plan(0), total)
 			passes := make([][]int, len(sizes))
 			for epoch := range 4 {
-				d := s.deal(epoch)
-				if len(d.cards) != total {
-					t.Errorf("%s: %d micro-batches in epoch %d, want %d", what, len(d.cards), epoch, total)
+				e := s.plan(epoch)
+				if len(e.batches) != total {
+					t.Errorf("%s: %d micro-batches in epoch %d, want %d", what, len(e.batches), epoch, total)
 				}
-				for _, c := range d.cards {
-					if len(c.examples) == 0 || len(c.examples) > batch {
+				for _, c := range e.batches {
+					if len(c.examples) == 0 || len(c.examples) > size {
 						t.Fatalf("%s: a micro-batch of %d", what, len(c.examples))
 					}
 				}
-				// Of a task in the order of its hand: shuffling is among tasks.
-				for task, quota := range s.mixture.quotas(sizes, batch) {
-					for _, c := range s.hand(task, epoch*quota, quota) {
+				// Of a task in their own order: shuffling is among tasks.
+				for task, quota := range s.mixture.quotas(sizes, size) {
+					for _, c := range s.batches(task, epoch*quota, quota) {
 						passes[task] = append(passes[task], c.examples...)
-						if !slices.ContainsFunc(d.cards, func(other card) bool { return other.task == task && slices.Equal(other.examples, c.examples) }) {
+						if !slices.ContainsFunc(e.batches, func(other batch) bool { return other.task == task && slices.Equal(other.examples, c.examples) }) {
 							t.Fatalf("%s: epoch %d lacks what task %d has of it", what, epoch, task)
 						}
 					}
@@ -120,8 +120,8 @@ func TestPartsOfTasks(t *testing.T) {
 	}
 }
 
-// checkParts holds a deck to the proportions of its mixture.
-func checkParts(t *testing.T, what string, m Mixture, sizes []int, d deck, total int) {
+// checkParts holds an epoch to the proportions of its mixture.
+func checkParts(t *testing.T, what string, m Mixture, sizes []int, e epoch, total int) {
 	t.Helper()
 	exponent := 1 / m.Temperature
 	if m.RoundRobin {
@@ -131,7 +131,7 @@ func checkParts(t *testing.T, what string, m Mixture, sizes []int, d deck, total
 	for _, n := range sizes {
 		sum += math.Pow(float64(n), exponent)
 	}
-	for _, c := range d.cards {
+	for _, c := range e.batches {
 		parts[c.task]++
 	}
 	lifted := 0.0 // what tasks below one batch have beyond their part, at the others' cost
@@ -147,7 +147,7 @@ func checkParts(t *testing.T, what string, m Mixture, sizes []int, d deck, total
 	if !m.RoundRobin {
 		return
 	}
-	for i, c := range d.cards[:len(sizes)*slices.Min(parts)] {
+	for i, c := range e.batches[:len(sizes)*slices.Min(parts)] {
 		if c.task != i%len(sizes) {
 			t.Fatalf("%s: micro-batch %d is of task %d", what, i, c.task)
 		}
