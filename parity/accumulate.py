@@ -29,7 +29,7 @@ def main():
     parser.add_argument("--glue", required=True, help="GLUE folder")
     parser.add_argument("--roberta-tokenizer", default="", help="folder of RoBERTa's tokenizer: compare a random RoBERTa too")
     args = parser.parse_args()
-    groups = dict(weight_decay=0.1, head_lr=4e-3, max_length=32)
+    groups = dict(weight_decay=3.0, head_lr=4e-3, max_length=32)  # a decay that shows in ten steps
     adapters = [
         ("stsb", CUT, ["query", "ffn_down"], (5, 7, 6), steps.Recipe(schedule="cosine", **groups)),
         ("mrpc", WHOLE, ["query", "value"], (8, 8, 8), steps.Recipe()),

@@ -55,9 +55,9 @@ MINILM = [
 ROBERTA = [
     *MINILM,
     Case(["mrpc", "rte", "stsb"], ["mrpc", "rte", "stsb"], "layer", ["query", "ffn_down"], (5, 3, 7, 6),
-         steps.Recipe(batch_size=4, accumulate=2, weights={"stsb": 0.5}, rates={"rte": 5e-3}, schedule="cosine", weight_decay=0.1)),
+         steps.Recipe(batch_size=4, accumulate=2, weights={"stsb": 0.5}, rates={"rte": 5e-3}, schedule="cosine", weight_decay=3.0)),
     Case(["rte", "stsb", "cola"], ["stsb", "cola", "rte"], "in", ALL, (4, 5, 3, 6, 7),
-         steps.Recipe(batch_size=3, accumulate=5, head_lr=4e-3, weights={"cola": 2.5, "rte": 0.3}, weight_decay=0.1)),
+         steps.Recipe(batch_size=3, accumulate=5, head_lr=4e-3, weights={"cola": 2.5, "rte": 0.3}, weight_decay=3.0)),
 ]
 
 
