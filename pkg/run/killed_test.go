@@ -77,10 +77,10 @@ func trainApart(t *testing.T, dir string, keys []string, after time.Duration) bo
 // Runs that are killed at random moments and go on, twice, in other processes, end
 // byte for byte as one that was left alone, with any number of threads.
 func TestKilledProcesses(t *testing.T) {
-	rounds, methods := 1, []string{"metatt4d", "adalora", "full"}
+	rounds, methods := 1, []string{"metatt4d", "adalora", "full", "metatt4d tasks"}
 	number, named, some := strings.Cut(os.Getenv(killedRuns), ",")
 	if n, err := strconv.Atoi(number); err == nil {
-		rounds, methods = n, []string{"metatt4d sweep"}
+		rounds, methods = n, []string{"metatt4d sweep", "metatt4d tasks"}
 		for _, method := range adapter.Methods() {
 			methods = append(methods, method.Name)
 		}
@@ -92,7 +92,7 @@ func TestKilledProcesses(t *testing.T) {
 	resumes, equal, finished := 0, 0, 0
 	for _, method := range methods {
 		for threads := 1; threads <= 2; threads++ {
-			name, sweeps := strings.CutSuffix(method, " sweep")
+			name, with, _ := strings.Cut(method, " ")
 			keys := []string{"adapter.method=" + name, fmt.Sprint("threads=", threads), "train.epochs=4", "train.checkpoint_every=3", "train.best_metric=f1"}
 			switch {
 			case name == "metatt4d" || name == "lora":
@@ -100,8 +100,12 @@ func TestKilledProcesses(t *testing.T) {
 			default:
 				keys = append(keys, "adapter.rank=2")
 			}
-			if sweeps {
+			switch with {
+			case "sweep":
 				keys = append(keys, "dmrg.mode=canonical", "dmrg.unit=step", "dmrg.at=9,16", "dmrg.maxdim=4,2")
+			case "tasks":
+				keys = append(keys, "task=mrpc,rte,stsb", "data.glue="+threeTasks(t), "adapter.task_after=layer", "train.accumulate=2", "train.mixture=sqrt",
+					"train.best_metric=", "train.eval_every=3", "train.patience=6")
 			}
 			whole := filepath.Join(t.TempDir(), "whole")
 			began := time.Now()
