@@ -70,7 +70,7 @@ $(VENV)/ready: parity/requirements.txt
 
 bench: setup ## benchmarks of the tensor layer, of sweeps, of loading and of a training step
 	@go test -run '^$$' -bench . ./pkg/torch ./pkg/dmrg
-	@go test -timeout 1h -run '^$$' -bench . -benchtime 1x ./pkg/models ./pkg/train ./pkg/run
+	@go test -timeout 1h -run '^$$' -bench . -benchtime 1x ./pkg/models ./pkg/optim ./pkg/train ./pkg/run
 
 # Inputs lie in memory where that is a folder. Go would spend a minute on shrinking each new input.
 fuzz: setup ## every fuzz target for FUZZTIME (1m), FUZZ=NAMES for some; each must run 10,000 inputs

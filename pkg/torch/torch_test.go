@@ -378,10 +378,16 @@ func TestMaxAbs(t *testing.T) {
 		if got := torch.FromSlice(values).MaxAbs().Item(); got != 9 {
 			t.Errorf("%v, want 9", got)
 		}
+		if got := torch.FromSlice(values).Min().Item(); got != -9 {
+			t.Errorf("%v, want -9", got)
+		}
 		for _, at := range []int{0, 3, 40_000, 70_002} {
 			values[at] = float32(math.NaN())
 			if got := torch.FromSlice(values).MaxAbs().Item(); !math.IsNaN(got) {
 				t.Errorf("with NaN at %d: %v", at, got)
+			}
+			if got := torch.FromSlice(values).Min().Item(); !math.IsNaN(got) {
+				t.Errorf("with NaN at %d, the smallest is %v", at, got)
 			}
 			values[at] = 0
 		}

@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/metatt/metatt/pkg/adapter"
@@ -9,8 +10,9 @@ import (
 	"github.com/metatt/metatt/pkg/torch"
 )
 
-// checkFinite fails where something that a checkpoint would hold is not finite.
-func (t *Trainer) checkFinite() error {
+// CheckFinite is the error of something that a checkpoint would hold and that is not
+// finite.
+func (t *Trainer) CheckFinite() error {
 	name := t.optimizer.NotFinite()
 	for _, p := range adapter.Progress(t.Adapter) {
 		if name == "" && optim.FirstNotFinite([]*torch.Tensor{p.Tensor}) == 0 {
@@ -22,9 +24,6 @@ func (t *Trainer) checkFinite() error {
 	}
 	return nil
 }
-
-// CheckFinite is the error of an adapter, head or moment that is not finite.
-func (t *Trainer) CheckFinite() error { return t.checkFinite() }
 
 // culprit says why a step was not made. Nothing has changed since, so that its
 // gradients can be made again and looked at.
@@ -41,6 +40,9 @@ func (t *Trainer) culprit(f figures, norm float64) string {
 		return fmt.Sprintf("the gradient of %s is not finite", t.parameters[i].Name)
 	}
 	if optim.Finite(norm) {
+		for _, later := range slices.Backward(t.journal.pending) {
+			t.optimizer.Uncount(t.idle(later.step))
+		}
 		return t.optimizer.Overflown(f.lr, t.idle(f.step)) + " would not be finite after the update"
 	}
 	return fmt.Sprintf("the norm of the gradients is %g", norm)

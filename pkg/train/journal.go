@@ -73,13 +73,13 @@ func (j *journal) follow(step Step, lr float64, values *torch.Tensor) {
 // settle reads what is pending. From here on the journal says all that was done, and
 // what was done could be.
 func (j *journal) settle() error {
-	j.clock.start()
-	defer j.clock.stop(0) // waiting for a device is a part of training
 	for len(j.pending) > 0 {
 		f := j.pending[0]
-		j.pending = j.pending[1:]
+		j.clock.start() // a device's steps take as long as they are waited for
 		values := torch.ToSlice[float32](f.values)
+		j.clock.stop(0)
 		f.values.Free()
+		j.pending = j.pending[1:]
 		if err := j.write(f, values); err != nil {
 			return err
 		}

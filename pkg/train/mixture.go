@@ -15,52 +15,52 @@ type Mixture struct {
 	Temperature float64 // 0: 1; +Inf: all tasks alike
 }
 
-// deck is the micro-batches of one epoch, in order.
-type deck struct {
-	number int
-	cards  []card
+// epoch is the micro-batches of one epoch, in order.
+type epoch struct {
+	number  int // from 0
+	batches []batch
 }
 
-// card is the examples of one micro-batch.
-type card struct {
+// batch is the examples of one micro-batch.
+type batch struct {
 	task     int
 	examples []int // in its training set
 }
 
-// deal makes the deck of an epoch, from 0.
-func (s *Source) deal(epoch int) deck {
+// plan makes the micro-batches of an epoch.
+func (s *Source) plan(number int) epoch {
 	examples := make([]int, len(s.tasks))
 	for i, task := range s.tasks {
 		examples[i] = task.Train.Len()
 	}
 	quotas := s.mixture.quotas(examples, s.batchSize)
-	d := deck{number: epoch}
-	hands := make([][]card, len(s.tasks))
+	e := epoch{number: number}
+	perTask := make([][]batch, len(s.tasks))
 	for task, quota := range quotas {
-		hands[task] = s.hand(task, epoch*quota, quota)
+		perTask[task] = s.batches(task, number*quota, quota)
 	}
 	if s.mixture.RoundRobin {
 		for i := range slices.Max(quotas) {
-			for _, hand := range hands {
-				if i < len(hand) {
-					d.cards = append(d.cards, hand[i])
+			for _, batches := range perTask {
+				if i < len(batches) {
+					e.batches = append(e.batches, batches[i])
 				}
 			}
 		}
-		return d
+		return e
 	}
-	d.cards = slices.Concat(hands...)
+	e.batches = slices.Concat(perTask...)
 	if len(s.tasks) > 1 {
 		const apart = 0x6d697874757265 // from the orders of examples
-		order := rand.New(rand.NewPCG(mixed(s.seed+apart), uint64(epoch)))
-		order.Shuffle(len(d.cards), func(i, j int) { d.cards[i], d.cards[j] = d.cards[j], d.cards[i] })
+		order := rand.New(rand.NewPCG(mixed(s.seed+apart), uint64(number)))
+		order.Shuffle(len(e.batches), func(i, j int) { e.batches[i], e.batches[j] = e.batches[j], e.batches[i] })
 	}
-	return d
+	return e
 }
 
-// hand is so many micro-batches of a task, from number first on: its examples pass by
+// batches are so many micro-batches of a task, from number first on: its examples pass by
 // again and again, each time in an order of its own.
-func (s *Source) hand(task, first, count int) (cards []card) {
+func (s *Source) batches(task, first, count int) (cut []batch) {
 	perPass := ceil(s.tasks[task].Train.Len(), s.batchSize)
 	var order []int
 	for i := first; i < first+count; i++ {
@@ -68,9 +68,9 @@ func (s *Source) hand(task, first, count int) (cards []card) {
 			order = s.order(task, i/perPass, s.shuffle)
 		}
 		from := i % perPass * s.batchSize
-		cards = append(cards, card{task, order[from:min(from+s.batchSize, len(order))]})
+		cut = append(cut, batch{task, order[from:min(from+s.batchSize, len(order))]})
 	}
-	return cards
+	return cut
 }
 
 // order is that of a task's examples when they pass by for the given time, from 0.

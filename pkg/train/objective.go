@@ -74,7 +74,6 @@ func (o *Objective) figures(outcome *torch.Tensor) (figures *torch.Tensor) {
 			figures = torch.Cat(0, append(parts, outcome)...).Keep()
 		})
 	})
-	outcome.Free()
 	o.free()
 	return figures
 }

@@ -66,7 +66,7 @@ func (t *Trainer) current() (s state, err error) {
 
 // save writes a checkpoint and removes what none of the newest needs.
 func (t *Trainer) save() error {
-	if err := t.checkFinite(); err != nil {
+	if err := t.CheckFinite(); err != nil {
 		return fmt.Errorf("step %d: nothing is saved: %w", t.state.Step, err)
 	}
 	s, err := t.current()

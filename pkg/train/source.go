@@ -33,7 +33,7 @@ type Source struct {
 	shuffle    bool
 	seed       uint64
 	mixture    Mixture
-	epoch      deck
+	epoch      epoch
 	heldOut    []map[int]bool // by task; nil: none
 	ahead      chan packed    // the next step, being packed; nil: none is
 }
@@ -49,7 +49,7 @@ func newSource(s Setup) *Source {
 	src := &Source{
 		tasks: s.Tasks, batchSize: o.BatchSize, accumulate: max(1, o.Accumulate), shuffle: o.Shuffle, seed: o.Seed, mixture: o.Mixture,
 	}
-	src.epoch = deck{number: -1}
+	src.epoch = epoch{number: -1}
 	return src
 }
 
@@ -121,13 +121,13 @@ func (s *Source) HoldOut(micros []Micro) {
 // pack packs and checks the micro-batches of a step.
 func (s *Source) pack(k int) (Step, error) {
 	perEpoch := s.StepsPerEpoch()
-	if epoch := k / perEpoch; epoch != s.epoch.number {
-		s.epoch = s.deal(epoch)
+	if number := k / perEpoch; number != s.epoch.number {
+		s.epoch = s.plan(number)
 	}
 	step := Step{Number: k}
 	first := k % perEpoch * s.accumulate
-	for i, card := range s.epoch.cards[first:min(first+s.accumulate, len(s.epoch.cards))] {
-		m, err := s.micro(card.task, s.remaining(card))
+	for i, b := range s.epoch.batches[first:min(first+s.accumulate, len(s.epoch.batches))] {
+		m, err := s.micro(b.task, s.remaining(b))
 		if err != nil {
 			return step, fmt.Errorf("step %d: %w", k+1, err)
 		}
@@ -156,13 +156,13 @@ func share(micros []Micro) {
 }
 
 // remaining is a batch's examples without those that are held out.
-func (s *Source) remaining(c card) []int {
-	if s.heldOut == nil || s.heldOut[c.task] == nil {
-		return c.examples
+func (s *Source) remaining(b batch) []int {
+	if s.heldOut == nil || s.heldOut[b.task] == nil {
+		return b.examples
 	}
-	rest := slices.DeleteFunc(slices.Clone(c.examples), func(i int) bool { return s.heldOut[c.task][i] })
+	rest := slices.DeleteFunc(slices.Clone(b.examples), func(i int) bool { return s.heldOut[b.task][i] })
 	if len(rest) == 0 {
-		return c.examples // better those than no step
+		return b.examples // better those than no step
 	}
 	return rest
 }

@@ -131,6 +131,7 @@ func (t *Trainer) publish() {
 }
 
 func (t *Trainer) close() {
+	t.source.take() // packing reads the tasks, which are the caller's again
 	t.optimizer.Free()
 	t.objective.free()
 	if t.journal != nil {

@@ -25,7 +25,7 @@ type Hook struct {
 	done   int           // events
 }
 
-// New is the hook of a plan.
+// New is the hook of a plan, for one run.
 func New(plan Plan) *Hook { return &Hook{Plan: plan} }
 
 // Name implements [train.Stateful].
