@@ -25,6 +25,7 @@ from train_steps import ALL, TOLERANCE, random_roberta
 
 # PEFT warns of our own keys in adapter_config.json.
 warnings.filterwarnings("ignore", module="peft")
+warnings.filterwarnings("ignore", category=FutureWarning)
 
 SERVED = 1e-5  # of logits, of the largest
 OUTPUTS = {"mrpc": 2, "rte": 2, "cola": 2, "stsb": 1}
