@@ -129,30 +129,14 @@ func TestEveryTaskEvaluates(t *testing.T) {
 	}
 }
 
-func TestMetricsGetAndBetter(t *testing.T) {
+func TestMetricsGet(t *testing.T) {
 	metrics := Metrics{{Name: Pearson, Undefined: true}, {Name: Spearman, Value: -0.5}}
-	undefined, _ := metrics.Get(Pearson)
 	negative, ok := metrics.Get(Spearman)
 	if !ok || negative.Value != -0.5 {
 		t.Errorf("Get(spearman) = %v, %v", negative, ok)
 	}
 	if _, ok := metrics.Get("loss"); ok {
 		t.Error("Get found a metric that is not there")
-	}
-	for _, c := range []struct {
-		m, other Metric
-		want     bool
-	}{
-		{negative, undefined, true},
-		{undefined, negative, false},
-		{undefined, undefined, false},
-		{negative, negative, false}, // of equals the earlier stays
-		{Metric{Value: 0.1}, negative, true},
-		{negative, Metric{Value: 0.1}, false},
-	} {
-		if got := c.m.Better(c.other); got != c.want {
-			t.Errorf("%v better than %v: %v", c.m, c.other, got)
-		}
 	}
 }
 

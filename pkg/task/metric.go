@@ -14,12 +14,6 @@ type Metric struct {
 	Undefined bool // a correlation with a constant; Value is then 0
 }
 
-// Better says that m is greater than other. What is undefined is better than
-// nothing, so of equals the first remains.
-func (m Metric) Better(other Metric) bool {
-	return !m.Undefined && (other.Undefined || m.Value > other.Value)
-}
-
 // Metrics are an evaluation's figures in the order of Task.Metrics.
 type Metrics []Metric
 
