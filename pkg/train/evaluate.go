@@ -114,7 +114,7 @@ func (t *Trainer) evaluate(ctx context.Context) error {
 		return err
 	}
 	t.clock.Lap, t.state.Last, t.state.Evaluated = lap{}, found, true
-	t.state.Stopped = t.Options.Patience > 0 && t.state.Waited >= t.Options.Patience
+	t.state.Stopped = t.Options.Patience > 0 && t.state.Waited >= t.Options.Patience && step < t.Options.Steps
 	t.Observer.Eval(EvalInfo{Epoch: epoch, Step: step, Tasks: found, Mean: event.Mean, Seconds: seconds, IsBest: isBest, Stops: t.state.Stopped})
 	return nil
 }

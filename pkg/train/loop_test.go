@@ -292,6 +292,16 @@ func TestPatience(t *testing.T) {
 	}
 }
 
+// A run whose patience is at its end with the last step was not stopped.
+func TestPatienceEndsWithTheRun(t *testing.T) {
+	s := traintest.Setup(t, map[string]int{"cola": 23})
+	s.Options.Steps, s.Options.EvalEvery, s.Options.Patience = 8, 2, 3
+	s.Options.Schedule = optim.Schedule{} // no evaluation is better than the first
+	if result := traintest.Train(t, s); result.Steps != 8 || result.Stopped {
+		t.Errorf("%d steps, stopped %v", result.Steps, result.Stopped)
+	}
+}
+
 // resumed goes on with a run from its newest checkpoint; adapter and heads are as they were.
 func resumed(t *testing.T, s train.Setup) train.Result {
 	t.Helper()
