@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -247,6 +248,10 @@ func TestEvaluationsAreDue(t *testing.T) {
 		}
 		if !slices.Equal(at, c.want) || result.Last == nil || result.Steps != c.steps {
 			t.Errorf("%+v: after %v", c, at)
+		}
+		text, err := os.ReadFile(filepath.Join(s.Dir, train.TimingsFile))
+		if err != nil || strings.Count(string(text), `{"event":"eval","step":`) != len(c.want) {
+			t.Errorf("%+v: timings (%v)\n%s", c, err, text)
 		}
 	}
 }
