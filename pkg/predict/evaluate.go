@@ -177,18 +177,6 @@ func (o *EvalOptions) takeFromRun() error {
 	return nil
 }
 
-// RunTasks are the tasks of a run directory that has several; nil for any other folder.
-func RunTasks(dir string) ([]string, error) {
-	if !place.IsRun(dir) {
-		return nil, nil
-	}
-	c, err := config.Load(filepath.Join(dir, place.ConfigFile), nil, nil)
-	if err != nil || len(c.Tasks) < 2 {
-		return nil, err
-	}
-	return c.Tasks, nil
-}
-
 // draw leaves of the dev set what the run judged itself by. Of MNLI that is the matched
 // one; the other is whole.
 func (o EvalOptions) draw(set exampleSet) exampleSet {
