@@ -244,6 +244,14 @@ func TestWrongUsesOfSeveralTasks(t *testing.T) {
 	}
 }
 
+// Patience waits for AdaLoRA's ranks to fall.
+func TestPatienceWaitsForAdaLoRA(t *testing.T) {
+	s, err := run.Train(t.Context(), tiny(t, "adapter.method=adalora", "train.max_steps=20", "train.lr=1e-7", "train.eval_every=1", "train.patience=2"))
+	if err != nil || s.Steps != 15 || !s.Stopped { // they fall until step 20 - 0.3 · 20
+		t.Errorf("%+v (%v)", s, err)
+	}
+}
+
 // A limit is of each split, drawn by the seed, the same in every run and told of.
 func TestLimits(t *testing.T) {
 	var said []string
