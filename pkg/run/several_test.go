@@ -145,8 +145,8 @@ func TestWhatSeveralTasksSave(t *testing.T) {
 					t.Errorf("%s: eval says %v, the run %v", e.Task, judged.Splits[0].Metrics, e.Metrics)
 				}
 			}
-			if last.Mean == nil || *last.Mean-sum > 1e-12 || sum-*last.Mean > 1e-12 {
-				t.Errorf("the mean is %v, want %v", last.Mean, sum)
+			if last.Criterion == nil || *last.Criterion-sum > 1e-12 || sum-*last.Criterion > 1e-12 {
+				t.Errorf("the mean is %v, want %v", last.Criterion, sum)
 			}
 			of := filepath.Join(s.RunDir, "adapter", "last")
 			examples := runtest.MRPCDev(t)

@@ -101,7 +101,7 @@ func (t *Trainer) evaluate(ctx context.Context) error {
 	if len(found) == 1 {
 		event.Metrics, event.OneClass = found[0].Metrics, found[0].OneClass
 	} else {
-		event.Tasks, event.Mean = found, value
+		event.Tasks, event.Criterion = found, value
 	}
 	if t.describe != nil {
 		t.describe(&event)
@@ -115,6 +115,6 @@ func (t *Trainer) evaluate(ctx context.Context) error {
 	}
 	t.clock.Lap, t.state.Last, t.state.Evaluated = lap{}, found, true
 	t.state.Stopped = t.Options.Patience > 0 && t.state.Waited >= t.Options.Patience && step < t.Options.Steps
-	t.Observer.Eval(EvalInfo{Epoch: epoch, Step: step, Tasks: found, Mean: event.Mean, Seconds: seconds, IsBest: isBest, Stops: t.state.Stopped})
+	t.Observer.Eval(EvalInfo{Epoch: epoch, Step: step, Tasks: found, Criterion: t.Options.Best.Name, Value: value, Seconds: seconds, IsBest: isBest, Stops: t.state.Stopped})
 	return nil
 }
