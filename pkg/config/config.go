@@ -81,7 +81,7 @@ type Append struct {
 
 // Train is the loop and its optimizer.
 type Train struct {
-	Epochs          int      `yaml:"epochs" default:"10" range:"[1,)" aka:"num_train_epochs,num_epochs" doc:"passes over the training set"`
+	Epochs          int      `yaml:"epochs" default:"10" range:"[1,)" aka:"num_train_epochs,num_epochs" doc:"passes over the training set; of several tasks, as many batches as a pass over each has"`
 	MaxSteps        int      `yaml:"max_steps" default:"0" range:"[0,)" aka:"steps" doc:"optimizer steps in all, in place of epochs; 0: epochs decide"`
 	BatchSize       int      `yaml:"batch_size" default:"32" range:"[1,)" aka:"per_device_train_batch_size,train_batch_size" doc:"examples a micro-batch"`
 	Accumulate      int      `yaml:"accumulate" default:"1" range:"[1,)" aka:"gradient_accumulation_steps,accumulation_steps" doc:"micro-batches of train.batch_size examples a step"`
