@@ -17,8 +17,8 @@ const evalHelp = `Judge a trained adapter on the dev set: of MNLI, on both.
 
 RUN is a run directory, whose best adapter, data and model are taken, or any
 adapter folder, which knows its task and its model. A run of several tasks is
-judged on each, or on that of --task. --data names a file of own data in the
-place of the run's.
+judged on each that has what is asked for, or on that of --task. --data names a
+file of own data in the place of the run's.
 
 GLUE's test sets have hidden labels: --submission writes the predictions for
 them into a zip file as the GLUE site takes it (of MNLI also for the diagnostic
@@ -70,7 +70,7 @@ func (p *program) evalCommand() *cobra.Command {
 func (p *program) evaluate(ctx context.Context, o predict.EvalOptions) (all []*predict.Evaluation, err error) {
 	tasks := []string{o.Predictor.Task}
 	if o.Predictor.Task == "" {
-		several, err := predict.RunTasks(o.Dir)
+		several, err := predict.RunTasks(o)
 		if err != nil {
 			return nil, err
 		}

@@ -58,7 +58,7 @@ ADAPTER is an adapter folder, or a run directory, whose best adapter is taken.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON in the place of a table")
-	cmd.Flags().StringVar(&o.Task, "task", "", taskUsage)
+	cmd.Flags().StringVar(&o.Task, "task", "", "`TASK` whose updates are measured, where they differ; default: the last")
 	cmd.Flags().StringVar(&o.Model, "model", "", "`MODEL` folder or name, for an adapter that PEFT wrote; default: the recorded one")
 	cmd.Flags().StringVar(&picture, "plot", "", "PNG `FILE` to draw the spectra and the sizes of the updates into")
 	return cmd
@@ -122,7 +122,7 @@ func inspectionTable(i *inspect.Inspection) table {
 	t.blocks = append(t.blocks, spectra)
 	var deltas []row
 	of := ""
-	if len(c.Tasks) > 1 {
+	if len(c.Tasks) > 1 && i.Task != "" {
 		of = " of " + i.Task
 	}
 	for l, layer := range i.Deltas {

@@ -75,11 +75,11 @@ func evalLine(e train.EvalInfo) string {
 	if len(e.Tasks) == 1 {
 		line += "  " + metrics(e.Tasks[0].Metrics)
 	} else {
-		mean := "undefined"
-		if e.Mean != nil {
-			mean = figure(*e.Mean)
+		value := "undefined"
+		if e.Value != nil {
+			value = figure(*e.Value)
 		}
-		line += fmt.Sprintf("  %d tasks  %s", len(e.Tasks), mean)
+		line += fmt.Sprintf("  %s %s", e.Criterion, value)
 		for _, t := range e.Tasks {
 			each = append(each, fmt.Sprintf("\n  %-6s %s%s", t.Task, metrics(t.Metrics), oneClass(t.OneClass)))
 		}

@@ -236,3 +236,19 @@ func TestEvalLineNamesTheOnlyClass(t *testing.T) {
 		t.Errorf("%s, want %s", line, want)
 	}
 }
+
+// Of several tasks a line says what is compared by its name, which need not be the mean.
+func TestEvalLineOfSeveralTasks(t *testing.T) {
+	value := 0.25
+	e := train.EvalInfo{Epoch: 1, Step: 2, Seconds: 1, Criterion: "CoLA.matthews", Value: &value, Tasks: []train.TaskEval{
+		{Task: "MRPC", Metrics: task.Metrics{{Name: "accuracy", Value: 0.5}}}, {Task: "CoLA", Metrics: task.Metrics{{Name: "matthews", Value: 0.25}}},
+	}}
+	want := "epoch 1  step 2  CoLA.matthews 0.2500  in 1s\n  MRPC   accuracy 0.5000\n  CoLA   matthews 0.2500"
+	if line := evalLine(e); line != want {
+		t.Errorf("%s, want %s", line, want)
+	}
+	e.Value = nil
+	if line := evalLine(e); !strings.Contains(line, "CoLA.matthews undefined") {
+		t.Error(line)
+	}
+}

@@ -202,7 +202,7 @@ type RankAdapter interface {
 	// runs inside [torch.Do].
 	AfterUpdate(step, total int, gradients []*torch.Tensor) []Shrunk
 	// Progress is what a resumed run needs beside State: tensors to be saved,
-	// and to be overwritten by what was saved.
+	// and to be overwritten by what was saved; none once the ranks have fallen.
 	Progress() []Parameter
 }
 

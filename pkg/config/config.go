@@ -81,7 +81,7 @@ type Append struct {
 
 // Train is the loop and its optimizer.
 type Train struct {
-	Epochs          int      `yaml:"epochs" default:"10" range:"[1,)" aka:"num_train_epochs,num_epochs" doc:"passes over the training set"`
+	Epochs          int      `yaml:"epochs" default:"10" range:"[1,)" aka:"num_train_epochs,num_epochs" doc:"passes over the training set; of several tasks, as many batches as a pass over each has"`
 	MaxSteps        int      `yaml:"max_steps" default:"0" range:"[0,)" aka:"steps" doc:"optimizer steps in all, in place of epochs; 0: epochs decide"`
 	BatchSize       int      `yaml:"batch_size" default:"32" range:"[1,)" aka:"per_device_train_batch_size,train_batch_size" doc:"examples a micro-batch"`
 	Accumulate      int      `yaml:"accumulate" default:"1" range:"[1,)" aka:"gradient_accumulation_steps,accumulation_steps" doc:"micro-batches of train.batch_size examples a step"`
@@ -98,7 +98,7 @@ type Train struct {
 	Seed            int      `yaml:"seed" default:"42" range:"[0,)" aka:"random_seed" doc:"decides the start, the order and the dropout"`
 	Mixture         Mixture  `yaml:"mixture" default:"size" aka:"mixing,sampling" doc:"how a run of several tasks draws the task of a batch: by size, by its root (sqrt), all alike (uniform), in turn (round-robin), or by size to the power 1/T for a temperature T"`
 	EvalEvery       Interval `yaml:"eval_every" default:"epoch" aka:"eval_steps,eval_strategy,evaluation_strategy" doc:"when the dev set is evaluated: epoch or a number of steps"`
-	Patience        int      `yaml:"patience" default:"0" range:"[0,)" aka:"early_stopping_patience,early_stopping" doc:"evaluations in a row without a new best after which training ends; 0: it never ends early"`
+	Patience        int      `yaml:"patience" default:"0" range:"[0,)" aka:"early_stopping_patience,early_stopping" doc:"evaluations in a row without a new best after which training ends, counted once the ranks are what they are to end with (dmrg, adalora); 0: it never ends early"`
 	CheckpointEvery Interval `yaml:"checkpoint_every" default:"epoch" aka:"save_steps,save_strategy" doc:"when the state to resume from is saved: epoch, never or a number of steps"`
 	KeepCheckpoints int      `yaml:"keep_checkpoints" default:"1" range:"[1,)" aka:"save_total_limit" doc:"newest checkpoints that are kept"`
 	BestMetric      string   `yaml:"best_metric" default:"" aka:"metric_for_best_model,metric" doc:"dev metric that chooses adapter/best: accuracy, f1, macro_f1, matthews, pearson or spearman; of several tasks TASK (its own metric) or TASK.METRIC; empty: the task's own, of several tasks the mean of theirs"`

@@ -117,7 +117,7 @@ func exportedTask(c adapter.Config, name string) (int, error) {
 	case len(c.Tasks) == 0:
 		return 0, nil // what PEFT wrote names none; see tuned.NameTask
 	case name == "" && len(c.Tasks) > 1:
-		return 0, fmt.Errorf("the adapter has the tasks %s, and a LoRA is for one: say which", strings.Join(c.Tasks, ", "))
+		return 0, fmt.Errorf("the adapter has the tasks %s, and a LoRA is for one: choose it by --task", strings.Join(c.Tasks, ", "))
 	}
 	return c.Task(name)
 }

@@ -249,7 +249,7 @@ func TestExportOfATask(t *testing.T) {
 	dir, out := t.TempDir(), filepath.Join(t.TempDir(), "lora")
 	want := saveDisturbed(t, dir, a, model, config, 1)
 	for task, message := range map[string]string{
-		"": "the adapter has the tasks CoLA, MRPC, and a LoRA is for one: say which", "RTE": `no task "RTE"; it has CoLA, MRPC`,
+		"": "the adapter has the tasks CoLA, MRPC, and a LoRA is for one: choose it by --task", "RTE": `no task "RTE"; it has CoLA, MRPC`,
 	} {
 		if _, err := convert.Export(t.Context(), convert.ExportOptions{Dir: dir, Out: out, Task: task}); err == nil || !strings.Contains(err.Error(), message) {
 			t.Errorf("task %q: %v", task, err)

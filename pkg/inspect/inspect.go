@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/config"
@@ -20,7 +21,7 @@ import (
 // configuration is read, and that only for an adapter that PEFT wrote.
 type Inspection struct {
 	Dir        string         `json:"dir"`
-	Task       string         `json:"task"`          // that Deltas are of
+	Task       string         `json:"task"`          // that Deltas are of; empty: of all, or none is known
 	Run        string         `json:"run,omitempty"` // the run directory that it stands in
 	Seed       *int           `json:"seed,omitempty"`
 	Config     adapter.Config `json:"config"`
@@ -61,7 +62,7 @@ func Adapter(o Options) (*Inspection, error) {
 		return nil, err
 	}
 	defer saved.Close()
-	index := max(0, len(saved.Config.Tasks)-1) // the last, which alone can be trained further
+	index := max(0, len(saved.Config.Tasks)-1) // of an adapter with frozen tasks, the one that can be trained further
 	if o.Task != "" {
 		if index, err = tuned.ChooseTask(saved, o.Task); err != nil {
 			return nil, err
@@ -77,7 +78,7 @@ func Adapter(o Options) (*Inspection, error) {
 	}
 	defer a.Free()
 	i := &Inspection{Dir: dir, Config: saved.Config, Notes: saved.Notes()}
-	if len(saved.Config.Tasks) > 0 {
+	if len(saved.Config.Tasks) == 1 || len(saved.Config.Tasks) > 1 && slices.Contains(saved.Config.Modes, adapter.TaskMode) {
 		i.Task = saved.Config.Tasks[index]
 	}
 	if err := i.findRun(); err != nil {

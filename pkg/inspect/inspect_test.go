@@ -42,6 +42,19 @@ func TestInspect(t *testing.T) {
 	}
 }
 
+// Updates are called a task's only where tasks have different ones.
+func TestInspectNamesTheTask(t *testing.T) {
+	for taskAfter, want := range map[string]string{"": "", "layer": "sample"} {
+		summary, err := run.Train(t.Context(), runtest.Tiny(t, "task=mrpc,sample", "data.limit=8", "train.max_steps=2", "adapter.task_after="+taskAfter))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i, err := inspect.Adapter(inspect.Options{Dir: summary.RunDir}); err != nil || i.Task != want {
+			t.Errorf("task_after %q: task %q (%v), want %q", taskAfter, i.Task, err, want)
+		}
+	}
+}
+
 func TestInspectFindsTheRun(t *testing.T) {
 	summary, err := run.Train(t.Context(), runtest.Tiny(t, "train.max_steps=2"))
 	if err != nil {

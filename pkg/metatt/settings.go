@@ -13,7 +13,7 @@ import (
 type Settings struct {
 	Ranks     []int  `yaml:"ranks" default:"" range:"[1,)" after:"rank" aka:"bond_ranks,link_dims" doc:"MetaTT: a rank for each bond of the tensor train, from the left, in the place of adapter.rank; empty: adapter.rank for all"`
 	Init      string `yaml:"init" default:"" after:"targets" aka:"init_weights,init_lora_weights" doc:"MetaTT: start of each core, ze, id, no or or, joined by -; empty: ze-id-id-id (5D: one id more)"`
-	TaskAfter string `yaml:"task_after" default:"" enum:",in,layer,matrix,head" after:"init_from" aka:"task_mode" doc:"MetaTT: the mode behind which the tensor train has a task mode, so that tasks can be appended later; empty: no such mode"`
+	TaskAfter string `yaml:"task_after" default:"" enum:",in,layer,matrix,head" after:"init_from" aka:"task_mode" doc:"MetaTT: the mode behind which the tensor train has a task mode, with a slice for each task of the run and for those appended later; empty: no such mode, one update for all"`
 }
 
 // TaskMode implements [adapter.TaskSettings].

@@ -357,6 +357,29 @@ func TestNoUpdateBeyondWhatIsFinite(t *testing.T) {
 	}
 }
 
+// What an update would have taken too far is looked for with the gradients clipped as in
+// the update: by the norm of all of them.
+func TestOverflownClipsAsTheUpdate(t *testing.T) {
+	if err := torch.Do(func() error {
+		zero := func() *torch.Tensor { return torch.FromSlice([]float32{0}) }
+		o := optim.NewAdamW([]optim.Parameter{one("a", zero()), one("b", zero()), one("c", zero())},
+			optim.AdamWConfig{Beta1: 0.9, Beta2: 0.99, Eps: 1, ClipNorm: 1})
+		defer o.Free()
+		o.SetScale(0, 1e-30)
+		o.SetScale(2, 1e10) // b's is clipped to 1e-6 and moves by 1e16
+		gradients := [][]float32{{1e6}, {1}, {1}}
+		with(o, gradients...)
+		o.Step(1e22, nil, nil)
+		with(o, gradients...)
+		if name := o.Overflown(1e22, nil); name != "c" {
+			t.Errorf("%q would not be finite, want c", name)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A backward pass adds to what the optimizer reads, also for bf16 leaves with fp32
 // masters; a parameter of no elements is no obstacle.
 func TestGradientsOfBackwardPasses(t *testing.T) {

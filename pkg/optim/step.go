@@ -129,13 +129,14 @@ func (o *AdamW) Overflown(lr float64, idle func(i int) bool) (name string) {
 	o.Uncount(idle) // ranges counts again
 	torch.NoGrad(func() {
 		torch.Scoped(func() {
+			norm := o.norm() // of all, before any is clipped
 			for _, i := range o.sequence {
 				if idle != nil && idle(i) {
 					continue
 				}
 				spans := o.ranges(lr, func(j int) bool { return j != i })
 				spans[0].to = spans[0].from + o.places[i].size
-				if u := o.update(o.norm(), spans); !Finite(u.largest().Item()) && name == "" {
+				if u := o.update(norm, spans); !Finite(u.largest().Item()) && name == "" {
 					name = o.parameters[i].Name
 				}
 			}

@@ -177,24 +177,13 @@ func (o *EvalOptions) takeFromRun() error {
 	return nil
 }
 
-// RunTasks are the tasks of a run directory that has several; nil for any other folder.
-func RunTasks(dir string) ([]string, error) {
-	if !place.IsRun(dir) {
-		return nil, nil
-	}
-	c, err := config.Load(filepath.Join(dir, place.ConfigFile), nil, nil)
-	if err != nil || len(c.Tasks) < 2 {
-		return nil, err
-	}
-	return c.Tasks, nil
-}
-
-// draw leaves of the dev set what the run judged itself by.
+// draw leaves of the dev set what the run judged itself by. Of MNLI that is the matched
+// one; the other is whole.
 func (o EvalOptions) draw(set exampleSet) exampleSet {
-	if o.Split != string(task.Dev) {
+	if set.split != task.Dev {
 		return set
 	}
-	drawn := task.Draw(set.examples, o.limit, uint64(o.seed), o.Split)
+	drawn := task.Draw(set.examples, o.limit, uint64(o.seed), string(set.split))
 	if len(drawn) < len(set.examples) {
 		o.note("%s: %d of %d examples of %s, as the run drew them; its adapter folder is judged by all", set.task.Name, len(drawn), len(set.examples), set.split)
 	}

@@ -105,6 +105,29 @@ func TestEvaluateMNLI(t *testing.T) {
 	}
 }
 
+// A run that drew a part of its dev set is judged by that; MNLI's mismatched dev set, which
+// no run draws from, is judged whole.
+func TestEvaluateDrawsWhatTheRunDrew(t *testing.T) {
+	dir := runtest.MNLI(t)
+	path := filepath.Join(dir, "MNLI", "dev_mismatched.tsv")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	header, rows, _ := strings.Cut(string(text), "\n")
+	if err := os.WriteFile(path, []byte(header+"\n"+rows+rows+rows), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	summary, err := run.Train(t.Context(), runtest.Tiny(t, "task=mnli", "data.glue="+dir, "data.train_subset=true", "data.limit=1", "train.max_steps=1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := predict.Evaluate(t.Context(), predict.EvalOptions{Dir: summary.RunDir})
+	if err != nil || len(e.Splits) != 2 || e.Splits[0].Examples != 1 || e.Splits[1].Examples != 3 {
+		t.Errorf("%+v (%v)", e, err)
+	}
+}
+
 func TestEvaluateRejects(t *testing.T) {
 	mrpc, err := run.Train(t.Context(), runtest.Tiny(t, "train.max_steps=1"))
 	if err != nil {

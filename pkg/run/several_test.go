@@ -145,8 +145,8 @@ func TestWhatSeveralTasksSave(t *testing.T) {
 					t.Errorf("%s: eval says %v, the run %v", e.Task, judged.Splits[0].Metrics, e.Metrics)
 				}
 			}
-			if last.Mean == nil || *last.Mean-sum > 1e-12 || sum-*last.Mean > 1e-12 {
-				t.Errorf("the mean is %v, want %v", last.Mean, sum)
+			if last.Criterion == nil || *last.Criterion-sum > 1e-12 || sum-*last.Criterion > 1e-12 {
+				t.Errorf("the mean is %v, want %v", last.Criterion, sum)
 			}
 			of := filepath.Join(s.RunDir, "adapter", "last")
 			examples := runtest.MRPCDev(t)
@@ -241,6 +241,14 @@ func TestWrongUsesOfSeveralTasks(t *testing.T) {
 	}
 	if _, err := predict.Evaluate(t.Context(), predict.EvalOptions{Dir: three.Config.Run.Dir}); err == nil || !strings.Contains(err.Error(), "choose it by --task") {
 		t.Errorf("eval without a task: %v", err)
+	}
+}
+
+// Patience waits for AdaLoRA's ranks to fall.
+func TestPatienceWaitsForAdaLoRA(t *testing.T) {
+	s, err := run.Train(t.Context(), tiny(t, "adapter.method=adalora", "train.max_steps=20", "train.lr=1e-7", "train.eval_every=1", "train.patience=2"))
+	if err != nil || s.Steps != 15 || !s.Stopped { // they fall until step 20 - 0.3 · 20
+		t.Errorf("%+v (%v)", s, err)
 	}
 }
 

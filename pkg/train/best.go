@@ -35,7 +35,9 @@ func formerBest(step int) string { return fmt.Sprintf("%s%08d", formerBestPrefix
 // take compares an evaluation with the best so far, and saves the better.
 func (b *best) take(value *float64, epoch int) (isBest bool, err error) {
 	if before := b.state.Best; before != nil && (value == nil || before.Value != nil && *value <= *before.Value) {
-		b.state.Waited++
+		if !b.awaits {
+			b.state.Waited++
+		}
 		return false, nil
 	}
 	b.state.Best = &Best{Epoch: epoch, Step: b.state.Step, Metric: b.Options.Best.Name, Value: value}

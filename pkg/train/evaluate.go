@@ -101,7 +101,7 @@ func (t *Trainer) evaluate(ctx context.Context) error {
 	if len(found) == 1 {
 		event.Metrics, event.OneClass = found[0].Metrics, found[0].OneClass
 	} else {
-		event.Tasks, event.Mean = found, value
+		event.Tasks, event.Criterion = found, value
 	}
 	if t.describe != nil {
 		t.describe(&event)
@@ -110,11 +110,11 @@ func (t *Trainer) evaluate(ctx context.Context) error {
 		return err
 	}
 	since := t.clock.Lap
-	if err := t.Time(timingEvent{"epoch", step, since.Seconds, since.speed(), seconds}); err != nil {
+	if err := t.Time(timingEvent{"eval", step, since.Seconds, since.speed(), seconds}); err != nil {
 		return err
 	}
 	t.clock.Lap, t.state.Last, t.state.Evaluated = lap{}, found, true
-	t.state.Stopped = t.Options.Patience > 0 && t.state.Waited >= t.Options.Patience
-	t.Observer.Eval(EvalInfo{Epoch: epoch, Step: step, Tasks: found, Mean: event.Mean, Seconds: seconds, IsBest: isBest, Stops: t.state.Stopped})
+	t.state.Stopped = t.Options.Patience > 0 && t.state.Waited >= t.Options.Patience && step < t.Options.Steps
+	t.Observer.Eval(EvalInfo{Epoch: epoch, Step: step, Tasks: found, Criterion: t.Options.Best.Name, Value: value, Seconds: seconds, IsBest: isBest, Stops: t.state.Stopped})
 	return nil
 }

@@ -41,10 +41,11 @@ type EvalEvent struct {
 	Loss    float32      `json:"loss"` // mean over the dev set
 	Metrics task.Metrics `json:"metrics,omitempty"`
 	Tasks   []TaskEval   `json:"tasks,omitempty"`
-	Mean    *float64     `json:"mean,omitempty"` // of several tasks: what is compared for the best; absent where it is undefined
-	Best    bool         `json:"best"`
-	Ranks   []int64      `json:"ranks,omitempty"` // of a run that adapts them
-	Open    *int         `json:"open,omitempty"`  // pair that is trained as one
+	// Criterion is, of several tasks, what is compared for the best; absent where it is undefined.
+	Criterion *float64 `json:"criterion,omitempty"`
+	Best      bool     `json:"best"`
+	Ranks     []int64  `json:"ranks,omitempty"` // of a run that adapts them
+	Open      *int     `json:"open,omitempty"`  // pair that is trained as one
 	// OneClass is the label that every example was predicted to have.
 	OneClass string `json:"one_class,omitempty"`
 }

@@ -119,6 +119,10 @@ func (t *Trainer) Optimizer() *optim.AdamW { return t.optimizer }
 // Describe lets f add to the events of evaluations.
 func (t *Trainer) Describe(f func(*EvalEvent)) { t.describe = f }
 
+// Await says whether something is still to be done without which the run would not be the
+// one that was asked for: until then evaluations do not count for its patience.
+func (t *Trainer) Await(pending bool) { t.awaits = pending }
+
 // Replaced is to be called when the adapter has other tensors in the place of some of
 // its parameters: the optimizer follows, for those listed with the moments that
 // changes has. Those that are not listed are what they were.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -60,9 +62,24 @@ func TestEvaluationsAreDue(t *testing.T) {
 		if !slices.Equal(at, c.want) || result.Last == nil || result.Steps != c.steps {
 			t.Errorf("%+v: after %v", c, at)
 		}
+		text, err := os.ReadFile(filepath.Join(s.Dir, train.TimingsFile))
+		if err != nil || strings.Count(string(text), `{"event":"eval","step":`) != len(c.want) {
+			t.Errorf("%+v: timings (%v)\n%s", c, err, text)
+		}
 	}
 }
 
+// A run whose patience is at its end with the last step was not stopped.
+func TestPatienceEndsWithTheRun(t *testing.T) {
+	s := traintest.Setup(t, map[string]int{"cola": 23})
+	s.Options.Steps, s.Options.EvalEvery, s.Options.Patience = 8, 2, 3
+	s.Options.Schedule = optim.Schedule{} // no evaluation is better than the first
+	if result := traintest.Train(t, s); result.Steps != 8 || result.Stopped {
+		t.Errorf("%d steps, stopped %v", result.Steps, result.Stopped)
+	}
+}
+
+// Patience ends a run after so many evaluations in a row without a new best, counted over
 // resumptions; what was recorded and saved is what it is without them.
 func TestPatience(t *testing.T) {
 	setup := func(patience int) train.Setup {

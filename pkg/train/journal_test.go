@@ -23,6 +23,7 @@ func sweep(after int) train.Hook {
 	}})
 }
 
+// A journal that reads figures late writes what one does that reads them at once, with
 // sweeps, evaluations, checkpoints and an end between the steps.
 func TestJournalsThatLag(t *testing.T) {
 	run := func(lag, stop int) (metrics string, last map[string]string) {
@@ -72,6 +73,7 @@ func TestJournalsThatLag(t *testing.T) {
 	}
 }
 
+// A step that cannot be made is the same error whenever that is found, and after it
 // nothing is recorded and nothing has changed.
 func TestStepsThatCannotBeMadeAreFoundLate(t *testing.T) {
 	poison := func(value float64) func(*train.Trainer) error {

@@ -138,8 +138,3 @@ func TestLossesOfTasks(t *testing.T) {
 		}
 	}
 }
-
-// Patience ends a run after so many evaluations in a row without a new best, counted over
-// A journal that reads figures late writes what one does that reads them at once, with
-
-// A step that cannot be made is the same error whenever that is found, and after it

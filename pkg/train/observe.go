@@ -38,7 +38,8 @@ type StepInfo struct {
 type EvalInfo struct {
 	Epoch, Step int
 	Tasks       []TaskEval
-	Mean        *float64 // of several tasks: what is compared; nil: undefined, or there is one task
+	Criterion   string   // name of what is compared for the best
+	Value       *float64 // of that; nil: undefined
 	Seconds     float64
 	IsBest      bool
 	Stops       bool // patience ends the run

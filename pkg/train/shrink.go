@@ -9,7 +9,8 @@ import (
 )
 
 // shrinking is the hook of adapters whose ranks fall while they are trained: after each
-// update they are shown its gradients, and the optimizer follows what they drop.
+// update they are shown its gradients, and the optimizer follows what they drop. No run
+// ends while they still have more than they are to end with.
 type shrinking struct {
 	shown int // the last update
 }
@@ -17,6 +18,7 @@ type shrinking struct {
 // Begin implements [Hook].
 func (h *shrinking) Begin(t *Trainer) error {
 	h.shown = t.state.Step // by the process before this one
+	t.Await(len(adapter.Progress(t.Adapter)) > 0)
 	return nil
 }
 
@@ -42,5 +44,6 @@ func (h *shrinking) After(_ context.Context, t *Trainer) error {
 		}
 	})
 	h.shown = t.state.Step
+	t.Await(len(r.Progress()) > 0)
 	return nil
 }

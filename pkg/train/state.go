@@ -21,7 +21,7 @@ type state struct {
 	Best         *Best      `json:"best,omitempty"`
 	Last         []TaskEval `json:"last_evaluation,omitempty"` // with these ranks
 	Waited       int        `json:"waited,omitempty"`          // evaluations since the best
-	Stopped      bool       `json:"stopped,omitempty"`         // by patience
+	Stopped      bool       `json:"stopped,omitempty"`         // by patience, before all steps
 	laps
 	PeakBytes int64                      `json:"peak_bytes"` // largest resident memory of a process of the run
 	Hooks     map[string]json.RawMessage `json:"hooks,omitempty"`

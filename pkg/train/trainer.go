@@ -25,6 +25,7 @@ type Trainer struct {
 	clock      clock
 	state      state
 	describe   func(*EvalEvent) // of a hook that has something to say of an evaluation; may be nil
+	awaits     bool             // see Await
 }
 
 // parameter is one that is trained, of the adapter or of a task's head.

@@ -168,8 +168,10 @@ func (h *Hook) adapt(e dmrg.Event) error {
 }
 
 // train settles what the steps to come train: of cores, where a pair is open, the pair
-// alone, and on other examples than the probe's, which choose its rank.
+// alone, and on other examples than the probe's, which choose its rank. No run ends
+// before all events are done.
 func (h *Hook) train() {
+	h.Await(h.done < len(h.events))
 	pair, _ := h.open()
 	for k, i := range h.places {
 		h.Freeze(i, pair != dmrg.NoPair && k != pair)

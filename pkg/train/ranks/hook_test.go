@@ -115,6 +115,41 @@ func TestStateInCheckpoints(t *testing.T) {
 	}
 }
 
+// Patience waits for the plan: evaluations count once all events are done, for a run that
+// is resumed too.
+func TestPatienceWaitsForThePlan(t *testing.T) {
+	for name, c := range map[string]struct {
+		hook func() *ranks.Hook
+		last int // step of the last event
+	}{"canonical": {canonical, 6}, "two-site": {twoSite, 8}} {
+		for _, stop := range []int{0, 1, 5} { // 0: not at all
+			s := traintest.Setup(t, map[string]int{"cola": 23})
+			s.Options.Steps, s.Options.EvalEvery, s.Options.Patience = 20, 1, 2
+			s.Options.Schedule.Peak = 1e-7 // no evaluation is better than the first
+			s.Hooks = []train.Hook{c.hook()}
+			if stop > 0 {
+				ctx, cancel := context.WithCancel(t.Context())
+				s.Observer = traintest.Silent{OnStep: func(info train.StepInfo) {
+					if info.Step == stop {
+						cancel()
+					}
+				}}
+				if _, err := train.Run(ctx, s); !errors.Is(err, train.ErrInterrupted) {
+					t.Fatal(err)
+				}
+				latest, err := train.LatestCheckpoint(s.Dir)
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.Resume, s.Observer, s.Hooks = latest, traintest.Silent{}, []train.Hook{c.hook()}
+			}
+			if result := traintest.Train(t, s); result.Steps != c.last+2 || !result.Stopped {
+				t.Errorf("%s, interrupted after step %d: %d steps, stopped %v", name, stop, result.Steps, result.Stopped)
+			}
+		}
+	}
+}
+
 // While a pair is trained as one, all other cores keep values, moments and updates to the
 // bit; heads are trained throughout; no step has the probe's examples.
 func TestFrozenCores(t *testing.T) {
