@@ -62,6 +62,7 @@ var mayImport = map[string][]string{
 	"cmd/setup":          {"cmd/setup/internal"},
 
 	"pkg/adapter/setting": {},
+	"pkg/train/traintest": {"pkg/adapter", "pkg/data", "pkg/metatt", "pkg/models", "pkg/optim", "pkg/task", "pkg/tokenizer", "pkg/torch", "pkg/train"},
 }
 
 // methods are the rooms of adapter methods. Each registers itself, and mayName
@@ -71,6 +72,8 @@ var (
 	mayName = map[string][]string{
 		"pkg/methods": methods,
 		"pkg/convert": {"pkg/lora"}, // what adapters are converted to
+
+		"pkg/train/traintest": {"pkg/metatt"}, // what its runs train
 	}
 )
 
