@@ -44,7 +44,7 @@ type Folding interface {
 // adapter, and the model is not to be used.
 func (s *Saved) PutOn(model Host, task string, device torch.Device) (a Adapter, made []string, err error) {
 	s.modelHas = func(tensor string) bool {
-		return find(tensor, model.Head()) != nil || find(tensor, model.Backbone()) != nil
+		return Find(tensor, model.Head()) != nil || Find(tensor, model.Backbone()) != nil
 	}
 	if a, err = s.Open(model.Architecture(), device); err != nil {
 		return nil, nil, err
@@ -110,7 +110,7 @@ func (s *Saved) replace(model Host) error {
 // fold puts updates of what is no site into the model's tensors.
 func (s *Saved) fold(a Folding, model Host) error {
 	weight := func(name string) (*torch.Tensor, error) {
-		if t := find(name, model.Head()); t != nil {
+		if t := Find(name, model.Head()); t != nil {
 			return t.Detach(), nil
 		}
 		return model.Original(name)
@@ -118,7 +118,7 @@ func (s *Saved) fold(a Folding, model Host) error {
 	var folded []string
 	err := a.Fold(weight, func(name string, update *torch.Tensor) error {
 		folded = append(folded, name)
-		if t := find(name, model.Head()); t != nil {
+		if t := Find(name, model.Head()); t != nil {
 			torch.NoGrad(func() { t.AddInPlace(update) })
 			return nil
 		}
@@ -134,8 +134,8 @@ func (s *Saved) fold(a Folding, model Host) error {
 	return err
 }
 
-// find is the tensor of that name; nil where there is none.
-func find(name string, among []Parameter) *torch.Tensor {
+// Find is the tensor of that name; nil where there is none.
+func Find(name string, among []Parameter) *torch.Tensor {
 	if i := slices.IndexFunc(among, func(p Parameter) bool { return p.Name == name }); i >= 0 {
 		return among[i].Tensor
 	}

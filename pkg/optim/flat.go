@@ -29,7 +29,6 @@ type Flat struct {
 	sequence   []int   // of the parameters in the buffers
 	values     *torch.Tensor
 	gradients  []*torch.Tensor // one for each dtype of leaves
-	dtypes     []torch.DType   // of those
 }
 
 // place is where a parameter lies: its value from offset on in the values, its
@@ -54,27 +53,23 @@ func newFlat(parameters []Parameter) *Flat {
 		panic(torch.Errorf("flat", "no parameters"))
 	}
 	f := &Flat{parameters: slices.Clone(parameters), places: make([]place, len(parameters)), sequence: sequence(parameters)}
-	var end int64
+	var dtypes []torch.DType // of the leaves, those of a dtype one after the other
+	var lengths []int64      // of the gradients of each
+	var start, end int64
 	for _, i := range f.sequence {
 		p := f.parameters[i]
-		dtype := slices.Index(f.dtypes, p.Leaf.DType())
-		if dtype < 0 {
-			dtype = len(f.dtypes)
-			f.dtypes = append(f.dtypes, p.Leaf.DType())
+		if n := len(dtypes); n == 0 || dtypes[n-1] != p.Leaf.DType() {
+			dtypes, lengths, start = append(dtypes, p.Leaf.DType()), append(lengths, 0), end
 		}
-		f.places[i] = place{offset: end, size: p.Value.Numel(), shape: p.Value.Shape(), dtype: dtype}
-		end += aligned(p.Value.Numel())
+		dtype := len(dtypes) - 1
+		f.places[i] = place{offset: end, size: p.Value.Numel(), shape: p.Value.Shape(), dtype: dtype, start: start}
+		end += aligned(f.places[i].size)
+		lengths[dtype] = end - start
 	}
 	device := parameters[0].Value.Device()
 	f.values = torch.Zeros(torch.Float32, device, end)
-	for dtype := range f.dtypes {
-		start, stop := f.extent(dtype)
-		f.gradients = append(f.gradients, torch.Zeros(f.dtypes[dtype], device, stop-start))
-		for i := range f.places {
-			if f.places[i].dtype == dtype {
-				f.places[i].start = start
-			}
-		}
+	for dtype, length := range lengths {
+		f.gradients = append(f.gradients, torch.Zeros(dtypes[dtype], device, length))
 	}
 	for i, p := range f.parameters {
 		at := f.places[i]
@@ -103,21 +98,6 @@ func sequence(parameters []Parameter) []int {
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return kind(a) - kind(b) })
 	return order
-}
-
-// extent is the range of the values whose leaves have that dtype.
-func (f *Flat) extent(dtype int) (start, stop int64) {
-	start = -1
-	for _, at := range f.places {
-		if at.dtype != dtype {
-			continue
-		}
-		if start < 0 || at.offset < start {
-			start = at.offset
-		}
-		stop = max(stop, at.offset+aligned(at.size))
-	}
-	return start, stop
 }
 
 // Parameters is what is trained, in the order given.

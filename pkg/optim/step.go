@@ -146,7 +146,7 @@ func (o *AdamW) Overflown(lr float64, idle func(i int) bool) (name string) {
 }
 
 // FirstNotFinite is the place of the first tensor whose norm is not [Finite], or
-// -1. Nil tensors are passed over. It waits for the device. It runs inside [torch.Do].
+// -1. It waits for the device. It runs inside [torch.Do].
 func FirstNotFinite(tensors []*torch.Tensor) int {
 	var places []int
 	var norms []*torch.Tensor
@@ -154,7 +154,7 @@ func FirstNotFinite(tensors []*torch.Tensor) int {
 	torch.NoGrad(func() {
 		torch.Scoped(func() {
 			for i, t := range tensors {
-				if t != nil && t.Numel() > 0 {
+				if t.Numel() > 0 {
 					places, norms = append(places, i), append(norms, t.NormFloat32())
 				}
 			}

@@ -47,8 +47,7 @@ func (a *assembly) saveAdapter(dir string) error {
 	config.BaseModel = a.config.Model.Path
 	config.TaskType = "SEQ_CLS"
 	if len(config.Tasks) < 2 { // it may have been another one's
-		config.Tasks = a.names()
-		slices.SortFunc(config.Tasks, func(x, y string) int { return a.indexOf(x) - a.indexOf(y) })
+		config.Tasks = namesOf(slices.SortedFunc(slices.Values(a.tasks), func(x, y *learned) int { return x.index - y.index }))
 	}
 	for _, t := range a.tasks {
 		config = config.WithTask(t.task.Name, t.task.Labels, t.savedColumns(), a.config.Data.MaxLength)
@@ -63,11 +62,6 @@ func (a *assembly) saveAdapter(dir string) error {
 		stored = slices.Concat(stored, adapter.TaskHead(config, t.task.Name, t.model.Head()))
 	}
 	return adapter.Save(dir, config, slices.Concat(stored, a.others.heads, replaced))
-}
-
-// indexOf is a task's among the adapter's.
-func (a *assembly) indexOf(name string) int {
-	return a.tasks[slices.IndexFunc(a.tasks, func(t *learned) bool { return t.task.Name == name })].index
 }
 
 // savedColumns are those of own data; nil for other tasks.

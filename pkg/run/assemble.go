@@ -31,11 +31,10 @@ type assembly struct {
 // learned is one of the tasks of a run: its examples, and the model with its head.
 type learned struct {
 	source
-	model     *encoder.Model // on the backbone of the first task's
-	index     int            // among the adapter's tasks
-	train     *data.Set
-	dev       *data.Set
-	headScale float64 // of the learning rate
+	model *encoder.Model // on the backbone of the first task's
+	index int            // among the adapter's tasks
+	train *data.Set
+	dev   *data.Set
 }
 
 // assemble reads everything a run needs. With a checkpoint, adapter and head
@@ -95,9 +94,11 @@ func (a *assembly) heads() (count int64) {
 }
 
 // names are the tasks', as the adapter has them.
-func (a *assembly) names() []string {
-	names := make([]string, len(a.tasks))
-	for i, t := range a.tasks {
+func (a *assembly) names() []string { return namesOf(a.tasks) }
+
+func namesOf(tasks []*learned) []string {
+	names := make([]string, len(tasks))
+	for i, t := range tasks {
 		names[i] = t.task.Name
 	}
 	return names

@@ -16,7 +16,7 @@ import (
 func (a *assembly) settleTasks(glueDir string, from start) (err error) {
 	c := a.config
 	for _, name := range c.Tasks {
-		t := &learned{headScale: *c.Settings(name).LR / c.Train.LR}
+		t := &learned{}
 		a.tasks = append(a.tasks, t)
 		if t.source, err = newSource(c, name, glueDir, from.trained(), a.observer.Note); err != nil {
 			return err

@@ -112,10 +112,9 @@ func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoi
 		Stopped: result.Stopped, Best: result.Best, Seconds: result.Seconds, SamplesPerSecond: result.SamplesPerSecond,
 		PeakBytes: result.PeakBytes, Device: a.device.String(), DType: c.Model.DType, Interrupted: interrupted,
 	}
-	switch {
-	case len(result.Last) == 1:
+	if len(result.Last) == 1 {
 		s.Last = result.Last[0].Metrics
-	default:
+	} else {
 		s.Tasks = result.Last
 	}
 	if a.ranked() {

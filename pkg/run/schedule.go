@@ -54,9 +54,10 @@ func (a *assembly) stepsPerEpoch() int {
 func (a *assembly) trained() []train.Task {
 	tasks := make([]train.Task, len(a.tasks))
 	for i, t := range a.tasks {
+		own := a.config.Settings(a.config.Tasks[i])
 		tasks[i] = train.Task{
 			Name: t.task.Name, Index: t.index, Model: t.model, Train: t.train, Dev: t.dev,
-			Weight: a.config.Settings(a.config.Tasks[i]).Weight, HeadScale: t.headScale,
+			Weight: own.Weight, HeadScale: *own.LR / a.config.Train.LR,
 		}
 	}
 	return tasks

@@ -13,14 +13,16 @@ import (
 // CheckFinite is the error of something that a checkpoint would hold and that is not
 // finite.
 func (t *Trainer) CheckFinite() error {
-	name := t.optimizer.NotFinite()
-	for _, p := range adapter.Progress(t.Adapter) {
-		if name == "" && optim.FirstNotFinite([]*torch.Tensor{p.Tensor}) == 0 {
-			name = p.Name
-		}
-	}
-	if name != "" {
+	if name := t.optimizer.NotFinite(); name != "" {
 		return fmt.Errorf("%s is not finite", name)
+	}
+	progress := adapter.Progress(t.Adapter)
+	tensors := make([]*torch.Tensor, len(progress))
+	for i, p := range progress {
+		tensors[i] = p.Tensor
+	}
+	if i := optim.FirstNotFinite(tensors); i >= 0 {
+		return fmt.Errorf("%s is not finite", progress[i].Name)
 	}
 	return nil
 }

@@ -103,8 +103,7 @@ func (t *Trainer) Step() int { return t.state.Step }
 
 // Epoch is the epoch, from 1, that the last of so many steps belongs to.
 func (t *Trainer) Epoch(steps int) int {
-	perEpoch := t.source.StepsPerEpoch()
-	return max(1, (steps+perEpoch-1)/perEpoch)
+	return max(1, ceil(steps, t.source.StepsPerEpoch()))
 }
 
 // Objective is the loss that is trained.

@@ -29,11 +29,7 @@ type batch struct {
 
 // plan makes the micro-batches of an epoch.
 func (s *Source) plan(number int) epoch {
-	examples := make([]int, len(s.tasks))
-	for i, task := range s.tasks {
-		examples[i] = task.Train.Len()
-	}
-	quotas := s.mixture.quotas(examples, s.batchSize)
+	quotas := s.mixture.quotas(s.examples(), s.batchSize)
 	e := epoch{number: number}
 	perTask := make([][]batch, len(s.tasks))
 	for task, quota := range quotas {

@@ -17,10 +17,6 @@ func momentNames(parameter string) [2]string {
 }
 
 // saveOptimizer writes the moments, and the adapter's progress beside them.
-func (t *Trainer) saveOptimizer(path string) error {
-	return saveOptimizer(path, t.optimizer, adapter.Progress(t.Adapter))
-}
-
 func saveOptimizer(path string, o *optim.AdamW, progress []adapter.Parameter) error {
 	var tensors []safetensors.Tensor
 	add := func(name string, t *torch.Tensor) {
@@ -41,10 +37,6 @@ func saveOptimizer(path string, o *optim.AdamW, progress []adapter.Parameter) er
 
 // loadOptimizer continues the optimizer and the adapter's progress from a
 // checkpoint.
-func (t *Trainer) loadOptimizer(c *Checkpoint) error {
-	return loadOptimizer(c, t.optimizer, adapter.Progress(t.Adapter))
-}
-
 func loadOptimizer(c *Checkpoint, o *optim.AdamW, progress []adapter.Parameter) error {
 	parameters := o.Parameters()
 	path := filepath.Join(c.Dir, optimizerFile)

@@ -82,7 +82,7 @@ func (t *Trainer) save() error {
 		if err := t.SaveAdapter(partial); err != nil {
 			return err
 		}
-		if err := t.saveOptimizer(filepath.Join(partial, optimizerFile)); err != nil {
+		if err := saveOptimizer(filepath.Join(partial, optimizerFile), t.optimizer, adapter.Progress(t.Adapter)); err != nil {
 			return err
 		}
 		return os.WriteFile(filepath.Join(partial, stateFile), append(text, '\n'), 0o644)

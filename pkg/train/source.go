@@ -46,11 +46,10 @@ type packed struct {
 
 func newSource(s Setup) *Source {
 	o := s.Options
-	src := &Source{
+	return &Source{
 		tasks: s.Tasks, batchSize: o.BatchSize, accumulate: max(1, o.Accumulate), shuffle: o.Shuffle, seed: o.Seed, mixture: o.Mixture,
+		epoch: epoch{number: -1},
 	}
-	src.epoch = epoch{number: -1}
-	return src
 }
 
 // StepsPerEpoch is the number of steps that go over as many batches as all examples of
@@ -66,12 +65,15 @@ func StepsPerEpoch(examples []int, batchSize, accumulate int) int {
 func ceil(n, d int) int { return (n + d - 1) / d }
 
 // StepsPerEpoch is that of the run.
-func (s *Source) StepsPerEpoch() int {
+func (s *Source) StepsPerEpoch() int { return StepsPerEpoch(s.examples(), s.batchSize, s.accumulate) }
+
+// examples counts each task's.
+func (s *Source) examples() []int {
 	examples := make([]int, len(s.tasks))
 	for i, task := range s.tasks {
 		examples[i] = task.Train.Len()
 	}
-	return StepsPerEpoch(examples, s.batchSize, s.accumulate)
+	return examples
 }
 
 // Step is step number k, from 0; the one after it is packed in the background.
@@ -132,10 +134,9 @@ func (s *Source) pack(k int) (Step, error) {
 			return step, fmt.Errorf("step %d: %w", k+1, err)
 		}
 		m.Seed, m.First = microSeed(s.seed, k, i), i == 0
-		step.Examples += len(m.Batch.Indices)
 		step.Micros = append(step.Micros, m)
 	}
-	share(step.Micros)
+	step.Examples = share(step.Micros)
 	return step, nil
 }
 
@@ -144,15 +145,16 @@ func (s *Source) micro(task int, indices []int) (Micro, error) {
 	return m, s.tasks[task].Model.Check(input(m.Batch))
 }
 
-// share gives each micro-batch its part of the mean over all their examples.
-func share(micros []Micro) {
-	examples := 0
+// share gives each micro-batch its part of the mean over all their examples, and counts
+// these.
+func share(micros []Micro) (examples int) {
 	for _, m := range micros {
 		examples += len(m.Batch.Indices)
 	}
 	for i := range micros {
 		micros[i].Share = float64(len(micros[i].Batch.Indices)) / float64(examples)
 	}
+	return examples
 }
 
 // remaining is a batch's examples without those that are held out.

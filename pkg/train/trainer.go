@@ -72,7 +72,7 @@ func (t *Trainer) resume(c *Checkpoint) error {
 	if err := t.state.check(t.Options); err != nil {
 		return fmt.Errorf("%s: %w", filepath.Join(c.Dir, stateFile), err)
 	}
-	return t.loadOptimizer(c)
+	return loadOptimizer(c, t.optimizer, adapter.Progress(t.Adapter))
 }
 
 // list takes stock of what is trained.
@@ -84,11 +84,10 @@ func (t *Trainer) list() {
 	}
 	for k, task := range t.Tasks {
 		for _, p := range task.Model.Head() {
-			leaf := p.Tensor
 			if len(t.Tasks) > 1 {
 				p.Name = adapter.HeadPrefix(task.Name) + p.Name
 			}
-			t.add(p, leaf, k, orOne(task.HeadScale))
+			t.add(p, p.Tensor, k, orOne(task.HeadScale))
 		}
 	}
 	if t.frozen == nil {
@@ -142,8 +141,8 @@ func (t *Trainer) close() {
 
 func (t *Trainer) begin() {
 	examples := 0
-	for _, task := range t.Tasks {
-		examples += task.Train.Len()
+	for _, n := range t.source.examples() {
+		examples += n
 	}
 	t.Observer.Begin(BeginInfo{
 		Total: t.Options.Steps, Done: t.state.Step, Epochs: t.Epoch(t.Options.Steps),

@@ -49,7 +49,7 @@ func (m *Model) Own(which func(name string) bool) error {
 	var copies []adapter.Parameter
 	err := torch.Do(func() error {
 		for _, w := range m.Backbone() {
-			if which(w.Name) && find(w.Name, m.own) == nil {
+			if which(w.Name) && adapter.Find(w.Name, m.own) == nil {
 				copied := w.Tensor.Detach().Clone().Keep()
 				fresh[w.Tensor] = copied
 				copies = append(copies, adapter.Parameter{Name: w.Name, Tensor: copied})
@@ -64,20 +64,12 @@ func (m *Model) Own(which func(name string) bool) error {
 	return err
 }
 
-// find is the tensor of that name; nil where there is none.
-func find(name string, among []adapter.Parameter) *torch.Tensor {
-	if i := slices.IndexFunc(among, func(p adapter.Parameter) bool { return p.Name == name }); i >= 0 {
-		return among[i].Tensor
-	}
-	return nil
-}
-
 // Replace puts a tensor of that name's shape in the place of the backbone's: one
 // that an adapter's file brings, rounded into the model's dtype. It stays frozen,
 // and [Model.Replaced] gives it back as it came. A backbone that others share
 // stays as it is.
 func (m *Model) Replace(name string, value *torch.Tensor) error {
-	weight := find(name, m.Backbone())
+	weight := adapter.Find(name, m.Backbone())
 	if weight == nil {
 		return fmt.Errorf("the model has no tensor %s", name)
 	}
@@ -89,7 +81,7 @@ func (m *Model) Replace(name string, value *torch.Tensor) error {
 	}
 	return torch.Do(func() error {
 		torch.NoGrad(func() {
-			find(name, m.Backbone()).CopyFrom(value)
+			adapter.Find(name, m.Backbone()).CopyFrom(value)
 			original := value.ToDType(torch.Float32).To(torch.CPU).Clone().Keep()
 			if k := slices.IndexFunc(m.replaced, func(r adapter.Parameter) bool { return r.Name == name }); k >= 0 {
 				m.replaced[k].Tensor.Free()
@@ -110,10 +102,10 @@ func (m *Model) Replaced() []adapter.Parameter { return m.replaced }
 // backbone's tensor of that name, or what the checkpoint has of it, unrounded. It
 // runs inside [torch.Do].
 func (m *Model) Original(name string) (*torch.Tensor, error) {
-	if t := find(name, m.replaced); t != nil {
+	if t := adapter.Find(name, m.replaced); t != nil {
 		return t.Clone(), nil
 	}
-	weight := find(name, m.Backbone())
+	weight := adapter.Find(name, m.Backbone())
 	if weight == nil {
 		return nil, fmt.Errorf("the model has no tensor %s", name)
 	}
