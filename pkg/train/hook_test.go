@@ -1,9 +1,7 @@
 package train_test
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -98,35 +96,15 @@ func TestPatience(t *testing.T) {
 			continue
 		}
 		for stop := 1; stop < want; stop++ {
-			s := setup(patience)
-			ctx, cancel := context.WithCancel(t.Context())
-			s.Observer = traintest.Silent{OnStep: func(info train.StepInfo) {
-				if info.Step == stop {
-					cancel()
-				}
-			}}
-			if _, err := train.Run(ctx, s); !errors.Is(err, train.ErrInterrupted) {
-				t.Fatalf("patience %d, stopped after step %d: %v", patience, stop, err)
-			}
-			again := resumed(t, s)
+			s := traintest.Interrupted(t, setup(patience), stop)
+			again := traintest.Train(t, s)
 			if again.Steps != want || !again.Stopped || again.Best.Step != 2 || traintest.Metrics(t, s.Dir) != traintest.Metrics(t, whole.Dir) {
 				t.Errorf("patience %d, stopped after step %d: %d steps, stopped %v, best %+v", patience, stop, again.Steps, again.Stopped, again.Best)
 			}
 		}
 		// One that has ended stays so.
-		if again := resumed(t, whole); again.Steps != want || !again.Stopped {
+		if again := traintest.Train(t, traintest.Resumed(t, whole)); again.Steps != want || !again.Stopped {
 			t.Errorf("patience %d: gone on to step %d", patience, again.Steps)
 		}
 	}
-}
-
-// resumed goes on with a run from its newest checkpoint; adapter and heads are as they were.
-func resumed(t *testing.T, s train.Setup) train.Result {
-	t.Helper()
-	latest, err := train.LatestCheckpoint(s.Dir)
-	if err != nil || latest == nil {
-		t.Fatal("no checkpoint: ", err)
-	}
-	s.Resume, s.Observer = latest, traintest.Silent{}
-	return traintest.Train(t, s)
 }

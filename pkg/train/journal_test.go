@@ -50,7 +50,7 @@ func TestJournalsThatLag(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.Hooks[1], stop = sweep(7), 0 // a hook is of one run
-			resumed(t, s)
+			traintest.Train(t, traintest.Resumed(t, s))
 		} else if err != nil {
 			t.Fatal(err)
 		}

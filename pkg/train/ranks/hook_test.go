@@ -75,20 +75,8 @@ func TestStateInCheckpoints(t *testing.T) {
 			for _, stop := range []int{2, 3, 5} { // before, at and between events
 				s := setup()
 				s.Options.CheckpointEvery = 0
-				ctx, cancel := context.WithCancel(t.Context())
-				s.Observer = traintest.Silent{OnStep: func(info train.StepInfo) {
-					if info.Step == stop {
-						cancel()
-					}
-				}}
-				if _, err := train.Run(ctx, s); !errors.Is(err, train.ErrInterrupted) {
-					t.Fatal(err)
-				}
-				latest, err := train.LatestCheckpoint(s.Dir)
-				if err != nil {
-					t.Fatal(err)
-				}
-				s.Resume, s.Observer, s.Hooks = latest, traintest.Silent{}, []train.Hook{c.hook()}
+				s = traintest.Interrupted(t, s, stop)
+				s.Hooks = []train.Hook{c.hook()}
 				traintest.Train(t, s)
 				if got, want := traintest.Metrics(t, s.Dir), traintest.Metrics(t, whole.Dir); got != want {
 					t.Errorf("stopped after step %d:\n%s\nwant\n%s", stop, got, want)
@@ -128,20 +116,8 @@ func TestPatienceWaitsForThePlan(t *testing.T) {
 			s.Options.Schedule.Peak = 1e-7 // no evaluation is better than the first
 			s.Hooks = []train.Hook{c.hook()}
 			if stop > 0 {
-				ctx, cancel := context.WithCancel(t.Context())
-				s.Observer = traintest.Silent{OnStep: func(info train.StepInfo) {
-					if info.Step == stop {
-						cancel()
-					}
-				}}
-				if _, err := train.Run(ctx, s); !errors.Is(err, train.ErrInterrupted) {
-					t.Fatal(err)
-				}
-				latest, err := train.LatestCheckpoint(s.Dir)
-				if err != nil {
-					t.Fatal(err)
-				}
-				s.Resume, s.Observer, s.Hooks = latest, traintest.Silent{}, []train.Hook{c.hook()}
+				s = traintest.Interrupted(t, s, stop)
+				s.Hooks = []train.Hook{c.hook()}
 			}
 			if result := traintest.Train(t, s); result.Steps != c.last+2 || !result.Stopped {
 				t.Errorf("%s, interrupted after step %d: %d steps, stopped %v", name, stop, result.Steps, result.Stopped)

@@ -3,6 +3,8 @@
 package traintest
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -165,4 +167,33 @@ func Metrics(t testing.TB, dir string) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// Interrupted trains until that step is made, and is the setup to go on with from there.
+// Hooks are of one run: those of the next are the caller's to set.
+func Interrupted(t testing.TB, s train.Setup, step int) train.Setup {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	s.Observer = Silent{OnStep: func(info train.StepInfo) {
+		if info.Step == step {
+			cancel()
+		}
+	}}
+	if _, err := train.Run(ctx, s); !errors.Is(err, train.ErrInterrupted) {
+		t.Fatalf("stop after step %d: %v", step, err)
+	}
+	return Resumed(t, s)
+}
+
+// Resumed is the setup of a run that goes on from its newest checkpoint; adapter and heads
+// are as they were.
+func Resumed(t testing.TB, s train.Setup) train.Setup {
+	t.Helper()
+	latest, err := train.LatestCheckpoint(s.Dir)
+	if err != nil || latest == nil {
+		t.Fatal("no checkpoint: ", err)
+	}
+	s.Resume, s.Observer = latest, Silent{}
+	return s
 }
