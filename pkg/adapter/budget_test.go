@@ -5,15 +5,8 @@ import (
 	"testing"
 
 	"github.com/metatt/metatt/pkg/adapter"
-	_ "github.com/metatt/metatt/pkg/cp"
-	_ "github.com/metatt/metatt/pkg/fact"
-	_ "github.com/metatt/metatt/pkg/full"
-	_ "github.com/metatt/metatt/pkg/lora"
-	_ "github.com/metatt/metatt/pkg/loretta"
-	_ "github.com/metatt/metatt/pkg/lotr"
-	_ "github.com/metatt/metatt/pkg/metatt"
+	_ "github.com/metatt/metatt/pkg/methods"
 	"github.com/metatt/metatt/pkg/torch"
-	_ "github.com/metatt/metatt/pkg/ttlora"
 )
 
 // The largest rank within the budget is found: one more is over it, or illegal.
