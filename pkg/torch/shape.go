@@ -45,6 +45,15 @@ func (t *Tensor) Select(dim int, index int64) *Tensor {
 	return result("select", t)
 }
 
+// Unbind is the slices of t along its first dimension. They share its memory.
+func (t *Tensor) Unbind() []*Tensor {
+	slices := make([]*Tensor, t.Size(0))
+	for i := range slices {
+		slices[i] = t.Select(0, int64(i))
+	}
+	return slices
+}
+
 // Unsqueeze puts a dimension of size 1 at dim.
 func (t *Tensor) Unsqueeze(dim int) *Tensor {
 	libtch.AtgUnsqueeze(&slots[0], t.handle("unsqueeze"), int64(dim))
@@ -106,9 +115,9 @@ func (t *Tensor) IndexSelect(dim int, index *Tensor) *Tensor {
 	return result("index_select", t, index)
 }
 
-// viewAs reinterprets the memory as another dtype; the last dimension changes
+// ViewAs reinterprets the memory as another dtype; the last dimension changes
 // with the element size.
-func (t *Tensor) viewAs(dtype DType) *Tensor {
+func (t *Tensor) ViewAs(dtype DType) *Tensor {
 	libtch.AtgViewDtype(&slots[0], t.handle("view"), int32(dtype))
 	return result("view", t)
 }

@@ -23,13 +23,13 @@ func Predict(ctx context.Context, model Model, a adapter.Adapter, set *data.Set,
 			return nil, ErrInterrupted
 		}
 		batch := set.Batch(order[first:min(first+batchSize, len(order))])
-		in := input(batch)
+		in := packed(batch)
 		if err := model.Check(in); err != nil {
 			return nil, err
 		}
 		torch.NoGrad(func() {
 			torch.Scoped(func() {
-				rows := torch.ToSlice[float32](model.Forward(in, a.Begin(adapter.Step{DType: dtype, Tokens: int64(len(batch.IDs))}), encoder.Dropout{}))
+				rows := torch.ToSlice[float32](model.Logits(model.NewBatch(in, in.Exact()), a.Begin(adapter.Step{DType: dtype, Tokens: int64(len(batch.IDs))}), encoder.Dropout{}))
 				for i, example := range batch.Indices {
 					copy(logits[example*outputs:(example+1)*outputs], rows[i*outputs:])
 				}

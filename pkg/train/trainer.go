@@ -14,6 +14,7 @@ import (
 // Trainer is a run at work. Hooks are handed it between steps.
 type Trainer struct {
 	Setup
+	graphs     *torch.Graphs
 	objective  *Objective
 	source     *Source
 	optimizer  *optim.AdamW
@@ -38,9 +39,10 @@ func newTrainer(s Setup) (*Trainer, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
-	t := &Trainer{Setup: s, objective: newObjective(s), source: newSource(s)}
+	graphs := torch.NewGraphs(s.Device, s.Static)
+	t := &Trainer{Setup: s, graphs: graphs, objective: newObjective(s, graphs), source: newSource(s)}
 	t.list()
-	t.optimizer = optim.NewAdamW(t.forOptimizer(), s.Options.AdamW)
+	t.optimizer = optim.NewAdamW(t.forOptimizer(), s.Options.AdamW, graphs)
 	if err := t.prepare(); err != nil {
 		t.close()
 		return nil, err
@@ -132,6 +134,7 @@ func (t *Trainer) publish() {
 
 func (t *Trainer) close() {
 	t.source.take() // packing reads the tasks, which are the caller's again
+	t.graphs.Forget()
 	t.optimizer.Free()
 	t.objective.free()
 	if t.journal != nil {
