@@ -9,23 +9,31 @@ import (
 	"github.com/metatt/metatt/pkg/torch/native"
 )
 
-// withKernels runs f for each instruction set that the machine has, inside [Do].
-func withKernels(t *testing.T, f func(t *testing.T)) {
+// eachKernels runs f for each instruction set that the machine has.
+func eachKernels(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	if err := native.Ready(); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"generic", "avx2", "avx512"} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := native.Choose(name); err != nil {
+			if err := native.Choose(name); err != nil {
 				t.Skip(err)
 			}
 			defer native.Choose("")
-			if err := Do(func() error { Seed(1); f(t); return nil }); err != nil {
-				t.Fatal(err)
-			}
+			f(t)
 		})
 	}
+}
+
+// withKernels is eachKernels inside [Do], with the same random numbers for each.
+func withKernels(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	eachKernels(t, func(t *testing.T) {
+		if err := Do(func() error { Seed(1); f(t); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
 
 // packing is a batch of sequences and what their masks are a function of.
@@ -291,7 +299,7 @@ func TestNativeThreads(t *testing.T) {
 		}
 		return all
 	}
-	withKernelsOutsideDo(t, func(t *testing.T) {
+	eachKernels(t, func(t *testing.T) {
 		want := run(1)
 		for _, threads := range []int{2, 3, 8} {
 			got := run(threads)
@@ -315,27 +323,11 @@ func TestNativeThreads(t *testing.T) {
 	})
 }
 
-func withKernelsOutsideDo(t *testing.T, f func(t *testing.T)) {
-	if err := native.Ready(); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"generic", "avx2", "avx512"} {
-		t.Run(name, func(t *testing.T) {
-			if _, err := native.Choose(name); err != nil {
-				t.Skip(err)
-			}
-			defer native.Choose("")
-			f(t)
-		})
-	}
-}
-
 func TestNativeChoose(t *testing.T) {
-	if _, err := native.Choose("sse9"); err == nil || !strings.Contains(err.Error(), "sse9: the CPU kernels are for avx512, avx2 and generic") {
+	if err := native.Choose("sse9"); err == nil || !strings.Contains(err.Error(), "sse9: the CPU kernels are for avx512, avx2 and generic") {
 		t.Errorf("Choose(sse9) = %v", err)
 	}
-	best, err := native.Choose("")
-	if err != nil || !slices.Contains([]string{"generic", "avx2", "avx512"}, best) {
-		t.Errorf("Choose() = %q, %v", best, err)
+	if err := native.Choose(""); err != nil || !slices.Contains([]string{"generic", "avx2", "avx512"}, native.Name()) {
+		t.Errorf("Choose() = %v, %q", err, native.Name())
 	}
 }

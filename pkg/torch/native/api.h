@@ -20,8 +20,10 @@ typedef struct {
 bool native_compiled(void);
 
 // native_choose takes the kernels of an instruction set, "generic", "avx2" or "avx512",
-// or with "" the best that the machine has; chosen gets its name.
-char *native_choose(const char *name, const char **chosen);
+// or with "" the best that the machine has.
+char *native_choose(const char *name);
+// native_name is that of what was chosen last, "" before.
+const char *native_name(void);
 
 char *native_mask(void **out, int64_t rows, int64_t columns, int64_t head, native_drop drop);
 char *native_dropout(void **out, void *y, native_drop drop);

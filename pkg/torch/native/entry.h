@@ -14,6 +14,7 @@ namespace native {
 
 // The kernels in use, set by native_choose.
 inline const Kernels *kernels = nullptr;
+inline const char *kernels_name = "";
 
 template <typename... Parts>
 [[noreturn]] void refuse(const Parts &...parts) {

@@ -45,7 +45,7 @@ struct Drop {
     keys = optional(d.keys);
     const at::Tensor s = optional(d.seed);
     check_ints("keys", keys, at::kInt);
-    check_ints("seed", s, at::kLong);
+    check_ints("the seed's elements", s, at::kLong);
     if (s.numel() != 1) refuse("the seed has ", s.numel(), " elements, not one");
     seed = uint64_t(*s.const_data_ptr<int64_t>());
   }

@@ -33,13 +33,15 @@ std::vector<Set> sets() {
 
 extern "C" bool native_compiled(void) { return true; }
 
-extern "C" char *native_choose(const char *name, const char **chosen) {
+extern "C" const char *native_name(void) { return native::kernels_name; }
+
+extern "C" char *native_choose(const char *name) {
   const std::string wanted = name;
   for (const Set &set : sets()) {
     if (!wanted.empty() ? wanted != set.name : !set.there) continue;
     if (!set.there) return strdup(("this machine has no " + wanted).c_str());
     native::kernels = set.kernels();
-    *chosen = set.name;
+    native::kernels_name = set.name;
     return nullptr;
   }
   return strdup((wanted + ": the CPU kernels are for avx512, avx2 and generic").c_str());
@@ -56,13 +58,14 @@ char *absent() { return strdup("the CPU kernels were compiled without libtorch's
 } // namespace
 
 extern "C" {
-char *native_choose(const char *, const char **) { return absent(); }
+char *native_choose(const char *) { return absent(); }
 char *native_mask(void **, int64_t, int64_t, int64_t, native_drop) { return absent(); }
 char *native_dropout(void **, void *, native_drop) { return absent(); }
 char *native_dropout_add_norm(void **, void *, void *, void *, void *, double, native_drop) { return absent(); }
 char *native_attention(void **, void *, void *, void *, int64_t, void *, void *, native_drop) { return absent(); }
 char *native_joined_attention(void **, void *, int64_t, native_drop) { return absent(); }
 char *native_gelu(void **, void *, bool) { return absent(); }
+const char *native_name(void) { return ""; }
 bool native_compiled(void) { return false; }
 }
 

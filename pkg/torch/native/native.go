@@ -36,25 +36,26 @@ func Compiled() bool { return bool(C.native_compiled()) }
 // Ready chooses the kernels at its first call. It fails where [Variable] holds no name,
 // or one of instructions that the machine does not have.
 var Ready = sync.OnceValue(func() error {
-	name := os.Getenv(Variable)
-	if _, err := Choose(name); err != nil {
-		return fmt.Errorf("%s=%s: %w", Variable, name, err)
+	if err := Choose(os.Getenv(Variable)); err != nil {
+		return fmt.Errorf("%s: %w", Variable, err)
 	}
 	return nil
 })
 
-// Choose takes the kernels of that instruction set from here on, or the best for "", and
-// returns its name. It must not be called while one of them runs.
-func Choose(name string) (string, error) {
+// Choose takes the kernels of that instruction set from here on, or the best for "". It
+// must not be called while one of them runs.
+func Choose(name string) error {
 	c := C.CString(name)
 	defer C.free(unsafe.Pointer(c))
-	var chosen *C.char
-	if message := C.native_choose(c, &chosen); message != nil {
+	if message := C.native_choose(c); message != nil {
 		defer C.free(unsafe.Pointer(message))
-		return "", errors.New(C.GoString(message))
+		return errors.New(C.GoString(message))
 	}
-	return C.GoString(chosen), nil
+	return nil
 }
+
+// Name is the instruction set whose kernels are in use; "" before [Ready].
+func Name() string { return C.GoString(C.native_name()) }
 
 // Tensor is a handle of libtorch's, as package libtch has them.
 type Tensor = unsafe.Pointer
