@@ -7,6 +7,7 @@ package torch
 // #cgo CFLAGS: -D_GNU_SOURCE
 // #include <dlfcn.h>
 // #include <stdint.h>
+// #include <stdio.h>
 // #include <stdlib.h>
 // #include <link.h>
 //
@@ -26,7 +27,10 @@ package torch
 //   at_set_num_threads(n);
 //   told_threads = n;
 // }
-// static void load_cuda(void) { dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL); }
+// static char cuda_failure[512]; // why libtorch_cuda.so could not be loaded; empty: it was
+// static void load_cuda(void) {
+//   if (!dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL)) snprintf(cuda_failure, sizeof cuda_failure, "%s", dlerror());
+// }
 //
 // static void gelu(void **out, void *self, int tanh_approximation) {
 //   if (tanh_approximation) atg_gelu(out, self, "tanh", 4);
@@ -68,6 +72,10 @@ func init() { C.bound_primitive_cache() }
 // where there is one, registers its kernels: one binary serves both. Where
 // there is none, dlopen fails and CUDA is simply not available.
 func init() { C.load_cuda() }
+
+// cudaFailure is why libtorch_cuda.so could not be loaded, in the loader's words; empty:
+// it is loaded.
+func cudaFailure() string { return C.GoString(&C.cuda_failure[0]) }
 
 // Threads is the number of threads libtorch spreads an operation over, on this
 // OS thread: outside [Do], where SetThreads may not have reached, it says little.
