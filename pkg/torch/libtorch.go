@@ -27,9 +27,10 @@ package torch
 //   at_set_num_threads(n);
 //   told_threads = n;
 // }
-// static char cuda_failure[512]; // why libtorch_cuda.so could not be loaded; empty: it was
+// static char cuda_loader[512]; // why libtorch_cuda.so could not be loaded; empty: it was
+// static const char *cuda_failure(void) { return cuda_loader; }
 // static void load_cuda(void) {
-//   if (!dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL)) snprintf(cuda_failure, sizeof cuda_failure, "%s", dlerror());
+//   if (!dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL)) snprintf(cuda_loader, sizeof cuda_loader, "%s", dlerror());
 // }
 //
 // static void gelu(void **out, void *self, int tanh_approximation) {
@@ -75,7 +76,7 @@ func init() { C.load_cuda() }
 
 // cudaFailure is why libtorch_cuda.so could not be loaded, in the loader's words; empty:
 // it is loaded.
-func cudaFailure() string { return C.GoString(&C.cuda_failure[0]) }
+func cudaFailure() string { return C.GoString(C.cuda_failure()) }
 
 // Threads is the number of threads libtorch spreads an operation over, on this
 // OS thread: outside [Do], where SetThreads may not have reached, it says little.

@@ -10,17 +10,31 @@ namespace metatt {
 
 namespace {
 
+// The folder of the library that a symbol is in, with a slash; empty: unknown.
+std::string folder_of(void *symbol) {
+  Dl_info info;
+  if (!dladdr(symbol, &info) || !info.dli_fname) return "";
+  std::string path = info.dli_fname;
+  return path.substr(0, path.find_last_of('/') + 1);
+}
+
+// NVRTC asks the loader for a library of its own by a bare name, which it does not find
+// where NVRTC is of a Python's packages: it is loaded before.
+void open_builtins(void *nvrtc) {
+  auto folder = folder_of(dlsym(nvrtc, "nvrtcCompileProgram"));
+  int major = 0, minor = 0;
+  auto version = reinterpret_cast<int (*)(int *, int *)>(dlsym(nvrtc, "nvrtcVersion"));
+  if (folder.empty() || !version || version(&major, &minor) != 0) return;
+  dlopen((folder + "libnvrtc-builtins.so." + std::to_string(major) + "." + std::to_string(minor)).c_str(), RTLD_NOW);
+}
+
 // libcaffe2_nvrtc.so stands beside libc10_cuda.so and knows where its NVRTC is, in a
 // Python's NVIDIA packages.
 void *open_nvrtc() {
-  Dl_info info;
   auto symbol = reinterpret_cast<void *>(static_cast<c10::DeviceIndex (*)() noexcept>(&c10::cuda::device_count));
-  if (dladdr(symbol, &info) && info.dli_fname) {
-    std::string path = info.dli_fname;
-    path = path.substr(0, path.find_last_of('/') + 1) + "libcaffe2_nvrtc.so";
-    if (void *library = dlopen(path.c_str(), RTLD_NOW)) {
-      if (dlsym(library, "nvrtcCompileProgram")) return library;
-    }
+  auto beside = folder_of(symbol) + "libcaffe2_nvrtc.so";
+  if (void *library = dlopen(beside.c_str(), RTLD_NOW)) {
+    if (dlsym(library, "nvrtcCompileProgram")) return library;
   }
   for (const char *name : {"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"}) {
     if (void *library = dlopen(name, RTLD_NOW)) return library;
@@ -43,7 +57,11 @@ void *driver_symbol(const char *name) {
 }
 
 void *nvrtc_symbol(const char *name) {
-  static void *library = open_nvrtc();
+  static void *library = [] {
+    void *opened = open_nvrtc();
+    open_builtins(opened);
+    return opened;
+  }();
   return symbol_of(library, name, "NVRTC");
 }
 
