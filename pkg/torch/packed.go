@@ -1,5 +1,7 @@
 package torch
 
+import "github.com/metatt/metatt/pkg/torch/native"
+
 // Sequences tells where the sequences of a packed tensor (tokens, …) stand: end to
 // end, without padding.
 type Sequences struct {
@@ -32,13 +34,30 @@ func (d Drop) none() bool { return d.threshold() == 0 }
 
 // PadsAttention: attention on the device has no kernel for packed sequences, and takes
 // those of [Sequences.Padded] alone.
-func PadsAttention(Device) bool { return true }
+func PadsAttention(d Device) bool {
+	if d == CPU {
+		return !native.Compiled()
+	}
+	return !d.helped()
+}
+
+// nativeServes: t is where the CPU kernels run.
+func nativeServes(t *Tensor) bool { return t.Device() == CPU && native.Compiled() }
+
+func (d Drop) native(rows Sequences) nativeDrop {
+	return nativeDrop{offsets: rows.Offsets, keys: rows.Keys, seed: d.Seed, site: d.Site, p: d.P}
+}
 
 // DropoutAt sets elements of t (tokens, n) to zero with probability d.P and scales the
 // others by 1/(1 - d.P), which is met to 2⁻¹⁷.
 func (t *Tensor) DropoutAt(rows Sequences, d Drop) *Tensor {
-	if d.none() {
+	switch {
+	case d.none():
 		return t
+	case nativeServes(t):
+		return nativeDropout(t, d.native(rows))
+	case cudaServes(t):
+		return cudaDropoutAt(t, rows, d)
 	}
 	return t.Dropout(d.P)
 }
@@ -46,6 +65,12 @@ func (t *Tensor) DropoutAt(rows Sequences, d Drop) *Tensor {
 // DropoutAddNorm is LayerNorm(residual + dropout(t)) over the last dimension of (tokens,
 // n), scaled by weight (n), with bias (n).
 func (t *Tensor) DropoutAddNorm(residual, weight, bias *Tensor, eps float64, rows Sequences, d Drop) *Tensor {
+	switch {
+	case nativeServes(t):
+		return nativeDropoutAddNorm(t, residual, weight, bias, eps, d.native(rows))
+	case cudaServes(t):
+		return cudaDropoutAddNorm(t, residual, weight, bias, eps, rows, d)
+	}
 	return residual.Add(t.DropoutAt(rows, d)).LayerNorm(weight, bias, eps)
 }
 
@@ -54,13 +79,25 @@ func (t *Tensor) DropoutAddNorm(residual, weight, bias *Tensor, eps float64, row
 // (tokens, hidden), whose rows may stand apart; the result is (queries, hidden).
 // Sequence i of the queries reads sequence i of the keys.
 func Attention(q, k, v *Tensor, heads int64, queries, keys Sequences, d Drop) *Tensor {
+	switch {
+	case nativeServes(q):
+		return nativeAttention(q, k, v, heads, queries.Offsets, keys.Offsets, d.native(keys))
+	case cudaServes(q):
+		return cudaAttention(q, k, v, heads, queries, keys, d)
+	}
 	return paddedAttention(q, k, v, heads, queries, keys, d)
 }
 
 // JoinedAttention is [Attention] of queries, keys and values of the same tokens that
 // stand side by side in (tokens, 3·hidden). Their gradient is one tensor.
 func (t *Tensor) JoinedAttention(heads int64, rows Sequences, d Drop) *Tensor {
+	switch {
+	case nativeServes(t):
+		return nativeJoinedAttention(t, heads, d.native(rows))
+	case cudaServes(t):
+		return cudaJoinedAttention(t, heads, rows, d)
+	}
 	hidden := t.Size(1) / 3
 	part := func(i int64) *Tensor { return t.Narrow(1, i*hidden, hidden) }
-	return Attention(part(0), part(1), part(2), heads, rows, rows, d)
+	return paddedAttention(part(0), part(1), part(2), heads, rows, rows, d)
 }

@@ -12,6 +12,7 @@ type Graphs struct {
 	static   bool
 	captures bool
 	all      map[any]*captured
+	pool     *Pool // of all graphs
 	failed   error
 }
 
@@ -47,16 +48,32 @@ func (g *Graphs) Run(key any, f func() []*Tensor) []*Tensor {
 		return f()
 	}
 	if c.graph == nil {
-		graph, results, err := capture(f)
-		if err != nil {
+		if err := g.capture(c, f); err != nil {
 			g.captures, g.failed = false, err
 			return f()
 		}
-		c.graph, c.results = graph, results
 	}
 	c.graph.Replay()
 	return c.results
 }
+
+func (g *Graphs) capture(c *captured, f func() []*Tensor) error {
+	if g.pool == nil {
+		pool := NewPool()
+		g.pool = &pool
+	}
+	graph, err := Capture(*g.pool, func() error {
+		for _, t := range f() {
+			c.results = append(c.results, t.Keep())
+		}
+		return nil
+	})
+	c.graph = graph
+	return err
+}
+
+// CanCapture: computations on the device can be captured, on a stream of [EnterStream].
+func CanCapture(d Device) bool { return d.helped() }
 
 // Forget drops all graphs: tensors that they read or change have gone. It runs inside
 // [Do].
