@@ -41,8 +41,10 @@ func PadsAttention(d Device) bool {
 	return !d.helped()
 }
 
-// nativeServes: t is where the CPU kernels run.
-func nativeServes(t *Tensor) bool { return t.Device() == CPU && native.Compiled() }
+// nativeServes: t is where the CPU kernels run, and of a dtype that they take.
+func nativeServes(t *Tensor) bool {
+	return t.Device() == CPU && native.Compiled() && (t.DType() == Float32 || t.DType() == BFloat16)
+}
 
 func (d Drop) native(rows Sequences) nativeDrop {
 	return nativeDrop{offsets: rows.Offsets, keys: rows.Keys, seed: d.Seed, site: d.Site, p: d.P}

@@ -20,15 +20,11 @@ type shape struct {
 	encoder.Shape
 }
 
-// bucket is the number of tokens whose multiples batches are filled up to where graphs
-// are captured: few graphs serve a run, and matrix products of a GPU like such sizes.
-const bucket = 128
-
 func (o *Objective) shapeOf(m Micro) shape {
 	in := input(m)
 	s := shape{m.Task, m.First, in.Exact()}
 	if o.graphs.Static() {
-		s.Shape = in.Bucket(bucket, o.tasks[m.Task].Train.Longest())
+		s.Shape = in.Bucket(o.tasks[m.Task].Train.Longest())
 	}
 	return s
 }
@@ -44,16 +40,16 @@ func (o *Objective) put(m Micro) *place {
 		torch.Scoped(func() { p.refill(m, o) })
 		return p
 	}
-	p := o.at(m, s.Shape).keep()
+	p := o.on(m, o.tasks[m.Task].Model.NewBatchOf(input(m), s.Shape)).keep()
 	o.places[s] = p
 	return p
 }
 
 // upload puts a micro-batch on the device, in the current scope.
-func (o *Objective) upload(m Micro) *place { return o.at(m, input(m).Exact()) }
+func (o *Objective) upload(m Micro) *place { return o.on(m, o.tasks[m.Task].Model.NewBatch(input(m))) }
 
-func (o *Objective) at(m Micro, s encoder.Shape) *place {
-	return &place{o.tasks[m.Task].Model.NewBatch(input(m), s), gold(m.Batch, o.device), o.share(m)}
+func (o *Objective) on(m Micro, batch *encoder.Batch) *place {
+	return &place{batch, gold(m.Batch, o.device), o.share(m)}
 }
 
 func (o *Objective) share(m Micro) *torch.Tensor {

@@ -16,7 +16,9 @@ type Model interface {
 	// Check tells whether the model can take the input.
 	Check(encoder.Input) error
 	// NewBatch puts a checked input on the device.
-	NewBatch(in encoder.Input, shape encoder.Shape) *encoder.Batch
+	NewBatch(in encoder.Input) *encoder.Batch
+	// NewBatchOf is NewBatch with room for others of that shape.
+	NewBatchOf(in encoder.Input, shape encoder.Shape) *encoder.Batch
 	// Logits is (examples, outputs), fp32.
 	Logits(batch *encoder.Batch, pass adapter.Pass, drop encoder.Dropout) *torch.Tensor
 	// Head lists the head's trainable fp32 tensors.

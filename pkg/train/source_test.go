@@ -25,7 +25,8 @@ func (c checker) Check(in encoder.Input) error {
 	}
 	return nil
 }
-func (checker) NewBatch(encoder.Input, encoder.Shape) *encoder.Batch               { return nil }
+func (checker) NewBatch(encoder.Input) *encoder.Batch                              { return nil }
+func (checker) NewBatchOf(encoder.Input, encoder.Shape) *encoder.Batch             { return nil }
 func (checker) Logits(*encoder.Batch, adapter.Pass, encoder.Dropout) *torch.Tensor { return nil }
 func (checker) Head() []adapter.Parameter                                          { return nil }
 

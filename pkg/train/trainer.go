@@ -27,6 +27,7 @@ type Trainer struct {
 	state      state
 	describe   func(*EvalEvent) // of a hook that has something to say of an evaluation; may be nil
 	awaits     bool             // see Await
+	noted      bool             // that graphs have failed
 }
 
 // parameter is one that is trained, of the adapter or of a task's head.
@@ -153,6 +154,14 @@ func (t *Trainer) begin() {
 	})
 }
 
+// noteGraphs says, once, that what was to be a graph cannot be one.
+func (t *Trainer) noteGraphs() {
+	if err := t.graphs.Failed(); err != nil && !t.noted {
+		t.Observer.Note(fmt.Sprintf("steps are not captured as CUDA graphs, which would be faster: %v", err))
+		t.noted = true
+	}
+}
+
 func (t *Trainer) folder(name string) string { return filepath.Join(t.Dir, "adapter", name) }
 
 func (t *Trainer) result() Result {
@@ -162,4 +171,4 @@ func (t *Trainer) result() Result {
 	}
 }
 
-func (t *Trainer) peakMemory() int64 { return max(t.state.PeakBytes, peakMemory()) }
+func (t *Trainer) peakMemory() int64 { return max(t.state.PeakBytes, peakMemory(t.Device)) }

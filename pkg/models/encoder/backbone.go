@@ -150,7 +150,7 @@ func (b *Backbone) First(batch *Batch, pass adapter.Pass, drop Dropout) *torch.T
 // hidden) in the backbone's dtype, of a checked input without dropout: what
 // transformers calls hidden_states, without padding. It runs inside [torch.Do].
 func (b *Backbone) HiddenStates(in Input, pass adapter.Pass) []*torch.Tensor {
-	batch := b.NewBatch(in, in.Exact())
+	batch := b.NewBatchOf(in, in.Exact())
 	states := []*torch.Tensor{b.embed(batch)}
 	f := forward{b, batch, pass, Dropout{}}
 	for l := range b.layers {

@@ -22,9 +22,18 @@ type Batch struct {
 // filled: there is a sequence behind the examples.
 func (s Shape) filled(in Input) bool { return s.Tokens > len(in.IDs) }
 
-// NewBatch puts a checked input on the device. The batch belongs to the current scope,
-// until it is kept.
-func (b *Backbone) NewBatch(in Input, shape Shape) *Batch {
+// NewBatch puts a checked input on the device, in a shape that the device likes. The
+// batch belongs to the current scope, until it is kept.
+func (b *Backbone) NewBatch(in Input) *Batch {
+	shape := in.Exact()
+	if torch.CanCapture(b.device) {
+		shape = in.Bucket(shape.Longest)
+	}
+	return b.NewBatchOf(in, shape)
+}
+
+// NewBatchOf is NewBatch in that shape: others of it may take its place.
+func (b *Backbone) NewBatchOf(in Input, shape Shape) *Batch {
 	batch := &Batch{Shape: shape, backbone: b}
 	sequences := shape.Examples
 	if shape.filled(in) {

@@ -60,9 +60,13 @@ func (in Input) Exact() Shape {
 	return s
 }
 
+// bucket is the number of tokens whose multiples batches are filled up to on CUDA
+// devices: few graphs serve a run, and matrix products like such sizes.
+const bucket = 128
+
 // Bucket is the shape of all batches of as many examples whose tokens come to the same
-// multiple of unit, at least one more than there are, and of which none is longer than
-// longest.
-func (in Input) Bucket(unit, longest int) Shape {
-	return Shape{Examples: in.Examples(), Tokens: (len(in.IDs)/unit + 1) * unit, Longest: max(unit, longest)}
+// multiple of a number, at least one more than there are, and of which none is longer
+// than longest.
+func (in Input) Bucket(longest int) Shape {
+	return Shape{Examples: in.Examples(), Tokens: (len(in.IDs)/bucket + 1) * bucket, Longest: max(bucket, longest)}
 }

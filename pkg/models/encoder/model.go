@@ -138,13 +138,16 @@ func (m *Model) Head() []adapter.Parameter { return m.head.Parameters() }
 func (m *Model) Check(in Input) error { return m.backbone.Check(in) }
 
 // NewBatch is [Backbone.NewBatch].
-func (m *Model) NewBatch(in Input, shape Shape) *Batch { return m.backbone.NewBatch(in, shape) }
+func (m *Model) NewBatch(in Input) *Batch { return m.backbone.NewBatch(in) }
+
+// NewBatchOf is [Backbone.NewBatchOf].
+func (m *Model) NewBatchOf(in Input, shape Shape) *Batch { return m.backbone.NewBatchOf(in, shape) }
 
 // Forward is the logits (examples, labels), fp32, of a checked input; pass may
 // be nil. It runs inside [torch.Do].
 func (m *Model) Forward(in Input, pass adapter.Pass, drop Dropout) *torch.Tensor {
 	var logits *torch.Tensor
-	torch.Scoped(func() { logits = m.Logits(m.NewBatch(in, in.Exact()), pass, drop).Escape() })
+	torch.Scoped(func() { logits = m.Logits(m.NewBatch(in), pass, drop).Escape() })
 	return logits
 }
 
