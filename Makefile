@@ -20,7 +20,7 @@ FUZZTIME ?= 1m
 # Tokenizers to compare beside MiniLM's: a RoBERTa's, where a team shares one beside the checkout.
 TOKENIZERS ?= $(wildcard ../shared/data/models/roberta-base-tokenizer)
 
-.PHONY: help setup build run test lint parity parity-tokenizer bench bench-quick bench-go glue fuzz clean
+.PHONY: help setup build run test lint parity parity-tokenizer bench bench-quick bench-cuda bench-go glue fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -82,6 +82,10 @@ bench-quick: build $(VENV)/ready glue ## the same in two minutes: MiniLM on MRPC
 
 glue:
 	@test -n "$(GLUE_DIR)" || { echo "no GLUE folder: put one at data/glue or set GLUE_DIR" >&2; exit 1; }
+
+bench-cuda: build glue ## pack bin/bench-cuda, a folder whose run.sh does all that on a machine with a GPU
+	@bin/finetune fetch minilm
+	@bench/cuda/pack.sh bin/bench-cuda "$(GLUE_DIR)" "$$(bin/finetune fetch minilm --print-path)"
 
 bench-go: setup ## benchmarks of the tensor layer, of sweeps, of loading and of a training step
 	@go test -run '^$$' -bench . ./pkg/torch ./pkg/dmrg

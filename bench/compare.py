@@ -87,7 +87,7 @@ class Case:
                 theirs = [best["precision"]]
                 runs.append((best, {method: self.project(precision, method) for method in wanted["method"]}))
                 progress(f"{self.name} {self.task} {precision}, round {turn + 1} of {self.rounds}")
-            compiled = self.peer(precision, theirs[0], compiled=True) if self.o.compile else None
+            compiled = self.peer(precision, theirs[0], compiled="default") if self.o.compile else None
             table.add(self, precision, runs, compiled, self.products(precision, runs[0][0]["tokens"]))
 
     def work(self, precision, method):
@@ -96,7 +96,7 @@ class Case:
     def project(self, precision, method):
         return self.keep(sides.project(self.o.finetune, self.work(precision, method)), precision, method)
 
-    def peer(self, precision, how, compiled=False):
+    def peer(self, precision, how, compiled=""):
         return self.keep(sides.peer(sys.executable, self.work(precision, "lora"), how, compiled), precision, "lora")
 
     def keep(self, record, precision, method):
@@ -135,7 +135,7 @@ class Table:
         how = runs[0][0]["precision"]
         note = f"{case.name} {case.task} {precision}: the peer's best is {how}"
         if compiled:
-            note += f"; compiled and padded to the maximum {compiled['samples_s']:.1f} samples/s, first step after {compiled['start_s']:.0f} s"
+            note += f"; compiled {compiled['samples_s']:.1f} samples/s, first step after {compiled['start_s']:.0f} s"
         self.notes.append(note)
 
     def print(self, o, seconds):

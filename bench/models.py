@@ -11,7 +11,7 @@ from pathlib import Path
 TOKENIZER_FILES = {"tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt", "special_tokens_map.json"}
 
 
-def write(folder, tokenizer, kind="bert", layers=12, hidden=768, heads=None, intermediate=None, positions=512, labels=2, seed=1):
+def write(folder, tokenizer, kind="bert", layers=12, hidden=768, heads=None, intermediate=None, positions=512, labels=2, seed=1, spread=0.02):
     """Writes a random model; it takes what the tokenizer makes, pairs of types 0 and 1 where it is BERT's."""
     import torch
     import transformers
@@ -22,7 +22,7 @@ def write(folder, tokenizer, kind="bert", layers=12, hidden=768, heads=None, int
     of_roberta = (tokenizer / "merges.txt").exists()
     sizes = dict(
         vocab_size=50265 if of_roberta else 30522, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads or hidden // 64,
-        intermediate_size=intermediate or 4 * hidden, type_vocab_size=1 if of_roberta else 2, num_labels=labels,
+        intermediate_size=intermediate or 4 * hidden, type_vocab_size=1 if of_roberta else 2, num_labels=labels, initializer_range=spread,
     )
     torch.manual_seed(seed)
     if kind == "roberta":
@@ -44,6 +44,7 @@ def main():
     parser.add_argument("--kind", choices=["bert", "roberta"], default="bert")
     for name, default in dict(layers=12, hidden=768, heads=0, intermediate=0, positions=512, labels=2, seed=1).items():
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--spread", type=float, default=0.02, help="standard deviation of the weights")
     write(**vars(parser.parse_args()))
 
 

@@ -31,7 +31,7 @@ def main():
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--compile", action="store_true", help="torch.compile, every batch padded to the maximal length")
+    parser.add_argument("--compile", default="", help="mode of torch.compile: default, reduce-overhead …; without, eager")
     print(json.dumps(run(parser.parse_args())))
 
 
@@ -51,15 +51,18 @@ def run(options):
     cuda = options.device != "cpu"
 
     tokenizer = AutoTokenizer.from_pretrained(options.model)
-    collate = DataCollatorWithPadding(tokenizer, padding="max_length" if options.compile else "longest", max_length=options.max_length)
+    # A GPU is fastest where all shapes are the same: every batch padded to the maximal length, and none that is short. On a
+    # CPU that padding would cost more than it brings: shapes are dynamic there.
+    fixed = bool(options.compile) and cuda
+    collate = DataCollatorWithPadding(tokenizer, padding="max_length" if fixed else "longest", max_length=options.max_length)
 
     def encode(split):
         text, pair, labels = rows.read(options.glue, options.task, split)
         encoded = tokenizer(text, pair, truncation=True, max_length=options.max_length)
         return [dict({k: v[i] for k, v in encoded.items()}, labels=labels[i]) for i in range(len(labels))]
 
-    def batches(examples, size, **more):
-        return DataLoader(examples, size, collate_fn=collate, pin_memory=cuda, **more)
+    def batches(examples, size):
+        return DataLoader(examples, size, collate_fn=collate, pin_memory=cuda, drop_last=fixed)
 
     train = encode("train")
     dev = sorted(encode("dev"), key=lambda e: -len(e["input_ids"])) if options.evaluations else []
@@ -68,9 +71,9 @@ def run(options):
     model = get_peft_model(model, LoraConfig(
         task_type="SEQ_CLS", r=8, lora_alpha=8, lora_dropout=0.0, target_modules=["query", "value"])).to(options.device)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, options.lr, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(parameters, options.lr, weight_decay=0.0, fused=cuda or None)
     schedule = get_linear_schedule_with_warmup(optimizer, int(0.06 * options.steps), options.steps)
-    forward = torch.compile(model) if options.compile else model
+    forward = torch.compile(model, mode=options.compile, dynamic=not fixed) if options.compile else model
     if options.precision == "autocast":
         cast = lambda: torch.autocast(options.device.split(":")[0], torch.bfloat16)
     else:
@@ -89,6 +92,8 @@ def run(options):
     began = time.perf_counter()
     while step < options.steps:
         for batch in batches(train, options.batch):
+            if options.compile == "reduce-overhead":
+                torch.compiler.cudagraph_mark_step_begin()
             with cast():
                 loss = forward(**move(batch)).loss
             loss.backward()
@@ -96,7 +101,7 @@ def run(options):
             optimizer.step()
             schedule.step()
             optimizer.zero_grad()
-            losses.append(loss.detach())
+            losses.append(loss.detach().clone())
             step += 1
             # A GPU is waited for where a figure is read off the clock, and nowhere else.
             timed = not cuda or step in (1, options.warmup, options.steps)
@@ -110,19 +115,21 @@ def run(options):
     evaluation = None
     for _ in range(options.evaluations):
         before, right = now(), 0
-        with torch.inference_mode(), cast():
+        with torch.no_grad() if options.compile else torch.inference_mode(), cast():
             for batch in batches(dev, options.eval_batch):
                 batch = move(batch)
                 right += (forward(**batch).logits.argmax(-1) == batch["labels"]).sum()
         right = int(right)
         evaluation = now() - before
     of_steps = [train[i:i + options.batch] for i in range(0, len(train), options.batch)]
+    if fixed and len(of_steps[-1]) < options.batch:
+        of_steps.pop()
     counted = [e for step in range(options.warmup, options.steps) for e in of_steps[step % len(of_steps)]]
     return {
         "first_steps_s": ends[options.warmup - 1] - began,
         "window_s": ends[-1] - ends[options.warmup - 1],
         "step_s": [] if cuda else [b - a for a, b in zip(ends[options.warmup - 1:], ends[options.warmup:])],
-        "eval_s": evaluation, "eval_examples": len(dev),
+        "eval_s": evaluation, "eval_examples": len(dev) // options.eval_batch * options.eval_batch if fixed else len(dev),
         "peak_bytes": peak(), "device_peak_bytes": torch.cuda.max_memory_allocated() if cuda else None,
         "lengths": [len(e["input_ids"]) for e in counted],  # of the examples in the steps that count
         "losses": [round(float(x), 6) for x in losses],

@@ -10,17 +10,21 @@ SEED = 42
 
 
 def write(folder, glue, task, dev=None):
-    """Writes task's files to a new GLUE folder: the training rows shuffled, the first dev rows (None: all) of the dev set.
-    The project trains them with data.shuffle=false, the peer reads them as they stand. Returns how many dev rows there are."""
+    """Writes task's files to a new GLUE folder: the training rows shuffled, so many rows for the dev set (None: its own; of
+    more than it has, training rows too). The project trains them with data.shuffle=false, the peer reads them as they stand.
+    Returns how many dev rows there are."""
     name, header, *_ = TASKS[task]
+    folder = Path(folder)
     (folder / name).mkdir(parents=True)
+    training = []
     for split in "train", "dev":
         lines = (Path(glue) / name / f"{split}.tsv").read_text(encoding="utf-8").splitlines(keepends=True)
         head, rows = (lines[:1], lines[1:]) if header else ([], lines)
         if split == "train":
             random.Random(SEED).shuffle(rows)
-        else:
-            rows = rows[:dev]
+            training = rows
+        elif dev:
+            rows = (rows + training)[:dev]
         (folder / name / f"{split}.tsv").write_text("".join(head + rows), encoding="utf-8")
     return len(rows)
 

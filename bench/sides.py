@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import namedtuple
 from pathlib import Path
@@ -27,9 +28,9 @@ class Failed(Exception):
     """A side's process failed; the text is the last that it said."""
 
 
-def project(finetune, work, log=None):
+def project(finetune, work, limit=None):
     """One run of `finetune train`: the end of each step is when its line is printed. On a GPU lines come late; there the
-    run's own timings count, which have an evaluation every work.warmup steps."""
+    run's own timings count, which have an evaluation every work.warmup steps. More than limit seconds is a failure."""
     cuda = work.device != "cpu"
     with tempfile.TemporaryDirectory() as scratch:
         run = Path(scratch) / "run"
@@ -43,7 +44,7 @@ def project(finetune, work, log=None):
             f"threads={work.threads}", f"device={work.device}",
         ]
         began = time.perf_counter()
-        ends, said = watch(command, r"step +(\d+)/", log)
+        ends, said = watch(command, r"step +(\d+)/", limit)
         if len(ends) != work.steps:
             raise Failed(f"{len(ends)} lines of {work.steps} steps; the last line was {said[-1:]}")
         summary = json.loads((run / "summary.json").read_text())
@@ -62,15 +63,15 @@ def project(finetune, work, log=None):
     return record
 
 
-def peer(python, work, precision, compiled=False, evaluations=1, log=None):
-    """One run of bench/peer.py."""
+def peer(python, work, precision, compiled="", evaluations=1, limit=None):
+    """One run of bench/peer.py; compiled is a mode of torch.compile."""
     command = [
         python, HERE / "peer.py", "--model", work.model, "--glue", work.glue, "--task", work.task, "--precision", precision,
         "--steps", work.steps, "--warmup", work.warmup, "--batch", work.batch, "--max-length", work.max_length,
-        "--threads", work.threads, "--device", work.device, "--evaluations", evaluations, *(["--compile"] if compiled else []),
+        "--threads", work.threads, "--device", work.device, "--evaluations", evaluations, "--compile", compiled,
     ]
     began = time.perf_counter()
-    ends, said = watch(command, r"step (1)$", log)
+    ends, said = watch(command, r"step 1$", limit)
     record = json.loads(next(line for line in reversed(said) if line.startswith("{")))
     record.update(
         side="peer", precision=precision, compiled=compiled, start_s=ends[0] - began, tokens=sum(record["lengths"]),
@@ -83,20 +84,31 @@ def peer(python, work, precision, compiled=False, evaluations=1, log=None):
     return record
 
 
-def watch(command, pattern, log=None):
+def watch(command, pattern, limit):
     """When lines that begin with pattern came, and all lines."""
     ends, lines = [], []
+    name = " ".join(Path(str(word)).name for word in command[:2])
     process = subprocess.Popen(
         [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1,
         env={**os.environ, "TERM": "dumb", "PYTHONWARNINGS": "ignore"})
+    timer = threading.Timer(limit, process.kill) if limit else None
     try:
+        if timer:
+            timer.start()
         for line in process.stdout:
             if re.match(pattern, line):
                 ends.append(time.perf_counter())
             lines.append(line.rstrip("\n"))
+    except BaseException:
+        process.kill()
+        raise
     finally:
-        if process.wait() != 0 and log:
-            print(*lines, sep="\n", file=log)
+        process.wait()
+        if timer:
+            late = not timer.is_alive() and process.returncode < 0
+            timer.cancel()
+    if timer and late:
+        raise Failed(f"{name}: not done after {limit:.0f} s; the last line was {lines[-1:]}")
     if process.returncode:
-        raise Failed(f"{Path(str(command[0])).name} {Path(str(command[1])).name}: exit code {process.returncode}: {' '.join(lines[-1:])[:300]}")
+        raise Failed(f"{name}: exit code {process.returncode}: {' '.join(lines[-1:])[:300]}")
     return ends, lines
