@@ -20,7 +20,7 @@ FUZZTIME ?= 1m
 # Tokenizers to compare beside MiniLM's: a RoBERTa's, where a team shares one beside the checkout.
 TOKENIZERS ?= $(wildcard ../shared/data/models/roberta-base-tokenizer)
 
-.PHONY: help setup build run test lint parity parity-tokenizer bench fuzz clean
+.PHONY: help setup build run test lint parity parity-tokenizer bench bench-quick bench-cuda bench-go glue fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -68,7 +68,26 @@ $(VENV)/ready: parity/requirements.txt
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -r parity/requirements.txt
 	@touch $@
 
-bench: setup ## benchmarks of the tensor layer, of sweeps, of loading and of a training step
+BENCH_INPUTS = --finetune bin/finetune --glue "$(GLUE_DIR)" --minilm "$$(bin/finetune fetch minilm --print-path)" \
+  --roberta-tokenizer "$(ROBERTA_TOKENIZER)" --only "$(BENCH)" --rounds $(or $(ROUNDS),0) --steps $(or $(STEPS),0) --threads $(or $(THREADS),0) \
+  $(if $(COMPILE),--compile) --out bin/bench.jsonl
+
+bench: build $(VENV)/ready glue ## compare with transformers + PEFT (BENCH="minilm mrpc fp32 lora", ROUNDS, STEPS, THREADS, COMPILE=1)
+	@bin/finetune fetch minilm
+	@$(VENV)/bin/python bench/compare.py $(BENCH_INPUTS)
+
+bench-quick: build $(VENV)/ready glue ## the same in two minutes: MiniLM on MRPC, one round of few steps
+	@bin/finetune fetch minilm
+	@$(VENV)/bin/python bench/compare.py $(BENCH_INPUTS) --quick $(if $(BENCH),,--only "minilm mrpc")
+
+glue:
+	@test -n "$(GLUE_DIR)" || { echo "no GLUE folder: put one at data/glue or set GLUE_DIR" >&2; exit 1; }
+
+bench-cuda: build glue ## pack bin/bench-cuda, a folder whose run.sh does all that on a machine with a GPU
+	@bin/finetune fetch minilm
+	@bench/cuda/pack.sh bin/bench-cuda "$(GLUE_DIR)" "$$(bin/finetune fetch minilm --print-path)"
+
+bench-go: setup ## benchmarks of the tensor layer, of sweeps, of loading and of a training step
 	@go test -run '^$$' -bench . ./pkg/torch ./pkg/dmrg
 	@go test -timeout 1h -run '^$$' -bench . -benchtime 1x ./pkg/models ./pkg/optim ./pkg/train ./pkg/run
 
