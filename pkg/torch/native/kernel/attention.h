@@ -75,12 +75,6 @@ INLINE void tile_bits(const Attention &a, int64_t sequence, int64_t head, int64_
   else kept_bits(a.masks, a.masks.keys[sequence], head, position, rows, blocks, bits);
 }
 
-// lanes from count on become value.
-INLINE floats fill_from(floats v, int64_t count, float value) {
-  if (count >= lanes) return v;
-  return (ints)lane_numbers() < int32_t(count) ? v : broadcast(value);
-}
-
 // greatest_of is the greatest score of a row.
 INLINE float greatest_of(const float *row, int64_t n) {
   const float lowest = -__builtin_inff();

@@ -33,26 +33,34 @@ void dropout(const Dropout *a, int64_t begin, int64_t end, float *scratch) {
 // 1/√x of the vector unit is not exact, that of the scalar one is.
 INLINE float inverse_root(float x) { return 1.0f / _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x))); }
 
+// total adds up f(i, count) for each vector of a row of n, at i, of which count elements
+// are the row's, where those are fewer than lanes. Four sums wait for each other less.
+template <typename F>
+INLINE floats total(int64_t n, const F &f) {
+  floats sums[4] = {};
+  int64_t i = 0;
+  for (; i + 4 * lanes <= n; i += 4 * lanes)
+    for (int j = 0; j < 4; j++) sums[j] += f(i + j * lanes, lanes);
+  for (; i < n; i += lanes) sums[0] += f(i, n - i);
+  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
+
 template <typename T>
 INLINE void norm_rows(const Norm &a, int64_t begin, int64_t end, float *scratch) {
   const int64_t n = a.n;
   float *h = scratch + bits_floats(n); // the row that is normed
   by_rows(a.masks, 0, n, begin, end, (uint8_t *)scratch, [&](int64_t row, const uint8_t *bits) {
     const T *y = (const T *)a.y + row * n, *residual = (const T *)a.residual + row * n;
-    floats total = {};
-    for (int64_t i = 0; i < n; i += lanes) {
-      floats v = load_most(residual + i, n - i) + keep(load_most(y + i, n - i) * a.masks.scale, bits, i);
+    const float mean = sum(total(n, [&](int64_t i, int64_t count) {
+      floats v = load_most(residual + i, count) + keep(load_most(y + i, count) * a.masks.scale, bits, i);
       store(h + i, v);
-      total += v;
-    }
-    const float mean = sum(total) / float(n);
-    floats squares = {};
-    for (int64_t i = 0; i < n; i += lanes) {
-      floats v = load_most(h + i, n - i) - mean;
-      if (n - i < lanes) v = load_part((const float *)&v, n - i);
-      squares += v * v;
-    }
-    const float rstd = inverse_root(sum(squares) / float(n) + a.eps);
+      return v;
+    })) / float(n);
+    const float variance = sum(total(n, [&](int64_t i, int64_t count) {
+      floats v = fill_from(load(h + i) - mean, count, 0.0f);
+      return v * v;
+    })) / float(n);
+    const float rstd = inverse_root(variance + a.eps);
     T *out = (T *)a.out + row * n, *normed = a.normed ? (T *)a.normed + row * n : nullptr;
     for (int64_t i = 0; i < n; i += lanes) {
       floats v = (load(h + i) - mean) * rstd;

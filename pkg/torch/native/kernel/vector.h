@@ -38,10 +38,6 @@ INLINE words lane_numbers() {
   return v;
 }
 
-// The second where one is NaN.
-INLINE floats greater(floats a, floats b) { return a > b ? a : b; }
-INLINE floats lesser(floats a, floats b) { return a < b ? a : b; }
-
 INLINE floats load(const float *p) {
   floats v;
   __builtin_memcpy(&v, p, sizeof v);
@@ -88,6 +84,12 @@ INLINE void store_most(T *p, floats v, int64_t count) {
   else store_part(p, v, count);
 }
 
+// lanes from count on become value.
+INLINE floats fill_from(floats v, int64_t count, float value) {
+  if (count >= lanes) return v;
+  return (ints)lane_numbers() < int32_t(count) ? v : broadcast(value);
+}
+
 INLINE float sum4(__m128 v) {
   v = _mm_add_ps(v, _mm_movehl_ps(v, v));
   return _mm_cvtss_f32(_mm_add_ss(v, _mm_shuffle_ps(v, v, 1)));
@@ -103,6 +105,9 @@ INLINE float greatest8(__m256 v) { return greatest4(_mm_max_ps(_mm256_castps256_
 
 #if defined(KERNELS_AVX512)
 
+// The second where one is NaN, here and below.
+INLINE floats greater(floats a, floats b) { return (floats)_mm512_max_ps((__m512)a, (__m512)b); }
+INLINE floats lesser(floats a, floats b) { return (floats)_mm512_min_ps((__m512)a, (__m512)b); }
 INLINE __m256 low8(floats v) { return _mm512_castps512_ps256((__m512)v); }
 INLINE __m256 high8(floats v) { return _mm512_extractf32x8_ps((__m512)v, 1); }
 INLINE float sum(floats v) { return sum8(_mm256_add_ps(low8(v), high8(v))); }
@@ -123,6 +128,8 @@ INLINE floats keep(floats v, const uint8_t *bits, int64_t element) {
 
 #elif defined(KERNELS_AVX2)
 
+INLINE floats greater(floats a, floats b) { return (floats)_mm256_max_ps((__m256)a, (__m256)b); }
+INLINE floats lesser(floats a, floats b) { return (floats)_mm256_min_ps((__m256)a, (__m256)b); }
 INLINE float sum(floats v) { return sum8((__m256)v); }
 INLINE float greatest(floats v) { return greatest8((__m256)v); }
 INLINE ints nearest(floats v) { return (ints)_mm256_cvtps_epi32((__m256)v); }
@@ -139,6 +146,8 @@ INLINE floats keep(floats v, const uint8_t *bits, int64_t element) {
 
 #else
 
+INLINE floats greater(floats a, floats b) { return (floats)_mm_max_ps((__m128)a, (__m128)b); }
+INLINE floats lesser(floats a, floats b) { return (floats)_mm_min_ps((__m128)a, (__m128)b); }
 INLINE float sum(floats v) { return sum4((__m128)v); }
 INLINE float greatest(floats v) { return greatest4((__m128)v); }
 INLINE ints nearest(floats v) { return (ints)_mm_cvtps_epi32((__m128)v); }
@@ -158,20 +167,30 @@ INLINE floats keep(floats v, const uint8_t *bits, int64_t element) {
 
 #endif
 
-// eˣ, to about one unit in the last place; below -87 it is e⁻⁸⁷, next to nothing.
+// p · 2ⁿ for a whole n, which may be below the exponents of fp32 with AVX-512 alone.
+#if defined(KERNELS_AVX512)
+constexpr float least_exponent = -104;
+INLINE floats whole(floats v) { return (floats)_mm512_roundscale_ps((__m512)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+INLINE floats scaled(floats p, floats n) { return (floats)_mm512_scalef_ps((__m512)p, (__m512)n); }
+#else
+constexpr float least_exponent = -87;
+INLINE floats whole(floats v) { return __builtin_convertvector(nearest(v), floats); }
+INLINE floats scaled(floats p, floats n) { return p * (floats)((__builtin_convertvector(n, ints) + 127) << 23); }
+#endif
+
+// eˣ, to about one unit in the last place; below least_exponent, next to nothing.
 INLINE floats exponential(floats x) {
-  x = lesser(broadcast(88.0f), greater(broadcast(-87.0f), x));
-  ints n = nearest(x * 1.44269504088896341f);
-  floats f = __builtin_convertvector(n, floats);
-  floats r = x - f * 0.693359375f;
-  r = r + f * 2.12194440e-4f;
+  x = lesser(broadcast(88.0f), greater(broadcast(least_exponent), x));
+  floats n = whole(x * 1.44269504088896341f);
+  floats r = x - n * 0.693359375f;
+  r = r + n * 2.12194440e-4f;
   floats p = r * 1.9875691500e-4f + 1.3981999507e-3f;
   p = p * r + 8.3334519073e-3f;
   p = p * r + 4.1665795894e-2f;
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * (r * r) + (r + 1.0f);
-  return p * (floats)((n + 127) << 23);
+  return scaled(p, n);
 }
 
 } // namespace
