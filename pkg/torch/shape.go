@@ -1,6 +1,9 @@
 package torch
 
-import "github.com/sugarme/gotch/libtch"
+import (
+	"github.com/metatt/metatt/pkg/torch/native"
+	"github.com/sugarme/gotch/libtch"
+)
 
 // Reshape gives the elements another shape; one size may be -1. It shares
 // memory where it can.
@@ -47,9 +50,23 @@ func (t *Tensor) Select(dim int, index int64) *Tensor {
 
 // Unbind is the slices of t along its first dimension. They share its memory.
 func (t *Tensor) Unbind() []*Tensor {
+	const op = "unbind"
 	slices := make([]*Tensor, t.Size(0))
-	for i := range slices {
-		slices[i] = t.Select(0, int64(i))
+	if !native.Compiled() {
+		for i := range slices { // each of which fills a gradient of t's size
+			slices[i] = t.Select(0, int64(i))
+		}
+		return slices
+	}
+	if err := native.Ready(); err != nil {
+		panic(Errorf(op, "%v", err))
+	}
+	handles := make([]native.Tensor, len(slices))
+	if message := native.Unbind(handles, native.Tensor(t.handle(op))); message != nil {
+		panic(failure(op, message, t))
+	}
+	for i, c := range handles {
+		slices[i] = adopt(op, libtch.Ctensor(c))
 	}
 	return slices
 }

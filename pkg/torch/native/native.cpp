@@ -33,6 +33,12 @@ std::vector<Set> sets() {
 
 extern "C" bool native_compiled(void) { return true; }
 
+extern "C" char *native_unbind(void **outs, void *t) {
+  return native::entry([&] {
+    for (at::Tensor &slice : native::tensor(t).unbind(0)) native::give(outs++, std::move(slice));
+  });
+}
+
 extern "C" const char *native_name(void) { return native::kernels_name; }
 
 extern "C" char *native_choose(const char *name) {
@@ -65,6 +71,7 @@ char *native_dropout_add_norm(void **, void *, void *, void *, void *, double, n
 char *native_attention(void **, void *, void *, void *, int64_t, void *, void *, native_drop) { return absent(); }
 char *native_joined_attention(void **, void *, int64_t, native_drop) { return absent(); }
 char *native_gelu(void **, void *, bool) { return absent(); }
+char *native_unbind(void **, void *) { return absent(); }
 const char *native_name(void) { return ""; }
 bool native_compiled(void) { return false; }
 }

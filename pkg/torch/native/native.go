@@ -101,6 +101,11 @@ func JoinedAttention(out *Tensor, qkv Tensor, heads int64, d Drop) Failure {
 	return Failure(C.native_joined_attention(out, qkv, C.int64_t(heads), d.c()))
 }
 
+// Unbind is the slices of t along its first dimension, for each of which outs has room.
+func Unbind(outs []Tensor, t Tensor) Failure {
+	return Failure(C.native_unbind(unsafe.SliceData(outs), t))
+}
+
 // GELU is exact or in its tanh approximation.
 func GELU(out *Tensor, x Tensor, tanh bool) Failure {
 	return Failure(C.native_gelu(out, x, C.bool(tanh)))
