@@ -149,7 +149,7 @@ func TestCUDAAttentionDropout(t *testing.T) {
 			near(t, "the same seed", again, out, 0)
 
 			var replayed *Tensor
-			g, err := Capture(NewPool(), func() error {
+			graph, err := Capture(NewPool(), func() error {
 				o, _ := step()
 				replayed = o.Keep()
 				return nil
@@ -158,14 +158,14 @@ func TestCUDAAttentionDropout(t *testing.T) {
 				t.Fatal(err)
 			}
 			Seed(1)
-			g.Replay()
+			graph.Replay()
 			near(t, "a replay with the same seed", replayed, out, 0)
-			g.Replay()
+			graph.Replay()
 			if slices.Equal(ToSlice[float32](replayed.ToDType(Float32).To(CPU)), ToSlice[float32](out.ToDType(Float32).To(CPU))) {
 				t.Errorf("%s: two replays drop the same", dtype)
 			}
 			replayed.Free()
-			g.Free()
+			graph.Free()
 		}
 	})
 }
