@@ -146,7 +146,7 @@ func (e emulated) run(t *testing.T, program string, flags ...string) {
 		bf16 = 1
 	}
 	// Nothing is rounded but as written: a multiplication and an addition may be one on a GPU.
-	compile := exec.Command("g++", append(flags, "-std=c++17", "-O1", "-w", "-pthread", fmt.Sprintf(`-DPROGRAM="../%s"`, program), fmt.Sprintf("-DBF16=%d", bf16),
+	compile := exec.Command("g++", append(flags, "-std=c++17", "-O1", "-w", "-pthread", fmt.Sprintf(`-DPROGRAM="../source/%s"`, program), fmt.Sprintf("-DBF16=%d", bf16),
 		fmt.Sprintf("-DHIDDEN=%d", e.hidden), fmt.Sprintf("-DVEC=%d", e.vec), fmt.Sprintf("-DWARPS=%d", e.warp), source, "-o", filepath.Join(e.dir, "emulate"))...)
 	if text, err := compile.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, text)

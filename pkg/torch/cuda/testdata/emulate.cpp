@@ -73,7 +73,7 @@ static int __popc(uint32_t x) { return __builtin_popcount(x); }
 static uint32_t __umulhi(uint32_t a, uint32_t b) { return static_cast<uint64_t>(a) * b >> 32; }
 static float rsqrtf(float x) { return 1 / std::sqrt(x); }
 
-#include "../common.cu"
+#include "../source/common.cu"
 #include PROGRAM
 
 static std::vector<char> file(const std::string &name) {
