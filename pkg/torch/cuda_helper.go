@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"unsafe"
@@ -20,8 +21,9 @@ const helperVariable = "METATT_CUDA_HELPER"
 
 // Helper is the file of the CUDA helper that this process has loaded, or why there is
 // none: without it a CUDA device computes the same, slower. It is looked for, once,
-// where METATT_CUDA_HELPER says, else beside the executable, else where the loader
-// finds the bare name: the folder that set-up builds it in, and LD_LIBRARY_PATH.
+// where METATT_CUDA_HELPER says, else beside the executable, else where set-up builds
+// it, in the checkout's .gotch/helper, else where the loader finds it by its name, in
+// LD_LIBRARY_PATH.
 func Helper() (path string, err error) { return loadHelper() }
 
 var loadHelper = sync.OnceValues(findHelper)
@@ -37,13 +39,25 @@ func findHelper() (string, error) {
 		}
 		return path, nil
 	}
-	if executable, err := os.Executable(); err == nil {
-		beside := filepath.Join(filepath.Dir(executable), cuda.Library)
-		if _, err := os.Stat(beside); err == nil {
-			return useHelper(beside)
+	for _, folder := range helperFolders() {
+		path := filepath.Join(folder, cuda.Library)
+		if _, err := os.Stat(path); err == nil {
+			return useHelper(path)
 		}
 	}
 	return useHelper(cuda.Library)
+}
+
+func helperFolders() []string {
+	var folders []string
+	if executable, err := os.Executable(); err == nil {
+		folders = append(folders, filepath.Dir(executable))
+	}
+	// A program that was compiled with -trimpath knows no checkout.
+	if _, file, _, ok := runtime.Caller(0); ok && filepath.IsAbs(file) {
+		folders = append(folders, filepath.Join(filepath.Dir(file), "..", "..", ".gotch", "helper"))
+	}
+	return folders
 }
 
 // useHelper loads a helper and checks that it is of this build and this libtorch.
@@ -60,7 +74,8 @@ func useHelper(name string) (string, error) {
 		case strings.Contains(text, "undefined symbol"):
 			text += " (it was compiled against another libtorch; " + rebuild + ")"
 		case name == cuda.Library && strings.HasPrefix(text, cuda.Library):
-			return "", fmt.Errorf("there is no CUDA helper: %s is neither what %s names, nor beside the executable, nor where set-up builds it", name, helperVariable)
+			return "", fmt.Errorf("there is no CUDA helper: %s is neither what %s names, nor in %s, nor where the loader looks",
+				name, helperVariable, strings.Join(helperFolders(), " or "))
 		}
 		return "", fmt.Errorf("the CUDA helper cannot be loaded: %s", text)
 	}
