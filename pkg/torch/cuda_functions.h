@@ -1,6 +1,6 @@
 // The functions of the CUDA helper as this package calls them: helper_NAME is metatt_NAME of
 // the library that helper_load has loaded, and an error before.
-#include "cuda/functions.h"
+#include "cuda/source/functions.h"
 
 #define HELPER_DECLARE(name, parameters, arguments) char *helper_##name parameters;
 METATT_CUDA_FUNCTIONS(HELPER_DECLARE)

@@ -5,44 +5,25 @@ package torch
 import "C"
 
 import (
-	"crypto/sha256"
-	"embed"
-	"encoding/hex"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
+	"runtime"
 	"strings"
 	"sync"
 	"unsafe"
-)
 
-// HelperName is the file name of the CUDA helper: what libtorch's C interface lacks,
-// CUDA graphs, packed attention and fused passes, in a library of its own, as one
-// binary is to serve machines without CUDA.
-const HelperName = "libmetatt_cuda.so"
+	"github.com/metatt/metatt/pkg/torch/cuda"
+)
 
 // helperVariable names the helper to load.
 const helperVariable = "METATT_CUDA_HELPER"
 
-//go:embed cuda/*.cpp cuda/*.cu cuda/*.h cuda/build.sh
-var helperFiles embed.FS
-
-// HelperSource is the helper's source with its build.sh, to be compiled on the machine
-// with the GPU.
-func HelperSource() fs.FS {
-	source, err := fs.Sub(helperFiles, "cuda")
-	if err != nil {
-		panic(err) // the folder's name is a constant
-	}
-	return source
-}
-
 // Helper is the file of the CUDA helper that this process has loaded, or why there is
 // none: without it a CUDA device computes the same, slower. It is looked for, once,
-// where METATT_CUDA_HELPER says, else beside the executable, else where the loader
-// finds the bare name: the folder that set-up builds it in, and LD_LIBRARY_PATH.
+// where METATT_CUDA_HELPER says, else beside the executable, else where set-up builds
+// it, in the checkout's .gotch/helper, else where the loader finds it by its name, in
+// LD_LIBRARY_PATH.
 func Helper() (path string, err error) { return loadHelper() }
 
 var loadHelper = sync.OnceValues(findHelper)
@@ -58,13 +39,25 @@ func findHelper() (string, error) {
 		}
 		return path, nil
 	}
-	if executable, err := os.Executable(); err == nil {
-		beside := filepath.Join(filepath.Dir(executable), HelperName)
-		if _, err := os.Stat(beside); err == nil {
-			return useHelper(beside)
+	for _, folder := range helperFolders() {
+		path := filepath.Join(folder, cuda.Library)
+		if _, err := os.Stat(path); err == nil {
+			return useHelper(path)
 		}
 	}
-	return useHelper(HelperName)
+	return useHelper(cuda.Library)
+}
+
+func helperFolders() []string {
+	var folders []string
+	if executable, err := os.Executable(); err == nil {
+		folders = append(folders, filepath.Dir(executable))
+	}
+	// A program that was compiled with -trimpath knows no checkout.
+	if _, file, _, ok := runtime.Caller(0); ok && filepath.IsAbs(file) {
+		folders = append(folders, filepath.Join(filepath.Dir(file), "..", "..", ".gotch", "helper"))
+	}
+	return folders
 }
 
 // useHelper loads a helper and checks that it is of this build and this libtorch.
@@ -77,13 +70,17 @@ func useHelper(name string) (string, error) {
 	if e := C.helper_load(n, &library, &path, &build, &compiled); e != nil {
 		text := C.GoString(e)
 		C.free(unsafe.Pointer(e))
-		if strings.Contains(text, "undefined symbol") {
+		switch {
+		case strings.Contains(text, "undefined symbol"):
 			text += " (it was compiled against another libtorch; " + rebuild + ")"
+		case name == cuda.Library && strings.HasPrefix(text, cuda.Library):
+			return "", fmt.Errorf("there is no CUDA helper: %s is neither what %s names, nor in %s, nor where the loader looks",
+				name, helperVariable, strings.Join(helperFolders(), " or "))
 		}
 		return "", fmt.Errorf("the CUDA helper cannot be loaded: %s", text)
 	}
 	found := C.GoString(path)
-	if have, want := C.GoString(build), helperBuild(); have != want {
+	if have, want := C.GoString(build), cuda.Build(); have != want {
 		return "", fmt.Errorf("%s is the CUDA helper of another build, %q, this program's is %q; %s", found, have, want, rebuild)
 	}
 	running := libraryVersion(filepath.Dir(filepath.Dir(libraryPath())))
@@ -103,22 +100,6 @@ func useHelper(name string) (string, error) {
 func release(version string) string {
 	short, _, _ := strings.Cut(version, "+")
 	return short
-}
-
-// helperBuild tells sources apart; build.sh makes the same of the same files.
-func helperBuild() string {
-	var names []string
-	for _, pattern := range []string{"cuda/*.cpp", "cuda/*.cu", "cuda/*.h"} {
-		found, _ := fs.Glob(helperFiles, pattern)
-		names = append(names, found...)
-	}
-	slices.Sort(names)
-	hash := sha256.New()
-	for _, name := range names {
-		text, _ := helperFiles.ReadFile(name)
-		hash.Write(text)
-	}
-	return hex.EncodeToString(hash.Sum(nil))[:16]
 }
 
 // helped makes the error text of the helper's function op a panic.

@@ -66,3 +66,21 @@ func dropped(op string, rows Sequences, d Drop) C.metatt_drop {
 	return C.metatt_drop{offsets: pointer(rows.Offsets, op), keys: pointer(rows.Keys, op), seed: pointer(d.Seed, op),
 		threshold: C.uint32_t(threshold), site: C.int32_t(d.Site)}
 }
+
+// cudaNorms: cudaDropoutAddNorm takes these operands.
+func cudaNorms(t, residual, weight, bias *Tensor) bool {
+	const longest = 1 << 15
+	dtype := t.DType()
+	for _, o := range []*Tensor{residual, weight, bias} {
+		if o.DType() != dtype {
+			return false
+		}
+	}
+	return cudaDrops(t) && t.Size(-1) <= longest
+}
+
+// cudaDrops: cudaDropoutAt takes t.
+func cudaDrops(t *Tensor) bool {
+	dtype := t.DType()
+	return cudaServes(t) && t.Dim() == 2 && (dtype == Float32 || dtype == BFloat16)
+}
