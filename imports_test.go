@@ -18,6 +18,7 @@ const module = "github.com/metatt/metatt/"
 var mayImport = map[string][]string{
 	"pkg/torch":          {},
 	"pkg/torch/gotchts":  {"pkg/torch"},
+	"pkg/torch/profile":  {},
 	"pkg/tt":             {"pkg/torch"},
 	"pkg/fileformat":     {},
 	"pkg/safetensors":    {"pkg/fileformat"},
