@@ -41,7 +41,7 @@ def project(finetune, work, limit=None, more=()):
             "data.shuffle=false", f"data.max_length={work.max_length}", f"adapter.method={work.method}", "adapter.rank=8",
             f"train.max_steps={work.steps}", f"train.batch_size={work.batch}", "train.checkpoint_every=never",
             f"train.eval_every={work.warmup if cuda else work.steps}", f"run.dir={run}", "run.log_every=1",
-            f"threads={work.threads}", f"device={work.device}", *more,
+            f"threads={work.threads}", f"device={work.device}", *(["adapter.alpha=8"] if work.method == "lora" else []), *more,
         ]
         began = time.perf_counter()
         ends, said = watch(command, r"step +(\d+)/", limit)
