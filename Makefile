@@ -20,7 +20,7 @@ FUZZTIME ?= 1m
 # Tokenizers to compare beside MiniLM's: a RoBERTa's, where a team shares one beside the checkout.
 TOKENIZERS ?= $(wildcard ../shared/data/models/roberta-base-tokenizer)
 
-.PHONY: help setup build run test lint parity parity-tokenizer bench bench-quick bench-cuda bench-go glue fuzz clean
+.PHONY: help setup build run test lint parity parity-tokenizer bench bench-quick bench-growth bench-cuda bench-go profile glue fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -83,6 +83,17 @@ bench-quick: build $(VENV)/ready glue ## the same in two minutes: MiniLM on MRPC
 glue:
 	@test -n "$(GLUE_DIR)" || { echo "no GLUE folder: put one at data/glue or set GLUE_DIR" >&2; exit 1; }
 
+bench-growth: build $(VENV)/ready ## what a step costs as length, batch, layers and classes grow (GROWTH="length batch", STEPS, THREADS)
+	@bin/finetune fetch minilm
+	@$(VENV)/bin/python bench/growth.py --finetune bin/finetune --tokenizer "$$(bin/finetune fetch minilm --print-path)" \
+	  --only "$(GROWTH)" --steps $(or $(STEPS),5) --threads $(or $(THREADS),0) --out bin/growth.jsonl
+
+# It waits as finetune does.
+profile: build ## where a step's time goes, by operation (CONFIG=configs/….yaml, PROFILE="-steps 20 model.dtype=fp32")
+	@bin/finetune fetch minilm
+	@go build -o bin/profile ./bench/profile
+	@GOMP_SPINCOUNT=5000 bin/profile -c $(CONFIG) $(PROFILE)
+
 bench-cuda: build glue ## pack bin/bench-cuda, a folder whose run.sh does all that on a machine with a GPU
 	@bin/finetune fetch minilm
 	@bench/cuda/pack.sh bin/bench-cuda "$(GLUE_DIR)" "$$(bin/finetune fetch minilm --print-path)"
@@ -104,4 +115,4 @@ fuzz: setup ## every fuzz target for FUZZTIME (1m), FUZZ=NAMES for some; each mu
 	done; [ -z "$$failed" ]
 
 clean: ## remove what was built, not what was downloaded or trained
-	@rm -rf bin .gotch .gotch-unfinished go.work go.work.sum pkg/torch/native/libtorch_flags.go
+	@rm -rf bin .gotch .gotch-unfinished go.work go.work.sum pkg/torch/native/libtorch_flags.go pkg/torch/profile/libtorch_flags.go

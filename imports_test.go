@@ -19,6 +19,7 @@ var mayImport = map[string][]string{
 	"pkg/torch":          {},
 	"pkg/torch/gotchts":  {"pkg/torch"},
 	"pkg/torch/cuda":     {},
+	"pkg/torch/profile":  {},
 	"pkg/tt":             {"pkg/torch"},
 	"pkg/fileformat":     {},
 	"pkg/safetensors":    {"pkg/fileformat"},

@@ -28,9 +28,9 @@ class Failed(Exception):
     """A side's process failed; the text is the last that it said."""
 
 
-def project(finetune, work, limit=None):
+def project(finetune, work, limit=None, more=()):
     """One run of `finetune train`: the end of each step is when its line is printed. On a GPU lines come late; there the
-    run's own timings count, which have an evaluation every work.warmup steps. More than limit seconds is a failure."""
+    run's own timings count, which have an evaluation every work.warmup steps. More than limit seconds is a failure; more are further keys."""
     cuda = work.device != "cpu"
     with tempfile.TemporaryDirectory() as scratch:
         run = Path(scratch) / "run"
@@ -41,7 +41,7 @@ def project(finetune, work, limit=None):
             "data.shuffle=false", f"data.max_length={work.max_length}", f"adapter.method={work.method}", "adapter.rank=8",
             f"train.max_steps={work.steps}", f"train.batch_size={work.batch}", "train.checkpoint_every=never",
             f"train.eval_every={work.warmup if cuda else work.steps}", f"run.dir={run}", "run.log_every=1",
-            f"threads={work.threads}", f"device={work.device}",
+            f"threads={work.threads}", f"device={work.device}", *(["adapter.alpha=8"] if work.method == "lora" else []), *more,
         ]
         began = time.perf_counter()
         ends, said = watch(command, r"step +(\d+)/", limit)

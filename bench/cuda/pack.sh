@@ -12,14 +12,20 @@ rm -rf "${folder:?}"/*
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# Where libtorch is stands in gotch's flags: as an rpath, and in the asserts of its headers. The first is left out by an
-# overlay, the second mapped away. Sections let the linker drop the operations that are never called. Go's cache keeps
-# what is compiled this way beside the usual.
-package=github.com/sugarme/gotch/libtch
-gotch=$(go list -f '{{.Dir}}' $package)
-libtorch=$(go list -f '{{join .CgoLDFLAGS "\n"}}' $package | sed -n 's/^-L//p' | head -1)
-sed -E 's/-Wl,-rpath,[^ ]+//' "$gotch/lib.go" >"$scratch/lib.go"
-printf '{"Replace": {"%s/lib.go": "%s/lib.go"}}' "$gotch" "$scratch" >"$scratch/overlay.json"
+# Where libtorch is stands in the flags of what compiles C++: as an rpath, and in the asserts of its headers. The first is
+# left out by an overlay, the second mapped away. Sections let the linker drop the operations that are never called. Go's
+# cache keeps what is compiled this way beside the usual.
+gotch=$(go list -f '{{.Dir}}' github.com/sugarme/gotch/libtch)
+libtorch=$(go list -f '{{join .CgoLDFLAGS "\n"}}' github.com/sugarme/gotch/libtch | sed -n 's/^-L//p' | head -1)
+number=0 replaced=
+for file in $(go list -deps -test -f '{{$dir := .Dir}}{{range .CgoFiles}}{{$dir}}/{{.}}{{"\n"}}{{end}}' ./cmd/finetune ./pkg/... | sort -u); do
+  if grep -q -- '-Wl,-rpath,' "$file"; then
+    number=$((number + 1))
+    sed -E 's/"?-Wl,-rpath,[^ ]+//' "$file" >"$scratch/$number.go"
+    replaced+="${replaced:+, }\"$file\": \"$scratch/$number.go\""
+  fi
+done
+echo "{\"Replace\": {$replaced}}" >"$scratch/overlay.json"
 export CGO_CFLAGS="-O2 -ffunction-sections -fdata-sections"
 export CGO_CXXFLAGS="$CGO_CFLAGS -ffile-prefix-map=${libtorch%/lib}=libtorch -ffile-prefix-map=$gotch=gotch -ffile-prefix-map=$PWD=metatt"
 flags=(-trimpath -buildvcs=false -overlay "$scratch/overlay.json" -ldflags "-s -w -extldflags=-Wl,--gc-sections")

@@ -12,7 +12,7 @@ import (
 // nativeFolders hold packages of this project that compile C++ against libtorch, in a
 // module that has them: the project itself, not one that imports it. A file in each
 // gives cgo the flags.
-var nativeFolders = []string{"pkg/torch/native"}
+var nativeFolders = []string{"pkg/torch/native", "pkg/torch/profile"}
 
 const nativeFlagsName = "libtorch_flags.go"
 
