@@ -9,7 +9,7 @@ namespace {
 // which e^(-x²/2) is a part.
 INLINE void normal(floats x, floats &phi, floats &density) {
   floats size = x < 0.0f ? -x : x;
-  floats t = inverse(size * 0.23164189f + 1.0f); // 0.3275911 / √2
+  floats t = inverse(lesser(broadcast(64.0f), size) * 0.23164189f + 1.0f); // 0.3275911 / √2
   floats e = exponential(x * x * -0.5f);
   floats p = t * 1.061405429f - 1.453152027f;
   p = p * t + 1.421413741f;
