@@ -32,6 +32,9 @@ char *native_dropout_add_norm(void **out, void *y, void *residual, void *weight,
 char *native_attention(void **out, void *q, void *k, void *v, int64_t heads, void *query_offsets, void *key_offsets, native_drop drop);
 char *native_joined_attention(void **out, void *qkv, int64_t heads, native_drop drop);
 char *native_gelu(void **out, void *x, bool tanh);
+// libtorch's linear and matmul, of any tensors; b may be NULL.
+char *native_linear(void **out, void *x, void *w, void *b);
+char *native_matmul(void **out, void *a, void *b);
 
 #ifdef __cplusplus
 }
