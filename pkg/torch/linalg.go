@@ -4,6 +4,8 @@ import (
 	"unsafe"
 
 	"github.com/sugarme/gotch/libtch"
+
+	"github.com/metatt/metatt/pkg/torch/native"
 )
 
 // MatMul is the matrix product, batched over leading dimensions. Inside [NoGrad]
@@ -14,11 +16,17 @@ func (t *Tensor) MatMul(other *Tensor) *Tensor {
 	if t.Dim() != other.Dim() && (t.RequiresGrad() || other.RequiresGrad()) && !GradEnabled() {
 		t, other = t.Detach(), other.Detach()
 	}
+	if native.Compiled() {
+		return nativeMatMul(t, other)
+	}
 	return binary("matmul", libtch.AtgMatmul, t, other)
 }
 
 // Linear is t Wᵀ + b for t (…, in), W (out, in) and b (out) or nil.
 func (t *Tensor) Linear(weight, bias *Tensor) *Tensor {
+	if native.Compiled() {
+		return nativeLinear(t, weight, bias)
+	}
 	libtch.AtgLinear(&slots[0], t.handle("linear"), weight.handle("linear"), bias.optional("linear"))
 	return result("linear", t, weight, bias)
 }

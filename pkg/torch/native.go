@@ -75,6 +75,22 @@ func nativeGELU(x *Tensor, tanh bool) *Tensor {
 	}, x)
 }
 
+// nativeLinear is [Tensor.Linear] on any device, by oneDNN where that is faster.
+func nativeLinear(x, weight, bias *Tensor) *Tensor {
+	const op = "linear"
+	return nativeResult(op, func(out *native.Tensor) native.Failure {
+		return native.Linear(out, native.Tensor(x.handle(op)), native.Tensor(weight.handle(op)), native.Tensor(bias.optional(op)))
+	}, x, weight, bias)
+}
+
+// nativeMatMul is [Tensor.MatMul], likewise.
+func nativeMatMul(a, b *Tensor) *Tensor {
+	const op = "matmul"
+	return nativeResult(op, func(out *native.Tensor) native.Failure {
+		return native.MatMul(out, native.Tensor(a.handle(op)), native.Tensor(b.handle(op)))
+	}, a, b)
+}
+
 // nativeResult adopts what call gives, or panics with its error.
 func nativeResult(op string, call func(out *native.Tensor) native.Failure, operands ...*Tensor) *Tensor {
 	if current == nil {

@@ -35,6 +35,9 @@ char *native_gelu(void **out, void *x, bool tanh);
 // The slices of t, on any device, along its first dimension, for each of which outs has
 // room: one operation for autograd.
 char *native_unbind(void **outs, void *t);
+// libtorch's linear and matmul, of any tensors; b may be NULL.
+char *native_linear(void **out, void *x, void *w, void *b);
+char *native_matmul(void **out, void *a, void *b);
 
 #ifdef __cplusplus
 }

@@ -6,6 +6,7 @@
 #include "attention.h"
 #include "dropout.h"
 #include "gelu.h"
+#include "linear.h"
 #include "norm.h"
 
 extern "C" const Kernels *metatt_kernels_generic();
@@ -72,6 +73,8 @@ char *native_attention(void **, void *, void *, void *, int64_t, void *, void *,
 char *native_joined_attention(void **, void *, int64_t, native_drop) { return absent(); }
 char *native_gelu(void **, void *, bool) { return absent(); }
 char *native_unbind(void **, void *) { return absent(); }
+char *native_linear(void **, void *, void *, void *) { return absent(); }
+char *native_matmul(void **, void *, void *) { return absent(); }
 const char *native_name(void) { return ""; }
 bool native_compiled(void) { return false; }
 }

@@ -110,3 +110,14 @@ func Unbind(outs []Tensor, t Tensor) Failure {
 func GELU(out *Tensor, x Tensor, tanh bool) Failure {
 	return Failure(C.native_gelu(out, x, C.bool(tanh)))
 }
+
+// Linear is x wᵀ + b, MatMul a b, of any tensors on any device; b of Linear may be nil.
+// Products that oneDNN computes faster than what libtorch takes are computed by it.
+func Linear(out *Tensor, x, w, b Tensor) Failure {
+	return Failure(C.native_linear(out, x, w, b))
+}
+
+// MatMul: see [Linear].
+func MatMul(out *Tensor, a, b Tensor) Failure {
+	return Failure(C.native_matmul(out, a, b))
+}

@@ -43,7 +43,7 @@ template <typename T>
 INLINE void copy_in(const Matrix &from, int64_t first, int64_t rows, int64_t column, int64_t width, float scale, Rows to) {
   for (int64_t i = 0; i < rows; i++) {
     const T *row = (const T *)from.data + (first + i) * from.stride + column;
-    for (int64_t j = 0; j < width; j += lanes) store(to.data + i * to.stride + j, load_most(row + j, width - j) * scale);
+    each(0, width, [&](int64_t j, int64_t count) { store(to.data + i * to.stride + j, load_most(row + j, count) * scale); });
   }
 }
 
@@ -51,7 +51,7 @@ template <typename T>
 INLINE void copy_out(Rows from, const Matrix &to, int64_t first, int64_t rows, int64_t column, int64_t width, float scale) {
   for (int64_t i = 0; i < rows; i++) {
     T *row = (T *)to.data + (first + i) * to.stride + column;
-    for (int64_t j = 0; j < width; j += lanes) store_most(row + j, load(from.data + i * from.stride + j) * scale, width - j);
+    each(0, width, [&](int64_t j, int64_t count) { store_most(row + j, load(from.data + i * from.stride + j) * scale, count); });
   }
 }
 
@@ -79,7 +79,7 @@ INLINE void tile_bits(const Attention &a, int64_t sequence, int64_t head, int64_
 INLINE float greatest_of(const float *row, int64_t n) {
   const float lowest = -__builtin_inff();
   floats most = broadcast(lowest);
-  for (int64_t j = 0; j < n; j += lanes) most = greater(most, fill_from(load(row + j), n - j, lowest));
+  each(0, n, [&](int64_t j, int64_t count) { most = greater(most, fill_from(load(row + j), count, lowest)); });
   return greatest(most);
 }
 
@@ -88,11 +88,11 @@ INLINE float greatest_of(const float *row, int64_t n) {
 INLINE float exponentials(float *row, int64_t n, const uint8_t *bits) {
   const float most = greatest_of(row, n);
   floats total = {};
-  for (int64_t j = 0; j < n; j += lanes) {
-    floats e = fill_from(exponential(load(row + j) - most), n - j, 0.0f);
+  each(0, n, [&](int64_t j, int64_t count) {
+    floats e = fill_from(exponential(load(row + j) - most), count, 0.0f);
     total += e;
     store(row + j, keep(e, bits, j));
-  }
+  });
   return sum(total);
 }
 
@@ -134,14 +134,14 @@ void attention(const Attention *a, int64_t sequence, int64_t head, float *scratc
 INLINE void softmax_backward(float *scores, float *grads, int64_t n, const uint8_t *bits, float scale) {
   const float most = greatest_of(scores, n);
   floats total = {}, product = {};
-  for (int64_t j = 0; j < n; j += lanes) {
-    floats e = fill_from(exponential(load(scores + j) - most), n - j, 0.0f);
+  each(0, n, [&](int64_t j, int64_t count) {
+    floats e = fill_from(exponential(load(scores + j) - most), count, 0.0f);
     floats g = keep(load(grads + j) * scale, bits, j);
     store(scores + j, e);
     store(grads + j, g);
     total += e;
     product += e * g;
-  }
+  });
   const float factor = 1.0f / sum(total), mean = sum(product) * factor;
   for (int64_t j = 0; j < n; j += lanes) {
     floats p = load(scores + j) * factor;

@@ -9,7 +9,7 @@ namespace {
 // which e^(-x²/2) is a part.
 INLINE void normal(floats x, floats &phi, floats &density) {
   floats size = x < 0.0f ? -x : x;
-  floats t = 1.0f / (size * 0.23164189f + 1.0f); // 0.3275911 / √2
+  floats t = inverse(lesser(broadcast(64.0f), size) * 0.23164189f + 1.0f); // 0.3275911 / √2
   floats e = exponential(x * x * -0.5f);
   floats p = t * 1.061405429f - 1.453152027f;
   p = p * t + 1.421413741f;
@@ -25,7 +25,7 @@ INLINE void normal(floats x, floats &phi, floats &density) {
 INLINE void tanh_normal(floats x, floats &phi, floats &density) {
   floats square = x * x;
   floats u = x * (square * 0.07135481283f + 1.595769122f); // 2 √(2/π) (x + 0.044715 x³)
-  phi = 1.0f / (exponential(-u) + 1.0f);
+  phi = inverse(exponential(-u) + 1.0f);
   density = phi * (1.0f - phi) * (square * 0.21406443849f + 1.595769122f);
 }
 
@@ -47,15 +47,17 @@ INLINE floats gelu_slope(floats x) {
 
 template <typename T, bool approximate>
 INLINE void gelu_range(const GELU &a, int64_t begin, int64_t end) {
-  for (int64_t i = begin; i < end; i += lanes) store_most((T *)a.out + i, gelu_of<approximate>(load_most((const T *)a.in + i, end - i)), end - i);
+  each(begin, end, [&](int64_t i, int64_t count) {
+    store_most((T *)a.out + i, gelu_of<approximate>(load_most((const T *)a.in + i, count)), count);
+  });
 }
 
 template <typename T, bool approximate>
 INLINE void gelu_backward_range(const GELU &a, int64_t begin, int64_t end) {
-  for (int64_t i = begin; i < end; i += lanes) {
-    floats slope = gelu_slope<approximate>(load_most((const T *)a.in + i, end - i));
-    store_most((T *)a.out + i, slope * load_most((const T *)a.grad + i, end - i), end - i);
-  }
+  each(begin, end, [&](int64_t i, int64_t count) {
+    floats slope = gelu_slope<approximate>(load_most((const T *)a.in + i, count));
+    store_most((T *)a.out + i, slope * load_most((const T *)a.grad + i, count), count);
+  });
 }
 
 void gelu(const GELU *a, int64_t begin, int64_t end) {

@@ -21,7 +21,9 @@ INLINE void dropout_rows(const Dropout &a, int64_t begin, int64_t end, float *sc
   by_rows(a.masks, 0, n, begin, end, (uint8_t *)scratch, [&](int64_t row, const uint8_t *bits) {
     const T *in = (const T *)a.in + row * n;
     T *out = (T *)a.out + row * n;
-    for (int64_t i = 0; i < n; i += lanes) store_most(out + i, keep(load_most(in + i, n - i) * a.masks.scale, bits, i), n - i);
+    each(0, n, [&](int64_t i, int64_t count) {
+      store_most(out + i, keep(load_most(in + i, count) * a.masks.scale, bits, i), count);
+    });
   });
 }
 
@@ -62,11 +64,11 @@ INLINE void norm_rows(const Norm &a, int64_t begin, int64_t end, float *scratch)
     })) / float(n);
     const float rstd = inverse_root(variance + a.eps);
     T *out = (T *)a.out + row * n, *normed = a.normed ? (T *)a.normed + row * n : nullptr;
-    for (int64_t i = 0; i < n; i += lanes) {
+    each(0, n, [&](int64_t i, int64_t count) {
       floats v = (load(h + i) - mean) * rstd;
-      if (normed) store_most(normed + i, v, n - i);
-      store_most(out + i, v * load_most(a.weight + i, n - i) + load_most(a.bias + i, n - i), n - i);
-    }
+      if (normed) store_most(normed + i, v, count);
+      store_most(out + i, v * load_most(a.weight + i, count) + load_most(a.bias + i, count), count);
+    });
     if (normed) a.rstd[row] = rstd;
   });
 }
@@ -82,22 +84,22 @@ INLINE void norm_backward_rows(const Norm &a, int64_t begin, int64_t end, float 
   by_rows(a.masks, 0, n, begin, end, (uint8_t *)scratch, [&](int64_t row, const uint8_t *bits) {
     const T *grad = (const T *)a.grad + row * n, *normed = (const T *)a.normed + row * n;
     floats sum_grad = {}, sum_product = {};
-    for (int64_t i = 0; i < n; i += lanes) {
-      floats g = load_most(grad + i, n - i), x = load_most(normed + i, n - i);
-      floats scaled = g * load_most(a.weight + i, n - i);
+    each(0, n, [&](int64_t i, int64_t count) {
+      floats g = load_most(grad + i, count), x = load_most(normed + i, count);
+      floats scaled = g * load_most(a.weight + i, count);
       sum_grad += scaled;
       sum_product += scaled * x;
-      if (a.grad_weight) store_most(a.grad_weight + i, load_most(a.grad_weight + i, n - i) + g * x, n - i);
-      if (a.grad_bias) store_most(a.grad_bias + i, load_most(a.grad_bias + i, n - i) + g, n - i);
-    }
+      if (a.grad_weight) store_most(a.grad_weight + i, load_most(a.grad_weight + i, count) + g * x, count);
+      if (a.grad_bias) store_most(a.grad_bias + i, load_most(a.grad_bias + i, count) + g, count);
+    });
     const float rstd = a.rstd[row], mean_grad = sum(sum_grad) / float(n), mean_product = sum(sum_product) / float(n);
     T *grad_residual = (T *)a.grad_residual + row * n, *grad_y = a.grad_y ? (T *)a.grad_y + row * n : nullptr;
-    for (int64_t i = 0; i < n; i += lanes) {
-      floats scaled = load_most(grad + i, n - i) * load_most(a.weight + i, n - i);
-      floats v = (scaled - mean_grad - load_most(normed + i, n - i) * mean_product) * rstd;
-      store_most(grad_residual + i, v, n - i);
-      if (grad_y) store_most(grad_y + i, keep(v * a.masks.scale, bits, i), n - i);
-    }
+    each(0, n, [&](int64_t i, int64_t count) {
+      floats scaled = load_most(grad + i, count) * load_most(a.weight + i, count);
+      floats v = (scaled - mean_grad - load_most(normed + i, count) * mean_product) * rstd;
+      store_most(grad_residual + i, v, count);
+      if (grad_y) store_most(grad_y + i, keep(v * a.masks.scale, bits, i), count);
+    });
   });
 }
 

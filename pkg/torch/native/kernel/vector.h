@@ -90,6 +90,15 @@ INLINE floats fill_from(floats v, int64_t count, float value) {
   return (ints)lane_numbers() < int32_t(count) ? v : broadcast(value);
 }
 
+// each calls f(i, count) for each vector of [begin, end), at i, of which count elements
+// are in it where those are fewer than lanes.
+template <typename F>
+INLINE void each(int64_t begin, int64_t end, const F &f) {
+  int64_t i = begin;
+  for (; i + lanes <= end; i += lanes) f(i, lanes);
+  if (i < end) f(i, end - i);
+}
+
 INLINE float sum4(__m128 v) {
   v = _mm_add_ps(v, _mm_movehl_ps(v, v));
   return _mm_cvtss_f32(_mm_add_ss(v, _mm_shuffle_ps(v, v, 1)));
@@ -108,6 +117,11 @@ INLINE float greatest8(__m256 v) { return greatest4(_mm_max_ps(_mm256_castps256_
 // The second where one is NaN, here and below.
 INLINE floats greater(floats a, floats b) { return (floats)_mm512_max_ps((__m512)a, (__m512)b); }
 INLINE floats lesser(floats a, floats b) { return (floats)_mm512_min_ps((__m512)a, (__m512)b); }
+// 1/x to about one unit in the last place, for x between 2^-126 and 2^126.
+INLINE floats inverse(floats x) {
+  floats y = (floats)_mm512_rcp14_ps((__m512)x);
+  return y + y * (1.0f - x * y);
+}
 INLINE __m256 low8(floats v) { return _mm512_castps512_ps256((__m512)v); }
 INLINE __m256 high8(floats v) { return _mm512_extractf32x8_ps((__m512)v, 1); }
 INLINE float sum(floats v) { return sum8(_mm256_add_ps(low8(v), high8(v))); }
@@ -130,6 +144,7 @@ INLINE floats keep(floats v, const uint8_t *bits, int64_t element) {
 
 INLINE floats greater(floats a, floats b) { return (floats)_mm256_max_ps((__m256)a, (__m256)b); }
 INLINE floats lesser(floats a, floats b) { return (floats)_mm256_min_ps((__m256)a, (__m256)b); }
+INLINE floats inverse(floats x) { return 1.0f / x; }
 INLINE float sum(floats v) { return sum8((__m256)v); }
 INLINE float greatest(floats v) { return greatest8((__m256)v); }
 INLINE ints nearest(floats v) { return (ints)_mm256_cvtps_epi32((__m256)v); }
@@ -148,6 +163,7 @@ INLINE floats keep(floats v, const uint8_t *bits, int64_t element) {
 
 INLINE floats greater(floats a, floats b) { return (floats)_mm_max_ps((__m128)a, (__m128)b); }
 INLINE floats lesser(floats a, floats b) { return (floats)_mm_min_ps((__m128)a, (__m128)b); }
+INLINE floats inverse(floats x) { return 1.0f / x; }
 INLINE float sum(floats v) { return sum4((__m128)v); }
 INLINE float greatest(floats v) { return greatest4((__m128)v); }
 INLINE ints nearest(floats v) { return (ints)_mm_cvtps_epi32((__m128)v); }
