@@ -78,9 +78,9 @@ func TestCUDAAttention(t *testing.T) {
 					return cudaAttention(q, k, v, heads, sequences(d, c.queries, most), sequences(d, c.keys, c.longest), Drop{})
 				}, on(g))
 				name := c.name + " " + dtype.String()
-				near(t, name, have, want, tolerance(dtype))
-				near(t, name+": gradient of q", gradients[0], wantGradients[0], tolerance(dtype))
-				near(t, name+": gradient of k and v", gradients[1], wantGradients[1], tolerance(dtype))
+				near(t, name, have, want, cudaTolerance(dtype))
+				near(t, name+": gradient of q", gradients[0], wantGradients[0], cudaTolerance(dtype))
+				near(t, name+": gradient of k and v", gradients[1], wantGradients[1], cudaTolerance(dtype))
 			}
 		}
 	})
@@ -105,8 +105,8 @@ func TestCUDAJoinedAttention(t *testing.T) {
 				have := cudaJoinedAttention(on, heads, sequences(d, c.keys, c.longest), Drop{})
 				gradient := Gradients(have.Mul(g.To(d).ToDType(dtype)).ToDType(Float32).Sum(), []*Tensor{on})[0]
 				name := c.name + " " + dtype.String()
-				near(t, name, have, want, tolerance(dtype))
-				near(t, name+": gradient", gradient, wantGradient, tolerance(dtype))
+				near(t, name, have, want, cudaTolerance(dtype))
+				near(t, name+": gradient", gradient, wantGradient, cudaTolerance(dtype))
 			}
 		}
 	})

@@ -81,9 +81,9 @@ func TestCUDADropoutAddNorm(t *testing.T) {
 						return cudaDropoutAddNorm(o[0], o[1], o[2], o[3], 1e-5, p.sequences(d), p.drop(d))
 					})
 					name := fmt.Sprintf("%s of %d, %d dropped", dtype, n, threshold)
-					near(t, name, have, want, tolerance(dtype))
+					near(t, name, have, want, cudaTolerance(dtype))
 					for i, of := range []string{"y", "residual", "weight", "bias"} {
-						near(t, name+": gradient of "+of, gradients[i], wantGradients[i], tolerance(dtype))
+						near(t, name+": gradient of "+of, gradients[i], wantGradients[i], cudaTolerance(dtype))
 					}
 				}
 			}

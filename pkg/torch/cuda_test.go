@@ -72,8 +72,8 @@ func near(t *testing.T, what string, have, want *Tensor, tolerance float64) {
 	}
 }
 
-// tolerance is of fp32 sums, or of a few roundings to the 8 bits of bf16.
-func tolerance(dtype DType) float64 {
+// cudaTolerance is of fp32 sums, or of a few roundings to the 8 bits of bf16.
+func cudaTolerance(dtype DType) float64 {
 	if dtype == BFloat16 {
 		return 1.6e-2
 	}
