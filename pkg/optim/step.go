@@ -37,6 +37,10 @@ func (o *AdamW) Step(lr float64, loss *torch.Tensor, idle func(i int) bool) *tor
 	var outcome *torch.Tensor
 	torch.NoGrad(func() {
 		torch.Scoped(func() {
+			if torch.AdamWServed(o.values.Device()) {
+				outcome = o.fused(loss, o.ranges(lr, idle)).Escape()
+				return
+			}
 			norm := o.norm()
 			o.require(norm, largestNorm)
 			if loss != nil {

@@ -21,14 +21,19 @@ func (o *AdamW) update(norm *torch.Tensor, spans []span) *update {
 		const eps = 1e-6 // PyTorch's guard against a zero norm
 		u.clip = norm.AddScalar(eps).Reciprocal().MulScalar(limit).AtMost(1)
 	}
-	// All numbers go up in one copy.
+	u.numbers = o.numbers(spans)
+	return u
+}
+
+// numbers is those of each span, (spans, 5), in one copy to the device: 1 - β₁, 1 - β₂,
+// 1 - lr λ, -lr/(1-β₁ᵗ) and 1/√(1-β₂ᵗ).
+func (o *AdamW) numbers(spans []span) *torch.Tensor {
 	const numbers = 5
 	host := make([]float32, 0, numbers*len(spans))
 	for _, s := range spans {
 		host = append(host, float32(1-o.config.Beta1), float32(1-o.config.Beta2), float32(s.keep), float32(-s.step), float32(s.correct))
 	}
-	u.numbers = torch.Upload(host, o.values.Device(), int64(len(spans)), numbers)
-	return u
+	return torch.Upload(host, o.values.Device(), int64(len(spans)), numbers)
 }
 
 // onDevice is the numbers of a span, each of one element.
