@@ -49,6 +49,9 @@ func (o *AdamW) Step(lr float64, loss *torch.Tensor, idle func(i int) bool) *tor
 
 // apply is the part of Step that the device makes.
 func (o *AdamW) apply(spans []span, numbers, loss *torch.Tensor) *torch.Tensor {
+	if torch.AdamWServed(o.values.Device()) {
+		return o.fused(loss, spans, numbers)
+	}
 	norm := o.norm()
 	o.require(norm, largestNorm)
 	if loss != nil {

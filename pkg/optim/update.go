@@ -26,7 +26,8 @@ func (o *AdamW) update(norm *torch.Tensor, spans []span, numbers *torch.Tensor) 
 	return u
 }
 
-// upload is the numbers of the spans, (spans, 5), which go up in one copy.
+// upload is the numbers of the spans, (spans, 5), in one copy to the device: 1 - β₁, 1 - β₂,
+// 1 - lr λ, -lr/(1-β₁ᵗ) and 1/√(1-β₂ᵗ).
 func (o *AdamW) upload(spans []span) *torch.Tensor {
 	const numbers = 5
 	host := make([]float32, 0, numbers*len(spans))

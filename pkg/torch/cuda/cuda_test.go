@@ -161,7 +161,10 @@ func TestKernelsCompile(t *testing.T) {
 		{"-DBF16=1", "-DHIDDEN=768", "-DVEC=8", "-DWARPS=1"}, {"-DBF16=0", "-DHIDDEN=384", "-DVEC=4", "-DWARPS=1"},
 		{"-DBF16=1", "-DHIDDEN=385", "-DVEC=1", "-DWARPS=1"}, {"-DBF16=0", "-DHIDDEN=4096", "-DVEC=4", "-DWARPS=4"},
 	}
-	for program, macros := range map[string][][]string{source("common.cu", "norm.cu"): rows, source("common.cu", "dropout.cu"): rows} {
+	for program, macros := range map[string][][]string{
+		source("element.cu", "rows.cu", "norm.cu"): rows, source("element.cu", "rows.cu", "dropout.cu"): rows,
+		source("element.cu", "adamw.cu"): {{"-DBF16=0"}, {"-DBF16=1"}},
+	} {
 		for _, architecture := range []string{"sm_80", "sm_90"} {
 			for _, m := range macros {
 				if text, err := exec.Command(tool, append([]string{nvrtc, program, "--gpu-architecture=" + architecture, "--std=c++17"}, m...)...).CombinedOutput(); err != nil {

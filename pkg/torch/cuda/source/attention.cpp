@@ -54,6 +54,12 @@ std::pair<Tensor, Saved> attend(const Tensor &q, const Tensor &k, const Tensor &
   return {out.squeeze(0), Saved{sums, seed, rest}};
 }
 
+// The forward of the efficient kernel takes the longest sequence of keys for 0 where there
+// are offsets, whatever it is told (pytorch/pytorch#115590), and dropout is drawn from
+// places that are counted by it, in forward and backward: so it is 0 here, as it is where
+// libtorch derives by itself. The masks of all heads and sequences are then the same.
+constexpr int64_t longest_drawn = 0;
+
 // The gradients of q, k and v, (tokens, heads, d). Joined: those of the efficient kernel
 // lie side by side in one tensor (tokens, 3, heads, d).
 std::tuple<Tensor, Tensor, Tensor> gradients_of(const Tensor &g, const Tensor &q, const Tensor &k, const Tensor &v, const Tensor &out, const Saved &s,
@@ -64,7 +70,7 @@ std::tuple<Tensor, Tensor, Tensor> gradients_of(const Tensor &g, const Tensor &q
   }
   auto [dq, dk, dv, bias] = at::_efficient_attention_backward(
       g.unsqueeze(0), q.unsqueeze(0), k.unsqueeze(0), v.unsqueeze(0), /*bias=*/std::nullopt, out.unsqueeze(0), l.queries, l.keys, l.longest_query,
-      l.longest_key, s.sums, l.p, s.seed, s.rest, /*custom_mask_type=*/0, /*bias_requires_grad=*/false, /*scale=*/std::nullopt,
+      longest_drawn, s.sums, l.p, s.seed, s.rest, /*custom_mask_type=*/0, /*bias_requires_grad=*/false, /*scale=*/std::nullopt,
       /*num_splits_key=*/std::nullopt, /*window_size=*/std::nullopt, /*shared_storage_dqdkdv=*/joined);
   return {dq.squeeze(0), dk.squeeze(0), dv.squeeze(0)};
 }

@@ -84,7 +84,6 @@ bool capturing() {
 
 // The module of a program, loaded on the device.
 CUmodule loaded(const char *source, int device, const std::vector<std::string> &macros) {
-  TORCH_CHECK(!capturing(), "a kernel that has not run before cannot be captured: run the step once first");
   int architecture = 10 * attribute(cudaDevAttrComputeCapabilityMajor, device) + attribute(cudaDevAttrComputeCapabilityMinor, device);
   auto code = compiled(source, architecture, macros);
   CUmodule module;
@@ -101,10 +100,15 @@ CUfunction kernel(const char *source, const char *name, const std::vector<std::s
   std::lock_guard<std::mutex> lock(mutex);
   int device = c10::cuda::current_device();
   use_context(device);
+  auto first_use = [] { TORCH_CHECK(!capturing(), "a kernel that has not run before cannot be captured: run the step once first"); };
   auto [m, fresh] = modules.try_emplace({device, source, macros}, nullptr);
-  if (!m->second) m->second = loaded(source, device, macros); // also after one that failed
+  if (!m->second) { // also after one that failed
+    first_use();
+    m->second = loaded(source, device, macros);
+  }
   auto [f, missing] = functions.try_emplace({m->second, name}, nullptr);
   if (!f->second) {
+    first_use();
     check_driver(driver<CUresult (*)(CUfunction *, CUmodule, const char *)>("cuModuleGetFunction")(&f->second, m->second, name), name);
   }
   return f->second;

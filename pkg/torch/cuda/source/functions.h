@@ -51,7 +51,10 @@ typedef struct {
     (qkv, heads, offsets, longest, p, out))                                                                                         \
   F(dropout_at, (void *x, metatt_drop drop, void **out), (x, drop, out))                                                            \
   F(dropout_add_norm, (void *y, void *residual, void *weight, void *bias, double eps, metatt_drop drop, void **out),                \
-    (y, residual, weight, bias, eps, drop, out))
+    (y, residual, weight, bias, eps, drop, out))                                                                                    \
+  F(adamw,                                                                                                                          \
+    (void **gradients, int n, void *loss, void *healthy, double clip, double eps, double largest, void **spans, int count, void **out), \
+    (gradients, n, loss, healthy, clip, eps, largest, spans, count, out))
 
 #ifdef __cplusplus
 extern "C" {

@@ -52,6 +52,8 @@ void Graph::abandon() {
   C10_CUDA_CLEAR_ERROR();
 }
 
+void Graph::wait() const { capture_stream_.synchronize(); }
+
 API char *metatt_pool_new(uint64_t *id) {
   return guarded([&] {
     auto pool = at::cuda::graph_pool_handle();
@@ -103,6 +105,6 @@ API char *metatt_graph_replay(void *handle) {
 API char *metatt_graph_free(void *handle) {
   return guarded([&] {
     std::unique_ptr<Graph> g(graph(handle));
-    C10_CUDA_CHECK(cudaStreamSynchronize(c10::cuda::getCurrentCUDAStream())); // it may be running
+    g->wait(); // it may be running
   });
 }

@@ -10,6 +10,8 @@ struct Graph : at::cuda::CUDAGraph {
   Graph() : at::cuda::CUDAGraph(/*keep_graph=*/true) {}
   // Ends a capture that is not to be used, as far as it has come.
   void abandon();
+  // Waits for what is queued where it was captured.
+  void wait() const;
 };
 
 inline Graph *graph(void *handle) { return static_cast<Graph *>(handle); }

@@ -13,6 +13,7 @@ namespace metatt {
 // Text of the programs, made of the .cu files by build.sh.
 extern const char *const norm_source;
 extern const char *const dropout_source;
+extern const char *const adamw_source;
 
 // A kernel of a program, compiled for the current device with those macros ("NAME=VALUE").
 CUfunction kernel(const char *source, const char *name, const std::vector<std::string> &macros);

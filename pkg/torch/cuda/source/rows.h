@@ -1,5 +1,5 @@
 // Passes over the rows of a tensor (rows, hidden): how they are shared by threads, and
-// what dropout is a function of. See common.cu.
+// what dropout is a function of. See rows.cu.
 #pragma once
 
 #include <string>
@@ -21,7 +21,7 @@ struct Rows {
 // Of tensors of one dtype, fp32 or bf16, whose rows lie end to end.
 Rows rows_of(const at::Tensor &t, const std::vector<const at::Tensor *> &others);
 
-// struct drop of common.cu, and the tensors that it points into.
+// struct drop of rows.cu, and the tensors that it points into.
 struct Drop {
   at::Tensor offsets, keys, seed; // undefined without dropout
   int64_t threshold = 0, site = 0;

@@ -1,5 +1,5 @@
 // Runs a kernel of this library on the CPU, a thread for a thread, to check its logic
-// where there is no GPU: -DPROGRAM="norm.cu" and the macros of common.cu. Buffers are
+// where there is no GPU: -DPROGRAM="norm.cu" and the macros of rows.cu. Buffers are
 // files of the current folder, the kernel's parameters in order; see main.
 #include <pthread.h>
 
@@ -73,7 +73,8 @@ static int __popc(uint32_t x) { return __builtin_popcount(x); }
 static uint32_t __umulhi(uint32_t a, uint32_t b) { return static_cast<uint64_t>(a) * b >> 32; }
 static float rsqrtf(float x) { return 1 / std::sqrt(x); }
 
-#include "../source/common.cu"
+#include "../source/element.cu"
+#include "../source/rows.cu"
 #include PROGRAM
 
 static std::vector<char> file(const std::string &name) {

@@ -1,49 +1,20 @@
-// What all kernels share. A program is compiled for one element type and one row length:
+// What passes over rows share. A program is compiled for one element type and row length:
 //
-//	BF16          1: elements are bf16, 0: fp32
 //	HIDDEN        elements of a row
 //	VEC           elements that a thread reads at once: 16 bytes, or 1 where rows are not aligned
 //	WARPS         warps that share a row, a power of two
 //
 // A row is shared so that each thread has ITEMS · VEC ≤ 32 of its elements, VEC side by side.
 
-typedef unsigned int u32;
-typedef unsigned long long u64;
-
 #define ROW_THREADS (32 * WARPS)
 #define BLOCK_ROWS (WARPS == 1 ? 4 : 1)
 #define BLOCK_THREADS (ROW_THREADS * BLOCK_ROWS)
 #define ITEMS ((HIDDEN + ROW_THREADS * VEC - 1) / (ROW_THREADS * VEC))
 #define WHOLE (HIDDEN % (ROW_THREADS * VEC) == 0)
-#define ALL_LANES 0xffffffffu
-
-#if BF16
-typedef unsigned short element;
-
-__device__ __forceinline__ float widen(u32 bits) { return __uint_as_float(bits << 16); }
-
-// To the nearest, ties to even, as libtorch does.
-__device__ __forceinline__ u32 narrow(float x) {
-#if __CUDA_ARCH__ >= 800
-  unsigned short bits;
-  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(x));
-  return bits;
-#else
-  u32 bits = __float_as_uint(x);
-  return x != x ? 0x7fc0u : (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-#endif
-}
-#else
-typedef float element;
-#endif
 
 #if VEC == 1
 __device__ __forceinline__ void load(const element *from, float *x) {
-#if BF16
   x[0] = widen(*from);
-#else
-  x[0] = *from;
-#endif
 }
 __device__ __forceinline__ void store(element *to, const float *x) {
 #if BF16
