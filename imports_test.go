@@ -18,6 +18,7 @@ const module = "github.com/metatt/metatt/"
 var mayImport = map[string][]string{
 	"pkg/torch":          {},
 	"pkg/torch/gotchts":  {"pkg/torch"},
+	"pkg/torch/cuda":     {},
 	"pkg/torch/profile":  {},
 	"pkg/tt":             {"pkg/torch"},
 	"pkg/fileformat":     {},
@@ -60,7 +61,7 @@ var mayImport = map[string][]string{
 	"pkg/train":          {"pkg/torch", "pkg/folder", "pkg/safetensors", "pkg/adapter", "pkg/models/encoder", "pkg/task", "pkg/data", "pkg/optim", "pkg/dmrg", "pkg/parallel"},
 	"pkg/train/ranks":    {"pkg/torch", "pkg/tt", "pkg/adapter", "pkg/dmrg", "pkg/optim", "pkg/train"},
 	"pkg/config":         {"pkg/spelling", "pkg/adapter/setting"},
-	"cmd/setup":          {"cmd/setup/internal"},
+	"cmd/setup":          {"cmd/setup/internal", "pkg/torch/cuda"},
 
 	"pkg/adapter/setting": {},
 	"pkg/train/traintest": {"pkg/adapter", "pkg/data", "pkg/metatt", "pkg/models", "pkg/optim", "pkg/task", "pkg/tokenizer", "pkg/torch", "pkg/train"},

@@ -19,6 +19,9 @@ func (p *program) envCommand() *cobra.Command {
 			devices := e.CUDA
 			if len(devices) == 0 {
 				devices = []string{"none"}
+				if e.NoCUDA != "" {
+					devices[0] += ": " + e.NoCUDA
+				}
 			}
 			auto := "fp32"
 			if e.BFloat16 {
@@ -41,6 +44,9 @@ func (p *program) envCommand() *cobra.Command {
 					name = "CUDA"
 				}
 				rows = append(rows, row{name, device})
+			}
+			if e.Helper != "" {
+				rows = append(rows, row{"CUDA helper", e.Helper})
 			}
 			writeRows(p.stdout, rows)
 			return nil

@@ -309,9 +309,20 @@ CUDA                none
 	if !strings.HasSuffix(got.stdout, want) {
 		t.Errorf("got\n%s", got.stdout)
 	}
+	e.NoCUDA = "libtorch_cuda.so cannot be loaded: libcublas.so.13: no such file"
+	got = command(t, t.Context(), b, 0, nil, "env")
+	if !strings.HasSuffix(got.stdout, "CUDA                none: libtorch_cuda.so cannot be loaded: libcublas.so.13: no such file\n") {
+		t.Errorf("got\n%s", got.stdout)
+	}
+	e.NoCUDA = ""
 	e.CUDA, e.BFloat16 = []string{"NVIDIA H200", "NVIDIA H200"}, true
 	got = command(t, t.Context(), b, 0, nil, "env")
 	if !strings.HasSuffix(got.stdout, "dtype auto          bf16\nCUDA                NVIDIA H200\n                    NVIDIA H200\n") {
+		t.Errorf("got\n%s", got.stdout)
+	}
+	e.Helper = "/opt/libmetatt_cuda.so"
+	got = command(t, t.Context(), b, 0, nil, "env")
+	if !strings.HasSuffix(got.stdout, "                    NVIDIA H200\nCUDA helper         /opt/libmetatt_cuda.so\n") {
 		t.Errorf("got\n%s", got.stdout)
 	}
 }

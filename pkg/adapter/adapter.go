@@ -36,6 +36,17 @@ type Step struct {
 	Training bool        // dropout is on
 	Task     int         // index of the batch's task in an adapter with a task mode
 	Tokens   int64       // rows of x, for the choice between ways to compute the same
+	// Dropout sets elements of a site's x to zero with probability p and scales the
+	// others by 1/(1-p); the mask is the site's. nil where Training is off.
+	Dropout func(site Site, x *torch.Tensor, p float64) *torch.Tensor
+}
+
+// Drop is x after the dropout of training: x itself where there is none.
+func (s Step) Drop(site Site, x *torch.Tensor, p float64) *torch.Tensor {
+	if !s.Training || p == 0 {
+		return x
+	}
+	return s.Dropout(site, x, p)
 }
 
 // Parameter is a named trainable tensor.

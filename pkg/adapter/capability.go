@@ -102,6 +102,14 @@ type SublayerPass interface {
 	AfterSublayer(layer int, after Kind, y *torch.Tensor) *torch.Tensor
 }
 
+// JoinedPass is a pass that adapts query, key and value of a layer as one.
+type JoinedPass interface {
+	Pass
+	// ApplyJoined is Apply for the three sites of the layer, whose frozen outputs
+	// stand side by side in (tokens, 3·hidden), which may be changed in place.
+	ApplyJoined(layer int, x, frozen *torch.Tensor) *torch.Tensor
+}
+
 // Regularized is an adapter that adds a term to the loss of each step.
 type Regularized interface {
 	Adapter

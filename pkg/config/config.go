@@ -33,7 +33,7 @@ type Config struct {
 // Model is the frozen backbone.
 type Model struct {
 	Path    string   `yaml:"path" default:"minilm" place:"true" aka:"model_name_or_path,name" doc:"folder of a Hugging Face checkpoint, or a name that fetch knows"`
-	DType   string   `yaml:"dtype" default:"fp32" enum:"fp32,bf16,auto" aka:"precision,torch_dtype" doc:"number format of the frozen weights and of products, auto being bf16 where the device computes it faster, else fp32; adapter, head and optimizer stay fp32"`
+	DType   string   `yaml:"dtype" default:"fp32" enum:"fp32,bf16,tf32,auto" aka:"precision,torch_dtype" doc:"number format of the frozen weights and of products, auto being bf16 where the device computes it faster, else fp32; tf32 is fp32 whose factors a CUDA device rounds to 10 bits; adapter, head and optimizer stay fp32"`
 	Dropout *float64 `yaml:"dropout" default:"null" range:"[0,1)" doc:"hidden, attention and classifier dropout; null: config.json's"`
 }
 

@@ -35,6 +35,8 @@ func (n none) Begin(adapter.Step) adapter.Pass { return n }
 func (none) Delta(adapter.Site) *torch.Tensor  { return nil }
 func (none) Free()                             {}
 
+func (none) ApplyJoined(_ int, _, frozen *torch.Tensor) *torch.Tensor { return frozen }
+
 func (none) Apply(_ []adapter.Site, _ *torch.Tensor, frozen []*torch.Tensor) []*torch.Tensor {
 	return frozen
 }

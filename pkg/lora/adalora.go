@@ -182,10 +182,7 @@ func (p *adaPass) Apply(sites []adapter.Site, x *torch.Tensor, frozen []*torch.T
 		if !adapted || t.down.Size(0) == 0 {
 			continue
 		}
-		read := x
-		if p.step.Training && p.dropout > 0 {
-			read = x.Dropout(p.dropout)
-		}
+		read := p.step.Drop(site, x, p.dropout)
 		reduced := read.Linear(t.down.ToDType(p.step.DType), nil) // (tokens, In) x (In, r)
 		frozen[i].AddMatMulInPlace(reduced, p.scaledUp(t).ToDType(p.step.DType).T())
 	}

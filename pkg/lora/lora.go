@@ -8,6 +8,7 @@ import (
 	"math"
 
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/adapter/factored"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
@@ -198,7 +199,54 @@ func (p *pair) free() {
 }
 
 // Begin implements [adapter.Adapter].
-func (l *lowRank) Begin(step adapter.Step) adapter.Pass { return &pass{l, step} }
+func (l *lowRank) Begin(step adapter.Step) adapter.Pass {
+	p := &pass{l, step}
+	if pairs, ok := l.attention(); ok && !(step.Training && l.dropout > 0) {
+		return joinedPass{p, pairs.ToDType(step.DType).Joined()}
+	}
+	return p
+}
+
+// attention is the pairs of query, key and value, in fp32, where those of a kind are
+// alike in all layers and nothing else is done to the outputs.
+func (l *lowRank) attention() (pairs factored.Pairs, alike bool) {
+	layers := l.model.Layers
+	pairs = factored.Pairs{}
+	for _, kind := range factored.Attention {
+		var down, up []*torch.Tensor
+		var first *pair
+		for layer := range layers {
+			p, adapted := l.bySite[l.model.Site(layer, kind)]
+			if !adapted {
+				continue
+			}
+			if first == nil {
+				first = p
+			}
+			if p.magnitude != nil || p.rank != first.rank || p.scale != first.scale {
+				return nil, false
+			}
+			down, up = append(down, p.down), append(up, p.up)
+		}
+		switch len(down) {
+		case 0:
+		case layers:
+			pairs[kind] = factored.Pair{
+				In:  torch.Stack(0, down...).Transpose(1, 2),                      // (L, In, r)
+				Out: torch.Stack(0, up...).MulScalar(first.scale).Transpose(1, 2), // (L, r, Out)
+			}
+		default:
+			return nil, false
+		}
+	}
+	return pairs, true
+}
+
+// joinedPass is a pass that implements [adapter.JoinedPass].
+type joinedPass struct {
+	*pass
+	factored.Joined
+}
 
 type pass struct {
 	*lowRank
@@ -212,10 +260,7 @@ func (p *pass) Apply(sites []adapter.Site, x *torch.Tensor, frozen []*torch.Tens
 		if !adapted {
 			continue
 		}
-		read := x
-		if p.step.Training && p.dropout > 0 {
-			read = x.Dropout(p.dropout)
-		}
+		read := p.step.Drop(site, x, p.dropout)
 		reduced := read.Linear(pair.down.ToDType(p.step.DType), nil) // (tokens, In) x (In, r)
 		up := pair.up.MulScalar(pair.scale)                          // (Out, r); the scale costs less here than on tokens
 		if pair.magnitude != nil {

@@ -164,10 +164,7 @@ func (p *veraPass) Apply(sites []adapter.Site, x *torch.Tensor, frozen []*torch.
 			continue
 		}
 		if reduced == nil {
-			if p.step.Training && p.dropout > 0 {
-				x = x.Dropout(p.dropout)
-			}
-			reduced = x.Linear(p.cast.Narrow(1, 0, site.In), nil)
+			reduced = p.step.Drop(site, x, p.dropout).Linear(p.cast.Narrow(1, 0, site.In), nil)
 		}
 		frozen[i].AddMatMulInPlace(reduced, p.scaledUp(s).ToDType(p.step.DType).T())
 	}

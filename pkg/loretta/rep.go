@@ -118,7 +118,7 @@ func (f rep) pairs(tensors []*torch.Tensor) factored.Pairs {
 
 // Begin implements [factored.Form].
 func (f rep) Begin(tensors []*torch.Tensor, step adapter.Step) adapter.Pass {
-	return f.pairs(tensors).ToDType(step.DType)
+	return f.pairs(tensors).Pass(step.DType)
 }
 
 // Factors implements [factored.Form].

@@ -125,7 +125,7 @@ func improve(a adapter.Adapter, task, steps int) {
 		p := a.Parameters()[i]
 		parameters = append(parameters, optim.Parameter{Name: p.Name, Value: p.Tensor, Leaf: leaf, Scale: 1})
 	}
-	o := optim.NewAdamW(parameters, optim.AdamWConfig{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.3, ClipNorm: 0.5})
+	o := optim.NewAdamW(parameters, optim.AdamWConfig{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.3, ClipNorm: 0.5}, nil)
 	defer o.Free()
 	for range steps {
 		torch.Scoped(func() {

@@ -71,9 +71,9 @@ func (t *metaTT) Begin(step adapter.Step) adapter.Pass {
 	f := t.factors(step.Task)
 	switch t.way(f, step.Tokens) {
 	case atLayer: // In, (Layer Matrix Out)
-		return factored.Halves{Blocks: t.blocks, In: f.in.Unsqueeze(0), Out: f.middle().MatMul(f.out)}.ToDType(step.DType)
+		return factored.NewHalves(t.blocks, f.in.Unsqueeze(0).ToDType(step.DType), f.middle().MatMul(f.out).ToDType(step.DType))
 	case atMatrix: // (In Layer), (Matrix Out)
-		return factored.Halves{Blocks: t.blocks, In: f.in.MatMul(f.layer), Out: f.matrix.MatMul(f.out).Unsqueeze(0)}.ToDType(step.DType)
+		return factored.NewHalves(t.blocks, f.in.MatMul(f.layer).ToDType(step.DType), f.matrix.MatMul(f.out).Unsqueeze(0).ToDType(step.DType))
 	}
 	return factored.Shared{Blocks: t.blocks, In: f.in, Middle: factored.Matrices{Tensor: f.middle()}, Out: f.out}.ToDType(step.DType)
 }

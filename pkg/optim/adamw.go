@@ -25,6 +25,8 @@ type AdamW struct {
 	progress      []Progress
 	scale         []float64 // of the learning rate
 	reads         bool      // what is computed: on the CPU, where nothing is waited for
+	graphs        *torch.Graphs
+	numbers       map[string]*torch.Tensor // of updates, where they have to stand in one place
 }
 
 // Progress is how far the optimizer is with one parameter.
@@ -35,8 +37,9 @@ type Progress struct {
 
 // NewAdamW moves the parameters into flat buffers and starts with zero moments. Leaves
 // become leaves that require a gradient. It runs inside [torch.Do].
-func NewAdamW(parameters []Parameter, config AdamWConfig) *AdamW {
-	o := &AdamW{config: config}
+// Updates are made by way of graphs.
+func NewAdamW(parameters []Parameter, config AdamWConfig, graphs *torch.Graphs) *AdamW {
+	o := &AdamW{config: config, graphs: graphs}
 	o.layOut(parameters)
 	o.progress = make([]Progress, len(parameters))
 	return o
@@ -50,6 +53,7 @@ func (o *AdamW) layOut(parameters []Parameter) {
 		t.Keep() // now that there was memory for all
 	}
 	o.reads = o.values.Device() == torch.CPU
+	o.numbers = map[string]*torch.Tensor{}
 	o.scale = make([]float64, len(parameters))
 	for i, p := range parameters {
 		o.scale[i] = p.Scale
@@ -148,6 +152,9 @@ func (o *AdamW) Free() {
 	o.first.Free()
 	o.second.Free()
 	o.healthy.Free()
+	for _, numbers := range o.numbers {
+		numbers.Free()
+	}
 }
 
 // NotFinite names what of values and moments is not finite; empty: all is. It waits

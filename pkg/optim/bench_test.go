@@ -108,7 +108,7 @@ func compareUpdates(b *testing.B, shapes [][]int64) {
 	// An allocator that has freed a batch's activations keeps the memory of what it frees;
 	// before, it would give it back to the kernel, and fetch it again, in every update.
 	torch.Scoped(func() { torch.Zeros(torch.Float32, torch.CPU, 6<<20) })
-	list, flat := newOneByOne(values, config), optim.NewAdamW(parameters, config)
+	list, flat := newOneByOne(values, config), optim.NewAdamW(parameters, config, nil)
 	defer flat.Free()
 	// Both are given their gradients outside the time taken.
 	own := make([]*torch.Tensor, len(gradients))

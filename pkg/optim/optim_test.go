@@ -53,7 +53,7 @@ func TestAdamWFollowsItsEquations(t *testing.T) {
 	}
 	if err := torch.Do(func() error {
 		p := torch.FromSlice(values)
-		o := optim.NewAdamW([]optim.Parameter{one("p", p)}, config)
+		o := optim.NewAdamW([]optim.Parameter{one("p", p)}, config, nil)
 		defer func() { o.Free() }()
 		for step := 1; step <= 25; step++ {
 			lr := 0.05 / float64(step)
@@ -71,7 +71,7 @@ func TestAdamWFollowsItsEquations(t *testing.T) {
 			}
 			if step == 12 { // a restored optimizer goes on with the same numbers
 				m, v := o.Moments(0)
-				other := optim.NewAdamW([]optim.Parameter{one("p", p)}, config)
+				other := optim.NewAdamW([]optim.Parameter{one("p", p)}, config, nil)
 				if err := other.Restore(o.Progress(), []*torch.Tensor{m}, []*torch.Tensor{v}); err != nil {
 					return err
 				}
@@ -101,7 +101,7 @@ func norm(g []float32) float64 {
 
 func TestRestoreChecksShapes(t *testing.T) {
 	if err := torch.Do(func() error {
-		o := optim.NewAdamW([]optim.Parameter{one("p", torch.Zeros(torch.Float32, torch.CPU, 2, 3))}, optim.AdamWConfig{})
+		o := optim.NewAdamW([]optim.Parameter{one("p", torch.Zeros(torch.Float32, torch.CPU, 2, 3))}, optim.AdamWConfig{}, nil)
 		defer o.Free()
 		wrong := []*torch.Tensor{torch.Zeros(torch.Float32, torch.CPU, 3, 2)}
 		if o.Restore([]optim.Progress{{Steps: 1}}, wrong, wrong) == nil {
@@ -114,7 +114,7 @@ func TestRestoreChecksShapes(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if err := torch.Do(func() error { optim.NewAdamW(nil, optim.AdamWConfig{}); return nil }); err == nil {
+	if err := torch.Do(func() error { optim.NewAdamW(nil, optim.AdamWConfig{}, nil); return nil }); err == nil {
 		t.Error("an optimizer of nothing was made")
 	}
 }
@@ -126,7 +126,7 @@ func TestClipping(t *testing.T) {
 			master := torch.FromSlice([]float32{1}, 1, 1)
 			leaf := master.ToDType(torch.BFloat16)
 			o := optim.NewAdamW([]optim.Parameter{one("a", torch.FromSlice([]float32{0, 0})), {Name: "b", Value: master, Leaf: leaf, Scale: 1}},
-				optim.AdamWConfig{Beta1: 0, Beta2: 0.999, Eps: 1e-8, ClipNorm: c.limit})
+				optim.AdamWConfig{Beta1: 0, Beta2: 0.999, Eps: 1e-8, ClipNorm: c.limit}, nil)
 			defer o.Free()
 			with(o, []float32{3, 0}, []float32{4})
 			outcome := torch.ToSlice[float32](o.Step(0.1, nil, nil))
@@ -192,7 +192,7 @@ func TestParametersOfTheirOwn(t *testing.T) {
 		undecayed := one("bias", bias)
 		undecayed.Undecayed = true
 		parameters := []optim.Parameter{one("a", a), undecayed, one("b", b)}
-		o := optim.NewAdamW(parameters, config)
+		o := optim.NewAdamW(parameters, config, nil)
 		defer o.Free()
 		only := func(trained int) func(int) bool { return func(i int) bool { return i != trained } }
 		near := func(what string, got *torch.Tensor, want ...float64) {
@@ -257,7 +257,7 @@ func TestNoUpdateByALossThatIsNone(t *testing.T) {
 	for _, loss := range []float32{float32(math.Inf(-1)), float32(math.NaN()), 3} {
 		if err := torch.Do(func() error {
 			a := torch.FromSlice([]float32{1, 2, 3})
-			o := optim.NewAdamW([]optim.Parameter{one("a", a)}, optim.AdamWConfig{Beta1: 0.9, Beta2: 0.99, Eps: 1e-8})
+			o := optim.NewAdamW([]optim.Parameter{one("a", a)}, optim.AdamWConfig{Beta1: 0.9, Beta2: 0.99, Eps: 1e-8}, nil)
 			defer o.Free()
 			with(o, []float32{1, 1, 1})
 			made := torch.ToSlice[float32](o.Step(0.1, torch.FromSlice([]float32{loss}).Reshape(), nil))[1] == 1
@@ -279,7 +279,7 @@ func TestNoUpdateByWhatIsNotFinite(t *testing.T) {
 			if err := torch.Do(func() error {
 				a, b := torch.FromSlice([]float32{1, 2, 3}), torch.FromSlice([]float32{4})
 				o := optim.NewAdamW([]optim.Parameter{one("a", a), one("b", b)},
-					optim.AdamWConfig{Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, WeightDecay: 0.1, ClipNorm: limit})
+					optim.AdamWConfig{Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, WeightDecay: 0.1, ClipNorm: limit}, nil)
 				defer o.Free()
 				state := func() (all []float32) {
 					m0, v0 := o.Moments(0)
@@ -329,7 +329,7 @@ func TestNoUpdateBeyondWhatIsFinite(t *testing.T) {
 		if err := torch.Do(func() error {
 			a, b, zero := torch.FromSlice([]float32{1, 2}), torch.FromSlice([]float32{3}), torch.FromSlice([]float32{7})
 			o := optim.NewAdamW([]optim.Parameter{one("a", a), one("b", b), one("c", zero)},
-				optim.AdamWConfig{Beta1: 0.9, Beta2: 0.99, Eps: c.eps, WeightDecay: c.decay, ClipNorm: 100})
+				optim.AdamWConfig{Beta1: 0.9, Beta2: 0.99, Eps: c.eps, WeightDecay: c.decay, ClipNorm: 100}, nil)
 			defer o.Free()
 			o.SetScale(0, 1e-300) // of b alone the update is too large
 			o.SetScale(2, 1e-300)
@@ -363,7 +363,7 @@ func TestOverflownClipsAsTheUpdate(t *testing.T) {
 	if err := torch.Do(func() error {
 		zero := func() *torch.Tensor { return torch.FromSlice([]float32{0}) }
 		o := optim.NewAdamW([]optim.Parameter{one("a", zero()), one("b", zero()), one("c", zero())},
-			optim.AdamWConfig{Beta1: 0.9, Beta2: 0.99, Eps: 1, ClipNorm: 1})
+			optim.AdamWConfig{Beta1: 0.9, Beta2: 0.99, Eps: 1, ClipNorm: 1}, nil)
 		defer o.Free()
 		o.SetScale(0, 1e-30)
 		o.SetScale(2, 1e10) // b's is clipped to 1e-6 and moves by 1e16
@@ -387,7 +387,7 @@ func TestGradientsOfBackwardPasses(t *testing.T) {
 		a, master := torch.FromSlice([]float32{1, 2}), torch.FromSlice([]float32{3, 4, 5})
 		leaf := master.ToDType(torch.BFloat16)
 		empty := torch.Zeros(torch.Float32, torch.CPU, 0, 3)
-		o := optim.NewAdamW([]optim.Parameter{one("a", a), {Name: "m", Value: master, Leaf: leaf, Scale: 1}, one("empty", empty)}, optim.AdamWConfig{Eps: 1e-8})
+		o := optim.NewAdamW([]optim.Parameter{one("a", a), {Name: "m", Value: master, Leaf: leaf, Scale: 1}, one("empty", empty)}, optim.AdamWConfig{Eps: 1e-8}, nil)
 		defer o.Free()
 		for range 2 { // the second pass begins at zero again
 			o.ZeroGradients()

@@ -37,20 +37,29 @@ func (o *AdamW) Step(lr float64, loss *torch.Tensor, idle func(i int) bool) *tor
 	var outcome *torch.Tensor
 	torch.NoGrad(func() {
 		torch.Scoped(func() {
-			norm := o.norm()
-			o.require(norm, largestNorm)
-			if loss != nil {
-				o.require(loss.Abs(), math.MaxFloat32)
-			}
-			u := o.update(norm, o.ranges(lr, idle))
-			if !(o.reads && u.bounded(norm)) {
-				o.require(u.largest(), largestNorm)
-			}
-			u.make()
-			outcome = torch.Stack(0, norm, o.healthy).Escape()
+			spans := o.ranges(lr, idle)
+			numbers := o.place(spans)
+			outcome = o.graphs.Run(shape(spans), func() []*torch.Tensor {
+				return []*torch.Tensor{o.apply(spans, numbers, loss)}
+			})[0].Clone().Escape()
 		})
 	})
 	return outcome
+}
+
+// apply is the part of Step that the device makes.
+func (o *AdamW) apply(spans []span, numbers, loss *torch.Tensor) *torch.Tensor {
+	norm := o.norm()
+	o.require(norm, largestNorm)
+	if loss != nil {
+		o.require(loss.Abs(), math.MaxFloat32)
+	}
+	u := o.update(norm, spans, numbers)
+	if !(o.reads && u.bounded(norm)) {
+		o.require(u.largest(), largestNorm)
+	}
+	u.make()
+	return torch.Stack(0, norm, o.healthy)
 }
 
 // require makes a number of at most limit a condition of this and all later updates.
@@ -136,7 +145,7 @@ func (o *AdamW) Overflown(lr float64, idle func(i int) bool) (name string) {
 				}
 				spans := o.ranges(lr, func(j int) bool { return j != i })
 				spans[0].to = spans[0].from + o.places[i].size
-				if u := o.update(norm, spans); !Finite(u.largest().Item()) && name == "" {
+				if u := o.update(norm, spans, o.upload(spans)); !Finite(u.largest().Item()) && name == "" {
 					name = o.parameters[i].Name
 				}
 			}

@@ -1,7 +1,9 @@
 package optim
 
 import (
+	"fmt"
 	"math"
+	"strings"
 
 	"github.com/metatt/metatt/pkg/torch"
 )
@@ -15,20 +17,45 @@ type update struct {
 	numbers *torch.Tensor // (spans, 5)
 }
 
-func (o *AdamW) update(norm *torch.Tensor, spans []span) *update {
-	u := &update{AdamW: o, spans: spans}
+func (o *AdamW) update(norm *torch.Tensor, spans []span, numbers *torch.Tensor) *update {
+	u := &update{AdamW: o, spans: spans, numbers: numbers}
 	if limit := o.config.ClipNorm; limit > 0 {
 		const eps = 1e-6 // PyTorch's guard against a zero norm
 		u.clip = norm.AddScalar(eps).Reciprocal().MulScalar(limit).AtMost(1)
 	}
-	// All numbers go up in one copy.
+	return u
+}
+
+// upload is the numbers of the spans, (spans, 5), which go up in one copy.
+func (o *AdamW) upload(spans []span) *torch.Tensor {
 	const numbers = 5
 	host := make([]float32, 0, numbers*len(spans))
 	for _, s := range spans {
 		host = append(host, float32(1-o.config.Beta1), float32(1-o.config.Beta2), float32(s.keep), float32(-s.step), float32(s.correct))
 	}
-	u.numbers = torch.Upload(host, o.values.Device(), int64(len(spans)), numbers)
-	return u
+	return torch.Upload(host, o.values.Device(), int64(len(spans)), numbers)
+}
+
+// place is upload to where updates of the spans' shape read them.
+func (o *AdamW) place(spans []span) *torch.Tensor {
+	fresh := o.upload(spans)
+	if !o.graphs.Static() {
+		return fresh
+	}
+	key := shape(spans)
+	if o.numbers[key] == nil {
+		o.numbers[key] = fresh.ZerosLike().Keep()
+	}
+	return o.numbers[key].CopyFrom(fresh)
+}
+
+// shape is all that the operations of an update depend on but its numbers.
+func shape(spans []span) string {
+	var key strings.Builder
+	for _, s := range spans {
+		fmt.Fprintf(&key, "%d-%d/%d/%d/%t ", s.from, s.to, s.dtype, s.start, s.keep == 1)
+	}
+	return key.String()
 }
 
 // onDevice is the numbers of a span, each of one element.

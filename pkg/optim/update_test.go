@@ -36,7 +36,7 @@ func TestFlatUpdatesAreThoseOfEachTensor(t *testing.T) {
 			values = append(values, value.Clone())
 			parameters = append(parameters, one(fmt.Sprint(i), value))
 		}
-		list, flat := newOneByOne(values, config), optim.NewAdamW(parameters, config)
+		list, flat := newOneByOne(values, config), optim.NewAdamW(parameters, config, nil)
 		defer flat.Free()
 		for step := range 7 {
 			torch.Scoped(func() {
@@ -126,7 +126,7 @@ func TestStepsThatReadNothing(t *testing.T) {
 					a, master := torch.FromSlice(values), torch.FromSlice([]float32{3, -4, 5})
 					bias := one("bias", torch.FromSlice([]float32{6}))
 					bias.Undecayed = true
-					o := optim.NewAdamW([]optim.Parameter{one("a", a), {Name: "b", Value: master, Leaf: master.ToDType(torch.BFloat16), Scale: 0.5}, bias}, config)
+					o := optim.NewAdamW([]optim.Parameter{one("a", a), {Name: "b", Value: master, Leaf: master.ToDType(torch.BFloat16), Scale: 0.5}, bias}, config, nil)
 					defer o.Free()
 					if !reads {
 						o.ReadNothing()

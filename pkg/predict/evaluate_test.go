@@ -154,7 +154,7 @@ func TestEvaluateRejects(t *testing.T) {
 		{"no adapter", predict.EvalOptions{Dir: empty}, "no adapter here: adapter_config.json is missing"},
 		{"no adapter yet", predict.EvalOptions{Dir: stopped}, "the run has no adapter yet"},
 		{"no model", predict.EvalOptions{Dir: best, Predictor: predict.Options{Model: "testdata/nothing"}}, "testdata/nothing"},
-		{"no such format", predict.EvalOptions{Dir: best, Predictor: predict.Options{DType: "int8"}}, `model.dtype: "int8" is unknown; legal: fp32, bf16`},
+		{"no such format", predict.EvalOptions{Dir: best, Predictor: predict.Options{DType: "int8"}}, `model.dtype: "int8" is unknown; legal: fp32, bf16, and tf32 on CUDA devices`},
 		{"no such device", predict.EvalOptions{Dir: best, Predictor: predict.Options{Device: "cuda:93"}}, "device"},
 	} {
 		if _, err := predict.Evaluate(t.Context(), c.options); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {

@@ -36,6 +36,6 @@ func (a *assembly) settleDType() (err error) {
 	case *dtype == "bf16" && !native:
 		a.observer.Note(fmt.Sprintf("model.dtype bf16: %s computes it slower than fp32, in software many times; auto takes what is fast", a.device))
 	}
-	a.dtype, err = tuned.ParseDType(*dtype)
+	a.dtype, err = tuned.UseDType(*dtype, a.device)
 	return err
 }

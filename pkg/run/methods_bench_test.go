@@ -34,6 +34,7 @@ type stepTimer struct {
 func (*stepTimer) Begin(train.BeginInfo) {}
 func (*stepTimer) Eval(train.EvalInfo)   {}
 func (*stepTimer) Checkpoint(string)     {}
+func (*stepTimer) Note(string)           {}
 func (*stepTimer) Sweep(train.SweepInfo) {}
 func (s *stepTimer) Step(info train.StepInfo) {
 	now := time.Now()

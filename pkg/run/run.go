@@ -21,12 +21,7 @@ import (
 )
 
 // Observer is told what happens in a run.
-type Observer interface {
-	train.Observer
-	// Note is something the user should know: what a checkpoint lacked, where
-	// the run goes.
-	Note(text string)
-}
+type Observer = train.Observer
 
 // Options ask for a run.
 type Options struct {

@@ -36,6 +36,12 @@ func (t *Tensor) GradientIn(buffer *Tensor, offset int64) {
 	})
 }
 
+// Aliases: t's memory is the buffer's from offset elements on.
+func (t *Tensor) Aliases(buffer *Tensor, offset int64) bool {
+	at := func(t *Tensor) uintptr { return uintptr(libtch.AtDataPtr(t.handle("aliases"))) }
+	return at(t) == at(buffer)+uintptr(offset*t.DType().Size())
+}
+
 // part is the memory in buffer that t's elements are to take.
 func (t *Tensor) part(op string, elements *Tensor, offset int64) *Tensor {
 	if t.Dim() != 1 || t.DType() != elements.DType() || t.Device() != elements.Device() || offset < 0 || offset+elements.Numel() > t.Numel() {

@@ -1,19 +1,5 @@
 package torch
 
-// #include <dlfcn.h>
-//
-// static int compute_capability_major(int device) {
-//   const int attribute = 75; // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
-//   void *driver = dlopen("libcuda.so.1", RTLD_NOW);
-//   if (!driver) return 0;
-//   int (*init)(unsigned) = (int (*)(unsigned))dlsym(driver, "cuInit");
-//   int (*get)(int *, int, int) = (int (*)(int *, int, int))dlsym(driver, "cuDeviceGetAttribute");
-//   int major = 0;
-//   if (!init || !get || init(0) != 0 || get(&major, attribute, device) != 0) return 0;
-//   return major;
-// }
-import "C"
-
 import (
 	"os"
 	"strings"
@@ -39,9 +25,8 @@ var computesBFloat16 sync.Map // bool by Device
 
 func (d Device) askBFloat16() bool {
 	if d >= 0 {
-		const ampere = 8 // the first with instructions for bf16
-		if major := int(C.compute_capability_major(C.int(d))); major > 0 {
-			return major >= ampere
+		if p, err := d.Properties(); err == nil {
+			return p.Major >= ampere
 		}
 		return d.measuresBFloat16Faster(1024)
 	}

@@ -2,6 +2,7 @@ package torch
 
 import (
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 
@@ -44,9 +45,42 @@ func ParseDevice(name string) (Device, error) {
 	}
 	if index >= devices {
 		return CPU, &Error{Op: "device", kind: ErrDevice,
-			Message: fmt.Sprintf("%s is not available: libtorch sees %d CUDA devices", name, devices)}
+			Message: noSuchDevice(name, devices)}
 	}
 	return CUDA(index), nil
+}
+
+func noSuchDevice(name string, devices int) string {
+	message := fmt.Sprintf("%s is not available: libtorch sees %d CUDA devices", name, devices)
+	if why := WhyNoCUDA(); why != "" {
+		message += ", as " + why
+	}
+	return message
+}
+
+// WhyNoCUDA is why libtorch has no device where an NVIDIA driver is loaded; empty where
+// it has one, or where there is no driver.
+func WhyNoCUDA() string {
+	if CUDADevices() > 0 || !driverLoaded() {
+		return ""
+	}
+	if failure := cudaFailure(); failure != "" {
+		return "libtorch_cuda.so cannot be loaded: " + failure
+	}
+	if visible, set := os.LookupEnv("CUDA_VISIBLE_DEVICES"); set {
+		return fmt.Sprintf("CUDA_VISIBLE_DEVICES is %q", visible)
+	}
+	return "the NVIDIA driver offers none, or is too old for this libtorch"
+}
+
+// driverLoaded: the kernel has an NVIDIA driver.
+func driverLoaded() bool {
+	for _, path := range []string{"/proc/driver/nvidia/version", "/dev/nvidia0", "/dev/nvidiactl"} {
+		if _, err := os.Stat(path); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // Synchronize waits until the device has done all that was asked of it.

@@ -1,7 +1,6 @@
 package torch
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"debug/elf"
@@ -21,6 +20,8 @@ type Environment struct {
 	Threads    int      // threads per operation
 	Capability []string // vector extensions of this CPU that libtorch's kernels use
 	CUDA       []string // names of the CUDA devices, in order
+	NoCUDA     string   // why there are none where an NVIDIA driver is; empty: there are, or no driver
+	Helper     string   // the file of the CUDA helper, or why there is none; empty without devices
 	BFloat16   bool     // [Device.ComputesBFloat16] of the device that "auto" names
 }
 
@@ -36,6 +37,8 @@ func ReadEnvironment() Environment {
 		Threads:    cmp.Or(int(threads.Load()), defaultThreads),
 		Capability: capability(),
 		CUDA:       cudaNames(),
+		NoCUDA:     WhyNoCUDA(),
+		Helper:     helperState(),
 		BFloat16:   auto.ComputesBFloat16(),
 	}
 }
@@ -93,30 +96,25 @@ func capability() []string {
 	return have
 }
 
-// cudaNames is the driver's model name of each device that libtorch can use.
+func helperState() string {
+	if CUDADevices() == 0 {
+		return ""
+	}
+	path, err := Helper()
+	if err != nil {
+		return err.Error()
+	}
+	return path
+}
+
+// cudaNames is the driver's name of each device that libtorch can use.
 func cudaNames() []string {
 	names := make([]string, CUDADevices())
-	files, _ := filepath.Glob("/proc/driver/nvidia/gpus/*/information")
 	for i := range names {
 		names[i] = "CUDA device"
-		if i < len(files) {
-			names[i] = gpuModel(files[i])
+		if p, err := CUDA(i).Properties(); err == nil {
+			names[i] = p.Name
 		}
 	}
 	return names
-}
-
-func gpuModel(path string) string {
-	f, err := os.Open(path)
-	if err != nil {
-		return "CUDA device"
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		if name, ok := strings.CutPrefix(lines.Text(), "Model:"); ok {
-			return strings.TrimSpace(name)
-		}
-	}
-	return "CUDA device"
 }

@@ -7,6 +7,7 @@ package torch
 // #cgo CFLAGS: -D_GNU_SOURCE
 // #include <dlfcn.h>
 // #include <stdint.h>
+// #include <stdio.h>
 // #include <stdlib.h>
 // #include <link.h>
 //
@@ -26,7 +27,11 @@ package torch
 //   at_set_num_threads(n);
 //   told_threads = n;
 // }
-// static void load_cuda(void) { dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL); }
+// static char cuda_loader[512]; // why libtorch_cuda.so could not be loaded; empty: it was
+// static const char *cuda_failure(void) { return cuda_loader; }
+// static void load_cuda(void) {
+//   if (!dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL)) snprintf(cuda_loader, sizeof cuda_loader, "%s", dlerror());
+// }
 //
 // static void gelu(void **out, void *self, int tanh_approximation) {
 //   if (tanh_approximation) atg_gelu(out, self, "tanh", 4);
@@ -68,6 +73,10 @@ func init() { C.bound_primitive_cache() }
 // where there is one, registers its kernels: one binary serves both. Where
 // there is none, dlopen fails and CUDA is simply not available.
 func init() { C.load_cuda() }
+
+// cudaFailure is why libtorch_cuda.so could not be loaded, in the loader's words; empty:
+// it is loaded.
+func cudaFailure() string { return C.GoString(C.cuda_failure()) }
 
 // Threads is the number of threads libtorch spreads an operation over, on this
 // OS thread: outside [Do], where SetThreads may not have reached, it says little.
@@ -118,6 +127,9 @@ func Seed(seed uint64) { C.at_manual_seed(C.int64_t(seed)) }
 
 // GELU is the Gaussian error linear unit, exact or in its tanh approximation.
 func (t *Tensor) GELU(tanhApproximation bool) *Tensor {
+	if nativeServes(t) {
+		return nativeGELU(t, tanhApproximation)
+	}
 	approximate := C.int(0)
 	if tanhApproximation {
 		approximate = 1

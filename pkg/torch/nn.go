@@ -37,10 +37,10 @@ func (t *Tensor) rows(op string, index *Tensor, padding int64) *Tensor {
 	return result(op, t, index)
 }
 
-// Attention is softmax(q kᵀ/√d + mask) v for q, k, v (batch, heads, length, d)
-// and an additive mask of their dtype that broadcasts to (batch, heads, length,
-// length), or nil.
-func Attention(q, k, v, mask *Tensor) *Tensor {
+// scaledDotProduct is softmax(q kᵀ/√d + mask) v for q (batch, heads, queries, d), k and
+// v (batch, heads, length, d) and an additive mask of their dtype that broadcasts to
+// (batch, heads, queries, length), or nil.
+func scaledDotProduct(q, k, v, mask *Tensor) *Tensor {
 	const op = "scaled_dot_product_attention"
 	if mask == nil {
 		// gotch cannot pass "no mask": it would be an undefined tensor.
@@ -86,7 +86,7 @@ func (t *Tensor) Dropout(p float64) *Tensor {
 	draws := Empty(Int64, t.Device(), (n+3)/4)
 	libtch.AtgRandomFrom_(&slots[0], draws.c, math.MinInt64, 0, 1)
 	discard(op, draws)
-	keep := draws.viewAs(Int16).Narrow(0, 0, n).GEScalar(math.MinInt16 + dropped).Reshape(shape...).ToDType(t.DType())
+	keep := draws.ViewAs(Int16).Narrow(0, 0, n).GEScalar(math.MinInt16 + dropped).Reshape(shape...).ToDType(t.DType())
 	scale := 1 / (1 - dropped/(1<<16)) // of the probability that is met: no bias
 	if t.DType() == BFloat16 || t.DType() == Float16 {
 		// A half-precision mask cannot hold the scale exactly: 1/0.9 would be

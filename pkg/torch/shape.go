@@ -1,6 +1,9 @@
 package torch
 
-import "github.com/sugarme/gotch/libtch"
+import (
+	"github.com/metatt/metatt/pkg/torch/native"
+	"github.com/sugarme/gotch/libtch"
+)
 
 // Reshape gives the elements another shape; one size may be -1. It shares
 // memory where it can.
@@ -43,6 +46,29 @@ func (t *Tensor) Narrow(dim int, start, length int64) *Tensor {
 func (t *Tensor) Select(dim int, index int64) *Tensor {
 	libtch.AtgSelect(&slots[0], t.handle("select"), int64(dim), index)
 	return result("select", t)
+}
+
+// Unbind is the slices of t along its first dimension. They share its memory.
+func (t *Tensor) Unbind() []*Tensor {
+	const op = "unbind"
+	slices := make([]*Tensor, t.Size(0))
+	if !native.Compiled() {
+		for i := range slices { // each of which fills a gradient of t's size
+			slices[i] = t.Select(0, int64(i))
+		}
+		return slices
+	}
+	if err := native.Ready(); err != nil {
+		panic(Errorf(op, "%v", err))
+	}
+	handles := make([]native.Tensor, len(slices))
+	if message := native.Unbind(handles, native.Tensor(t.handle(op))); message != nil {
+		panic(failure(op, message, t))
+	}
+	for i, c := range handles {
+		slices[i] = adopt(op, libtch.Ctensor(c))
+	}
+	return slices
 }
 
 // Unsqueeze puts a dimension of size 1 at dim.
@@ -106,9 +132,9 @@ func (t *Tensor) IndexSelect(dim int, index *Tensor) *Tensor {
 	return result("index_select", t, index)
 }
 
-// viewAs reinterprets the memory as another dtype; the last dimension changes
+// ViewAs reinterprets the memory as another dtype; the last dimension changes
 // with the element size.
-func (t *Tensor) viewAs(dtype DType) *Tensor {
+func (t *Tensor) ViewAs(dtype DType) *Tensor {
 	libtch.AtgViewDtype(&slots[0], t.handle("view"), int32(dtype))
 	return result("view", t)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/metatt/metatt/pkg/adapter"
@@ -17,24 +18,35 @@ import (
 func Predict(ctx context.Context, model Model, a adapter.Adapter, set *data.Set, batchSize int, dtype torch.DType) ([]float32, error) {
 	outputs := set.Outputs()
 	logits := make([]float32, set.Len()*outputs)
-	order := set.ByLength()
-	for first := 0; first < len(order); first += batchSize {
+	var batches []data.Batch
+	var computed []*torch.Tensor // of each batch: a device is not waited for before it has them all
+	defer func() {
+		for _, t := range computed {
+			t.Free()
+		}
+	}()
+	for indices := range slices.Chunk(set.ByLength(), batchSize) {
 		if ctx.Err() != nil {
 			return nil, ErrInterrupted
 		}
-		batch := set.Batch(order[first:min(first+batchSize, len(order))])
-		in := input(batch)
+		batch := set.Batch(indices)
+		in := packed(batch)
 		if err := model.Check(in); err != nil {
 			return nil, err
 		}
 		torch.NoGrad(func() {
 			torch.Scoped(func() {
-				rows := torch.ToSlice[float32](model.Forward(in, a.Begin(adapter.Step{DType: dtype, Tokens: int64(len(batch.IDs))}), encoder.Dropout{}))
-				for i, example := range batch.Indices {
-					copy(logits[example*outputs:(example+1)*outputs], rows[i*outputs:])
-				}
+				b := model.NewBatch(in)
+				computed = append(computed, model.Logits(b, a.Begin(adapter.Step{DType: dtype, Tokens: int64(b.Tokens)}), encoder.Dropout{}).Keep())
 			})
 		})
+		batches = append(batches, batch)
+	}
+	for k, batch := range batches {
+		rows := torch.ToSlice[float32](computed[k])
+		for i, example := range batch.Indices {
+			copy(logits[example*outputs:(example+1)*outputs], rows[i*outputs:])
+		}
 	}
 	return logits, nil
 }

@@ -126,6 +126,7 @@ func (t *Trainer) Await(pending bool) { t.awaits = pending }
 // its parameters: the optimizer follows, for those listed with the moments that
 // changes has. Those that are not listed are what they were.
 func (t *Trainer) Replaced(changes map[int]optim.Change) {
+	t.graphs.Forget()
 	t.list()
 	t.optimizer.Replace(t.forOptimizer(), changes)
 	for i, frozen := range t.frozen {
@@ -135,6 +136,7 @@ func (t *Trainer) Replaced(changes map[int]optim.Change) {
 
 // Freeze leaves parameter i as it is from now on, or trains it again.
 func (t *Trainer) Freeze(i int, frozen bool) {
+	t.graphs.Forget()
 	t.frozen[i] = frozen
 	t.optimizer.Freeze(i, frozen)
 }

@@ -14,6 +14,9 @@ import (
 func Run(ctx context.Context, setup Setup) (Result, error) {
 	var result Result
 	err := torch.Do(func() error {
+		if torch.CanCapture(setup.Device) {
+			defer torch.EnterStream(setup.Device).Leave()
+		}
 		t, err := newTrainer(setup)
 		if err != nil {
 			return err
@@ -46,6 +49,7 @@ func (t *Trainer) loop(ctx context.Context) error {
 			t.update(step)
 		})
 		t.clock.stop(step.Examples)
+		t.noteGraphs()
 	}
 }
 

@@ -4,13 +4,18 @@ import (
 	"os"
 	"regexp"
 	"strconv"
+
+	"github.com/metatt/metatt/pkg/torch"
 )
 
 var highWater = regexp.MustCompile(`(?m)^VmHWM:\s+(\d+) kB$`)
 
-// peakMemory is the largest resident size of this process, in bytes; 0 where
-// the kernel does not say.
-func peakMemory() int64 {
+// peakMemory is the most bytes that tensors held on a CUDA device, where that is known,
+// else the largest resident size of this process; 0 where the kernel does not say.
+func peakMemory(device torch.Device) int64 {
+	if allocated, _, known := device.PeakMemory(); known {
+		return allocated
+	}
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return 0

@@ -45,6 +45,7 @@ type gauge struct {
 func (*gauge) Begin(train.BeginInfo) {}
 func (*gauge) Eval(train.EvalInfo)   {}
 func (*gauge) Checkpoint(string)     {}
+func (*gauge) Note(string)           {}
 func (*gauge) Sweep(train.SweepInfo) {}
 func (g *gauge) Step(s train.StepInfo) {
 	switch s.Step {

@@ -21,7 +21,7 @@ func trainedPair(tb testing.TB) (o *optim.AdamW) {
 			p := torch.Ones(torch.Float32, torch.CPU, shape...).Keep()
 			parameters = append(parameters, optim.Parameter{Name: name, Value: p, Leaf: p, Scale: 1})
 		}
-		o = optim.NewAdamW(parameters, optim.AdamWConfig{Beta1: 0.9, Beta2: 0.99, Eps: 1e-8})
+		o = optim.NewAdamW(parameters, optim.AdamWConfig{Beta1: 0.9, Beta2: 0.99, Eps: 1e-8}, nil)
 		torch.NoGrad(func() {
 			for _, g := range o.Gradients() {
 				g.AddScalarInPlace(1)

@@ -15,45 +15,59 @@ type Objective struct {
 	dtype   torch.DType
 	device  torch.Device
 	dropout encoder.Dropout
+	graphs  *torch.Graphs
+	places  map[shape]*place // where micro-batches stand that graphs read
 
-	total   *torch.Tensor   // of the step so far, with weights and penalty; nil: nothing
+	total   *torch.Tensor   // (1) of the step so far, with weights and penalty
 	losses  []*torch.Tensor // of its micro-batches
 	penalty *torch.Tensor   // nil: there is none
 }
 
-func newObjective(s Setup) *Objective {
-	return &Objective{adapter: s.Adapter, tasks: s.Tasks, dtype: s.DType, device: s.Device, dropout: s.Dropout}
+func newObjective(s Setup, graphs *torch.Graphs) *Objective {
+	return &Objective{
+		adapter: s.Adapter, tasks: s.Tasks, dtype: s.DType, device: s.Device, dropout: s.Dropout, graphs: graphs,
+		places: map[shape]*place{}, total: torch.Zeros(torch.Float32, s.Device).Keep(),
+	}
 }
 
 // Backward adds the micro-batch's share of the step's gradient to what the optimizer
 // reads, with the dropout of training. With the first micro-batch of a step the
 // adapter's own term of the loss is added.
 func (o *Objective) Backward(m Micro) {
-	torch.Seed(m.Seed)
+	torch.Seed(m.Draws)
 	torch.Scoped(func() {
-		loss := o.mean(m.Task, m.Batch, o.dropout, true)
-		share := loss
-		if factor := m.Share * o.tasks[m.Task].weight(); factor != 1 {
-			share = loss.MulScalar(factor)
-		}
 		if m.First {
-			o.free()
-			if r, ok := o.adapter.(adapter.Regularized); ok {
-				penalty := r.Penalty()
-				share, o.penalty = share.Add(penalty), penalty.Detach().Keep()
-			}
+			o.restart()
 		}
-		share.Backward()
-		o.losses = append(o.losses, loss.Detach().Keep())
+		p := o.put(m)
+		made := o.graphs.Run(o.shapeOf(m), func() []*torch.Tensor { return o.backward(m.Task, m.First, p) })
 		torch.NoGrad(func() {
-			total := share.Detach()
-			if o.total != nil {
-				total = total.Add(o.total)
-				o.total.Free()
+			o.losses = append(o.losses, made[0].Clone().Keep())
+			if len(made) > 1 {
+				o.penalty = made[1].Clone().Keep()
 			}
-			o.total = total.Keep()
 		})
 	})
+}
+
+// backward is the part of Backward that the device makes: the loss, and the penalty
+// where there is one.
+func (o *Objective) backward(task int, first bool, p *place) []*torch.Tensor {
+	loss := o.mean(task, p, o.dropout, true)
+	share, made := loss.Mul(p.share), []*torch.Tensor{loss.Detach()}
+	if r, ok := o.adapter.(adapter.Regularized); ok && first {
+		penalty := r.Penalty()
+		share, made = share.Add(penalty), append(made, penalty.Detach())
+	}
+	share.Backward()
+	torch.NoGrad(func() { o.total.AddInPlace(share.Detach()) })
+	return made
+}
+
+// restart begins a step.
+func (o *Objective) restart() {
+	o.clear()
+	torch.NoGrad(func() { o.total.Zero() })
 }
 
 // sum is the loss that the step's gradients are of, one element.
@@ -74,37 +88,42 @@ func (o *Objective) figures(outcome *torch.Tensor) (figures *torch.Tensor) {
 			figures = torch.Cat(0, append(parts, outcome)...).Keep()
 		})
 	})
-	o.free()
+	o.clear()
 	return figures
 }
 
-func (o *Objective) free() {
+// clear frees what is known of a step.
+func (o *Objective) clear() {
 	for _, loss := range o.losses {
 		loss.Free()
 	}
-	o.total.Free()
 	o.penalty.Free()
-	o.total, o.losses, o.penalty = nil, nil, nil
+	o.losses, o.penalty = nil, nil
+}
+
+func (o *Objective) free() {
+	o.clear()
+	o.total.Free()
+	for _, p := range o.places {
+		p.free()
+	}
 }
 
 // mean is the mean loss over a batch of one task.
-func (o *Objective) mean(task int, batch data.Batch, drop encoder.Dropout, training bool) *torch.Tensor {
-	pass := o.adapter.Begin(adapter.Step{DType: o.dtype, Training: training, Task: o.tasks[task].Index, Tokens: int64(len(batch.IDs))})
-	return o.of(o.tasks[task].Model.Forward(input(batch), pass, drop), batch)
+func (o *Objective) mean(task int, p *place, drop encoder.Dropout, training bool) *torch.Tensor {
+	pass := o.adapter.Begin(adapter.Step{
+		DType: o.dtype, Training: training, Task: o.tasks[task].Index, Tokens: int64(p.batch.Tokens), Dropout: p.batch.Dropout,
+	})
+	return of(o.tasks[task].Model.Logits(p.batch, pass, drop), p.gold)
 }
 
-// input is a batch as a model takes it.
-func input(batch data.Batch) encoder.Input {
-	return encoder.Input{IDs: batch.IDs, TypeIDs: batch.TypeIDs, Offsets: batch.Offsets}
-}
-
-// of is the mean over the batch: cross entropy, or the squared error of a regression's
+// of is the mean over a batch: cross entropy, or the squared error of a regression's
 // one output.
-func (o *Objective) of(logits *torch.Tensor, batch data.Batch) *torch.Tensor {
-	if batch.Labels == nil {
-		return logits.Reshape(-1).MSE(torch.Upload(batch.Scores, o.device))
+func of(logits, gold *torch.Tensor) *torch.Tensor {
+	if gold.DType() == torch.Float32 {
+		return logits.Reshape(-1).MSE(gold)
 	}
-	return logits.CrossEntropy(torch.Upload(batch.Labels, o.device))
+	return logits.CrossEntropy(gold)
 }
 
 // Loss is the loss over micro-batches with the adapter as it is, without dropout, each
@@ -113,7 +132,7 @@ func (o *Objective) Loss(micros []Micro) (loss float64) {
 	for _, m := range micros {
 		torch.NoGrad(func() {
 			torch.Scoped(func() {
-				loss += o.mean(m.Task, m.Batch, encoder.Dropout{}, false).Item() * m.Share * o.tasks[m.Task].weight()
+				loss += o.mean(m.Task, o.upload(m), encoder.Dropout{}, false).Item() * m.Share * o.tasks[m.Task].weight()
 			})
 		})
 	}
@@ -126,7 +145,7 @@ func (o *Objective) Gradient(micros []Micro, parameter *torch.Tensor) *torch.Ten
 	torch.NoGrad(func() { sum = parameter.Detach().ZerosLike() })
 	for _, m := range micros {
 		torch.Scoped(func() {
-			g := torch.Gradients(o.mean(m.Task, m.Batch, encoder.Dropout{}, false), []*torch.Tensor{parameter})[0]
+			g := torch.Gradients(o.mean(m.Task, o.upload(m), encoder.Dropout{}, false), []*torch.Tensor{parameter})[0]
 			torch.NoGrad(func() { sum.AddInPlace(g.MulScalar(m.Share * o.tasks[m.Task].weight())) })
 		})
 	}
@@ -138,7 +157,7 @@ func (o *Objective) ofSet(set *data.Set, logits []float32) (loss float64) {
 	torch.NoGrad(func() {
 		torch.Scoped(func() {
 			rows := torch.FromSlice(logits, int64(set.Len()), int64(set.Outputs())).To(o.device)
-			loss = o.of(rows, set.Batch(set.Order(0, 0, false))).Item()
+			loss = of(rows, gold(set.Batch(set.Order(0, 0, false)), o.device)).Item()
 		})
 	})
 	return loss

@@ -13,6 +13,8 @@ type Observer interface {
 	Eval(EvalInfo)
 	Sweep(SweepInfo)
 	Checkpoint(path string)
+	// Note is something the user should know.
+	Note(text string)
 }
 
 // BeginInfo describes a run that is about to train.

@@ -15,8 +15,12 @@ import (
 type Model interface {
 	// Check tells whether the model can take the input.
 	Check(encoder.Input) error
-	// Forward is the logits (examples, outputs), fp32.
-	Forward(in encoder.Input, pass adapter.Pass, drop encoder.Dropout) *torch.Tensor
+	// NewBatch puts a checked input on the device.
+	NewBatch(in encoder.Input) *encoder.Batch
+	// NewBatchOf is NewBatch with room for others of that shape.
+	NewBatchOf(in encoder.Input, shape encoder.Shape) *encoder.Batch
+	// Logits is (examples, outputs), fp32.
+	Logits(batch *encoder.Batch, pass adapter.Pass, drop encoder.Dropout) *torch.Tensor
 	// Head lists the head's trainable fp32 tensors.
 	Head() []adapter.Parameter
 }
@@ -51,6 +55,7 @@ type Setup struct {
 	Dropout  encoder.Dropout // of training
 	Device   torch.Device
 	Options  Options
+	Static   bool   // batches stand where graphs would read them, whether or not the device has any
 	Hooks    []Hook // between the journal and evaluation, in order
 	Observer Observer
 	// SaveAdapter writes adapter and heads, as they are, as an adapter folder.

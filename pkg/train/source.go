@@ -13,7 +13,8 @@ type Micro struct {
 	Task  int // among the run's
 	Batch data.Batch
 	Share float64 // of the step's loss: of all its examples, these
-	Seed  uint64  // of its dropout
+	Seed  uint64  // of the step's dropout masks
+	Draws uint64  // seed of what else is drawn
 	First bool    // of the step
 }
 
@@ -35,11 +36,11 @@ type Source struct {
 	mixture    Mixture
 	epoch      epoch
 	heldOut    []map[int]bool // by task; nil: none
-	ahead      chan packed    // the next step, being packed; nil: none is
+	ahead      chan prepared  // the next step, being packed; nil: none is
 }
 
-// packed is a step that was packed ahead.
-type packed struct {
+// prepared is a step that was packed ahead.
+type prepared struct {
 	step Step
 	err  error
 }
@@ -81,18 +82,18 @@ func (s *Source) Step(k int) (Step, error) {
 	next := s.take()
 	if next == nil || next.step.Number != k {
 		step, err := s.pack(k)
-		next = &packed{step, err}
+		next = &prepared{step, err}
 	}
-	s.ahead = make(chan packed, 1)
-	go func(ahead chan<- packed) {
+	s.ahead = make(chan prepared, 1)
+	go func(ahead chan<- prepared) {
 		step, err := s.pack(k + 1)
-		ahead <- packed{step, err}
+		ahead <- prepared{step, err}
 	}(s.ahead)
 	return next.step, next.err
 }
 
 // take waits for what is being packed; nil: nothing is.
-func (s *Source) take() *packed {
+func (s *Source) take() *prepared {
 	if s.ahead == nil {
 		return nil
 	}
@@ -133,7 +134,7 @@ func (s *Source) pack(k int) (Step, error) {
 		if err != nil {
 			return step, fmt.Errorf("step %d: %w", k+1, err)
 		}
-		m.Seed, m.First = microSeed(s.seed, k, i), i == 0
+		m.Seed, m.Draws, m.First = microSeed(s.seed, k, 0), microSeed(s.seed, k, i), i == 0
 		step.Micros = append(step.Micros, m)
 	}
 	step.Examples = share(step.Micros)
@@ -142,7 +143,7 @@ func (s *Source) pack(k int) (Step, error) {
 
 func (s *Source) micro(task int, indices []int) (Micro, error) {
 	m := Micro{Task: task, Batch: s.tasks[task].Train.Batch(indices)}
-	return m, s.tasks[task].Model.Check(input(m.Batch))
+	return m, s.tasks[task].Model.Check(packed(m.Batch))
 }
 
 // share gives each micro-batch its part of the mean over all their examples, and counts

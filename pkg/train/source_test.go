@@ -25,7 +25,9 @@ func (c checker) Check(in encoder.Input) error {
 	}
 	return nil
 }
-func (checker) Forward(encoder.Input, adapter.Pass, encoder.Dropout) *torch.Tensor { return nil }
+func (checker) NewBatch(encoder.Input) *encoder.Batch                              { return nil }
+func (checker) NewBatchOf(encoder.Input, encoder.Shape) *encoder.Batch             { return nil }
+func (checker) Logits(*encoder.Batch, adapter.Pass, encoder.Dropout) *torch.Tensor { return nil }
 func (checker) Head() []adapter.Parameter                                          { return nil }
 
 // sized are tasks of so many examples, of one to four words.
@@ -127,15 +129,15 @@ func TestStepsAreFunctionsOfTheirNumbers(t *testing.T) {
 		o.BatchSize, o.Shuffle, o.Seed = 4, true, 3
 		s := sourceOf(tasks, o)
 		var steps []string
-		seeds := map[uint64]bool{}
+		seeds, masks := map[uint64]bool{}, map[uint64]bool{}
 		for k := range 30 {
 			step := mustStep(t, s, k)
 			steps = append(steps, fmt.Sprint(step))
-			for _, m := range step.Micros {
-				if seeds[m.Seed] {
+			for _, m := range step.Micros { // the step's masks are the same however it is divided
+				if seeds[m.Draws] || m.First && masks[m.Seed] || m.Seed != step.Micros[0].Seed {
 					t.Errorf("%s: step %d has a seed again", name, k)
 				}
-				seeds[m.Seed] = true
+				seeds[m.Draws], masks[m.Seed] = true, true
 			}
 		}
 		for _, order := range [][]int{{17, 18, 3, 4, 17}, {29, 0, 1, 1, 2, 28}, {12}} {

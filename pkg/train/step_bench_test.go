@@ -27,6 +27,7 @@ func (unobserved) Step(StepInfo)     {}
 func (unobserved) Eval(EvalInfo)     {}
 func (unobserved) Sweep(SweepInfo)   {}
 func (unobserved) Checkpoint(string) {}
+func (unobserved) Note(string)       {}
 
 // likeMRPC is pairs of sentences of about MRPC's length, 53 tokens together.
 func likeMRPC(b *testing.B, dir string) *data.Set {

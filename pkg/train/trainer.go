@@ -14,6 +14,7 @@ import (
 // Trainer is a run at work. Hooks are handed it between steps.
 type Trainer struct {
 	Setup
+	graphs     *torch.Graphs
 	objective  *Objective
 	source     *Source
 	optimizer  *optim.AdamW
@@ -26,6 +27,7 @@ type Trainer struct {
 	state      state
 	describe   func(*EvalEvent) // of a hook that has something to say of an evaluation; may be nil
 	awaits     bool             // see Await
+	noted      bool             // that graphs have failed
 }
 
 // parameter is one that is trained, of the adapter or of a task's head.
@@ -38,9 +40,10 @@ func newTrainer(s Setup) (*Trainer, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
-	t := &Trainer{Setup: s, objective: newObjective(s), source: newSource(s)}
+	graphs := torch.NewGraphs(s.Device, s.Static)
+	t := &Trainer{Setup: s, graphs: graphs, objective: newObjective(s, graphs), source: newSource(s)}
 	t.list()
-	t.optimizer = optim.NewAdamW(t.forOptimizer(), s.Options.AdamW)
+	t.optimizer = optim.NewAdamW(t.forOptimizer(), s.Options.AdamW, graphs)
 	if err := t.prepare(); err != nil {
 		t.close()
 		return nil, err
@@ -132,6 +135,7 @@ func (t *Trainer) publish() {
 
 func (t *Trainer) close() {
 	t.source.take() // packing reads the tasks, which are the caller's again
+	t.graphs.Forget()
 	t.optimizer.Free()
 	t.objective.free()
 	if t.journal != nil {
@@ -150,6 +154,14 @@ func (t *Trainer) begin() {
 	})
 }
 
+// noteGraphs says, once, that what was to be a graph cannot be one.
+func (t *Trainer) noteGraphs() {
+	if err := t.graphs.Failed(); err != nil && !t.noted {
+		t.Observer.Note(fmt.Sprintf("steps are not captured as CUDA graphs, which would be faster: %v", err))
+		t.noted = true
+	}
+}
+
 func (t *Trainer) folder(name string) string { return filepath.Join(t.Dir, "adapter", name) }
 
 func (t *Trainer) result() Result {
@@ -159,4 +171,4 @@ func (t *Trainer) result() Result {
 	}
 }
 
-func (t *Trainer) peakMemory() int64 { return max(t.state.PeakBytes, peakMemory()) }
+func (t *Trainer) peakMemory() int64 { return max(t.state.PeakBytes, peakMemory(t.Device)) }

@@ -94,7 +94,7 @@ func (f form) pairs(tensors []*torch.Tensor) factored.Pairs {
 
 // Begin implements [factored.Form].
 func (f form) Begin(tensors []*torch.Tensor, step adapter.Step) adapter.Pass {
-	return f.pairs(tensors).ToDType(step.DType)
+	return f.pairs(tensors).Pass(step.DType)
 }
 
 // Factors implements [factored.Form].

@@ -4,6 +4,7 @@ package tuned
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -75,11 +76,11 @@ func Open(dir string, o Options) (m *Model, err error) {
 	case o.Task == "" && !o.Taskless:
 		return m, fmt.Errorf("%s names no task: --task NAME says what its classifier is for", filepath.Join(dir, adapter.ConfigFile))
 	}
-	if m.DType, err = ParseDType(m.DTypeName); err != nil {
-		return m, err
-	}
 	if m.Device, err = torch.ParseDevice(cmp.Or(o.Device, "cpu")); err != nil {
 		return m, config.Invalid("device", err)
+	}
+	if m.DType, err = UseDType(m.DTypeName, m.Device); err != nil {
+		return m, err
 	}
 	if m.ModelDir, err = FindModel(o.Model, saved); err != nil {
 		return m, err
@@ -119,15 +120,24 @@ func (m *Model) Free() {
 	}
 }
 
-// ParseDType is the dtype that model.dtype names.
-func ParseDType(name string) (torch.DType, error) {
+// UseDType is the dtype that model.dtype names. A CUDA device makes products of fp32
+// as it says from here on, of all runs in the process.
+func UseDType(name string, device torch.Device) (torch.DType, error) {
+	rounds := name == "tf32"
 	switch name {
-	case "fp32":
-		return torch.Float32, nil
 	case "bf16":
 		return torch.BFloat16, nil
+	case "fp32", "tf32":
+		switch {
+		case device == torch.CPU && rounds:
+			return 0, config.Invalid("model.dtype", errors.New("tf32 is of CUDA devices; legal on the CPU: fp32, bf16"))
+		case device != torch.CPU && !torch.TF32(rounds) && rounds:
+			_, err := torch.Helper()
+			return 0, config.Invalid("model.dtype", fmt.Errorf("tf32: %w", err))
+		}
+		return torch.Float32, nil
 	}
-	return 0, config.Invalid("model.dtype", fmt.Errorf("%q is unknown; legal: fp32, bf16", name))
+	return 0, config.Invalid("model.dtype", fmt.Errorf("%q is unknown; legal: fp32, bf16, and tf32 on CUDA devices", name))
 }
 
 // PutOn puts a saved adapter and the head of one of its tasks on a model;

@@ -7,25 +7,29 @@ import (
 
 // Halves is ΔW[l,m] = In[l] · Out[l,m] for layer l and matrix index m: what a
 // layer's matrices read goes through one first factor. It implements
-// [adapter.Pass].
+// [adapter.JoinedPass].
 type Halves struct {
-	Blocks Blocks
-	In     *torch.Tensor // (L, D, r), or (1, D, r) the same for all layers
-	Out    *torch.Tensor // (L, M, r, D), or (1, M, r, D)
+	Joined
+	blocks Blocks
+	in     []*torch.Tensor // (D, r), for each layer or the same for all
+	out    []*torch.Tensor // (M, r, D)
 }
 
-// ToDType is h in that element type.
-func (h Halves) ToDType(dtype torch.DType) Halves {
-	h.In, h.Out = h.In.ToDType(dtype), h.Out.ToDType(dtype)
-	return h
-}
-
-// of is the part of one layer.
-func of(t *torch.Tensor, layer int) *torch.Tensor {
-	if t.Size(0) == 1 {
-		layer = 0
+// NewHalves is that of in (L, D, r), or (1, D, r) the same for all layers, and out (L,
+// M, r, D), or (1, M, r, D).
+func NewHalves(blocks Blocks, in, out *torch.Tensor) Halves {
+	h := Halves{blocks: blocks, in: in.Unbind(), out: out.Unbind()}
+	var factors [3]*torch.Tensor
+	any := false
+	for i, kind := range Attention {
+		if span, adapted := blocks.Of(kind); adapted {
+			factors[i], any = out.Select(1, span.First), true
+		}
 	}
-	return t.Select(0, int64(layer))
+	if any {
+		h.Joined = Joined{h.in, beside(factors).Unbind()}
+	}
+	return h
 }
 
 // Apply implements [adapter.Pass]. x In is computed once for all sites that
@@ -33,22 +37,22 @@ func of(t *torch.Tensor, layer int) *torch.Tensor {
 func (h Halves) Apply(sites []adapter.Site, x *torch.Tensor, frozen []*torch.Tensor) []*torch.Tensor {
 	var reduced *torch.Tensor // (tokens, input blocks·r)
 	for i, site := range sites {
-		span, adapted := h.Blocks.Of(site.Kind)
+		span, adapted := h.blocks.Of(site.Kind)
 		if !adapted {
 			continue
 		}
 		if reduced == nil {
 			// ffn_down reads blocks of D columns: each goes through In.
-			reduced = x.Reshape(-1, h.Blocks.Width).MatMul(of(h.In, site.Layer)).Reshape(x.Size(0), -1)
+			reduced = x.Reshape(-1, h.blocks.Width).MatMul(ofLayer(h.in, site.Layer)).Reshape(x.Size(0), -1)
 		}
-		frozen[i].AddMatMulInPlace(reduced, h.out(site, span))
+		frozen[i].AddMatMulInPlace(reduced, h.second(site, span))
 	}
 	return frozen
 }
 
-// out is the second factor of a site: (r, Out), of ffn_down (blocks·r, Out).
-func (h Halves) out(site adapter.Site, span Span) *torch.Tensor {
-	blocks := of(h.Out, site.Layer).Narrow(0, span.First, span.Count) // (blocks, r, D)
+// second is the second factor of a site: (r, Out), of ffn_down (blocks·r, Out).
+func (h Halves) second(site adapter.Site, span Span) *torch.Tensor {
+	blocks := ofLayer(h.out, site.Layer).Narrow(0, span.First, span.Count) // (blocks, r, D)
 	if site.Kind == adapter.FFNDown {
 		return blocks.Reshape(-1, blocks.Size(2)) // input blocks add up
 	}

@@ -6,7 +6,7 @@ import (
 )
 
 // Pairs is ΔW = In[l] · Out[l] with factors of its own for every matrix kind and
-// layer l. It implements [adapter.Pass].
+// layer l.
 type Pairs map[adapter.Kind]Pair
 
 // Pair is the factors of one kind in all layers.
@@ -15,8 +15,10 @@ type Pair struct {
 	Out *torch.Tensor // (L, r, out)
 }
 
-func (p Pair) at(layer int) (in, out *torch.Tensor) {
-	return p.In.Select(0, int64(layer)), p.Out.Select(0, int64(layer))
+// Factors is ΔW = in · out of a site that is adapted.
+func (p Pairs) Factors(site adapter.Site) (in, out *torch.Tensor) {
+	pair, layer := p[site.Kind], int64(site.Layer)
+	return pair.In.Select(0, layer), pair.Out.Select(0, layer)
 }
 
 // ToDType is p in that element type.
@@ -30,14 +32,31 @@ func (p Pairs) ToDType(dtype torch.DType) Pairs {
 	return converted
 }
 
+// Pass adapts by the pairs, computing in that element type.
+func (p Pairs) Pass(dtype torch.DType) adapter.Pass {
+	p = p.ToDType(dtype)
+	pass := pairsPass{Joined: p.Joined(), in: map[adapter.Kind][]*torch.Tensor{}, out: map[adapter.Kind][]*torch.Tensor{}}
+	for _, kind := range adapter.Kinds() {
+		if pair, ok := p[kind]; ok {
+			pass.in[kind], pass.out[kind] = pair.In.Unbind(), pair.Out.Unbind()
+		}
+	}
+	return pass
+}
+
+// pairsPass implements [adapter.JoinedPass].
+type pairsPass struct {
+	Joined
+	in, out map[adapter.Kind][]*torch.Tensor // by layer
+}
+
 // Apply implements [adapter.Pass]. x goes through the first factors of all its
 // sites in one product.
-func (p Pairs) Apply(sites []adapter.Site, x *torch.Tensor, frozen []*torch.Tensor) []*torch.Tensor {
+func (p pairsPass) Apply(sites []adapter.Site, x *torch.Tensor, frozen []*torch.Tensor) []*torch.Tensor {
 	var ins []*torch.Tensor
 	for _, site := range sites {
-		if pair, adapted := p[site.Kind]; adapted {
-			in, _ := pair.at(site.Layer)
-			ins = append(ins, in)
+		if in, adapted := p.in[site.Kind]; adapted {
+			ins = append(ins, in[site.Layer])
 		}
 	}
 	if len(ins) == 0 {
@@ -46,19 +65,11 @@ func (p Pairs) Apply(sites []adapter.Site, x *torch.Tensor, frozen []*torch.Tens
 	reduced := x.MatMul(torch.Cat(1, ins...)) // (tokens, Σr)
 	from := int64(0)
 	for i, site := range sites {
-		pair, adapted := p[site.Kind]
-		if !adapted {
-			continue
+		if out, adapted := p.out[site.Kind]; adapted {
+			r := out[site.Layer].Size(0)
+			frozen[i].AddMatMulInPlace(reduced.Narrow(1, from, r), out[site.Layer])
+			from += r
 		}
-		_, out := pair.at(site.Layer)
-		r := out.Size(0)
-		frozen[i].AddMatMulInPlace(reduced.Narrow(1, from, r), out)
-		from += r
 	}
 	return frozen
-}
-
-// Factors is ΔW = in · out of a site that is adapted.
-func (p Pairs) Factors(site adapter.Site) (in, out *torch.Tensor) {
-	return p[site.Kind].at(site.Layer)
 }

@@ -53,8 +53,8 @@ func loadHead(l *encoder.HeadLoader) (encoder.Classifier, error) {
 	return &head{pooler, classifier}, err
 }
 
-func (h *head) Logits(b *encoder.Backbone, first *torch.Tensor, drop encoder.Dropout) *torch.Tensor {
+func (h *head) Logits(b *encoder.Backbone, first *torch.Tensor, dropout func(*torch.Tensor) *torch.Tensor) *torch.Tensor {
 	pooler := cmp.Or(h.pooler, b.Pooler())
 	pooled := pooler.Apply(first.ToDType(pooler.Weight.DType())).Tanh().ToDType(torch.Float32) // (examples, hidden)
-	return h.classifier.Apply(pooled.Dropout(drop.Classifier))
+	return h.classifier.Apply(dropout(pooled))
 }

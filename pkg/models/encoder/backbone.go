@@ -59,6 +59,9 @@ func loadBackbone(checkpoint *hf.Checkpoint, config *hf.Config, family Family, d
 	b := &Backbone{family: family, config: config, architecture: ArchitectureOf(config), dtype: dtype, device: device, prefix: l.stored}
 	err = b.take(l)
 	b.weights, b.stored, b.report = l.weights, l.names, l.report()
+	if err == nil {
+		err = b.join()
+	}
 	if err != nil {
 		b.Free()
 		return nil, err
@@ -118,6 +121,9 @@ func (b *Backbone) Free() {
 	for _, w := range b.weights {
 		w.Tensor.Free()
 	}
+	for i := range b.layers {
+		b.layers[i].free()
+	}
 }
 
 // Check tells whether the backbone can take the input.
@@ -126,17 +132,16 @@ func (b *Backbone) Check(in Input) error {
 }
 
 // First is the last layer's output at each example's first token, (examples,
-// hidden) in the backbone's dtype, of a checked input; pass may be nil. It runs
-// inside [torch.Do].
-func (b *Backbone) First(in Input, pass adapter.Pass, drop Dropout) *torch.Tensor {
+// hidden) in the backbone's dtype; pass may be nil. It runs inside [torch.Do].
+func (b *Backbone) First(batch *Batch, pass adapter.Pass, drop Dropout) *torch.Tensor {
 	var first *torch.Tensor
 	torch.Scoped(func() {
-		f := forward{b, newLayout(in, b.device, b.dtype), pass, drop}
-		h := b.embed(in).Dropout(drop.Hidden)
-		for l := range b.layers {
+		f := forward{b, batch, pass, drop}
+		h := b.embed(batch).DropoutAt(batch.tokens, batch.drop(ofEmbeddings, drop.Hidden))
+		for l := range len(b.layers) - 1 {
 			h = f.layer(l, h)
 		}
-		first = h.IndexSelect(0, torch.Upload(in.Offsets[:in.Examples()], b.device)).Escape()
+		first = f.last(h).Escape()
 	})
 	return first
 }
@@ -145,8 +150,9 @@ func (b *Backbone) First(in Input, pass adapter.Pass, drop Dropout) *torch.Tenso
 // hidden) in the backbone's dtype, of a checked input without dropout: what
 // transformers calls hidden_states, without padding. It runs inside [torch.Do].
 func (b *Backbone) HiddenStates(in Input, pass adapter.Pass) []*torch.Tensor {
-	states := []*torch.Tensor{b.embed(in)}
-	f := forward{b, newLayout(in, b.device, b.dtype), pass, Dropout{}}
+	batch := b.NewBatchOf(in, in.Exact())
+	states := []*torch.Tensor{b.embed(batch)}
+	f := forward{b, batch, pass, Dropout{}}
 	for l := range b.layers {
 		states = append(states, f.layer(l, states[l]))
 	}
@@ -154,17 +160,12 @@ func (b *Backbone) HiddenStates(in Input, pass adapter.Pass) []*torch.Tensor {
 }
 
 // embed is the sum of the three embeddings, normalised: (tokens, hidden).
-func (b *Backbone) embed(in Input) *torch.Tensor {
-	positions := make([]int32, len(in.IDs))
-	for i := range in.Examples() {
-		from, to := in.Offsets[i], in.Offsets[i+1]
-		b.family.Positions(b.config, in.IDs[from:to], positions[from:to])
-	}
+func (b *Backbone) embed(batch *Batch) *torch.Tensor {
 	pad, padPosition := int64(b.config.PadTokenID), int64(hf.NoPadToken)
 	if b.family.PaddedPositions {
 		padPosition = pad
 	}
-	return b.norm.apply(b.word.Embedding(torch.Upload(in.IDs, b.device), pad).
-		Add(b.token.Rows(torch.Upload(in.TypeIDs, b.device))).
-		Add(b.position.Embedding(torch.Upload(positions, b.device), padPosition)), b.config.LayerNormEps)
+	return b.norm.apply(b.word.Embedding(batch.ids, pad).
+		Add(b.token.Rows(batch.types)).
+		Add(b.position.Embedding(batch.position, padPosition)), b.config.LayerNormEps)
 }

@@ -1,15 +1,13 @@
 // Package encoder is the transformer encoder that BERT and RoBERTa share
 // (Vaswani et al. 2017, post-norm), on packed tokens: the examples of a batch
-// stand end to end without padding, so that projections, norms and the
-// feed-forward network work on real tokens only. Attention alone pads.
+// stand end to end without padding, so that everything works on real tokens
+// only. The last layer is computed where a head reads it.
 //
 // A [Backbone] is frozen and shared: it is loaded once for any number of heads,
 // tasks and runs. A [Model] is a backbone with the head of one task.
 package encoder
 
 import (
-	"math"
-
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/torch"
 )
@@ -30,6 +28,7 @@ func (n norm) apply(x *torch.Tensor, eps float64) *torch.Tensor {
 // layer is one transformer layer.
 type layer struct {
 	projection    [6]Linear // by adapter.Kind
+	joined        *Linear   // whose weight and bias those of query, key and value are parts of, in this order
 	attentionNorm norm
 	outputNorm    norm
 }
@@ -37,9 +36,9 @@ type layer struct {
 // forward is one pass through the layers.
 type forward struct {
 	*Backbone
-	layout *layout
-	pass   adapter.Pass // nil: no adapter
-	drop   Dropout
+	batch *Batch
+	pass  adapter.Pass // nil: no adapter
+	drop  Dropout
 }
 
 // layer is the output (tokens, hidden) of layer l for x of that shape. It frees
@@ -47,61 +46,90 @@ type forward struct {
 func (f forward) layer(l int, x *torch.Tensor) *torch.Tensor {
 	var out *torch.Tensor
 	torch.Scoped(func() {
-		layer, eps := &f.layers[l], f.config.LayerNormEps
-
-		qkv := f.project(l, x, adapter.Query, adapter.Key, adapter.Value)
-		attended := f.attend(qkv[0], qkv[1], qkv[2]) // (tokens, hidden)
-		attended = f.sublayer(l, adapter.Output, f.project(l, attended, adapter.Output)[0].Dropout(f.drop.Hidden))
-		h := layer.attentionNorm.apply(x.Add(attended), eps)
-
-		up := f.activate(f.project(l, h, adapter.FFNUp)[0]) // (tokens, intermediate)
-		down := f.sublayer(l, adapter.FFNDown, f.project(l, up, adapter.FFNDown)[0].Dropout(f.drop.Hidden))
-		out = layer.outputNorm.apply(h.Add(down), eps).Escape()
+		out = f.rest(l, x, f.attend(l, x), f.batch.tokens).Escape()
 	})
 	return out
+}
+
+// last is the output of the last layer at first tokens alone, (examples, hidden), which
+// is all that a head reads: keys and values are of all tokens x (tokens, hidden).
+func (f forward) last(x *torch.Tensor) *torch.Tensor {
+	var out *torch.Tensor
+	torch.Scoped(func() {
+		l := len(f.layers) - 1
+		first := x.IndexSelect(0, f.batch.first)
+		q := f.project(l, first, adapter.Query)[0]
+		kv := f.project(l, x, adapter.Key, adapter.Value)
+		attended := torch.Attention(q, kv[0], kv[1], f.heads(), f.batch.firsts, f.batch.tokens, f.at(l, ofAttention, f.drop.Attention))
+		out = f.rest(l, first, attended, f.batch.firsts).Escape()
+	})
+	return out
+}
+
+// attend is multi-head self-attention within each example, for x (tokens, hidden).
+// Query, key and value are one product whatever the adapter: what the frozen matrices
+// make of x has the same bits.
+func (f forward) attend(l int, x *torch.Tensor) *torch.Tensor {
+	drop, tokens := f.at(l, ofAttention, f.drop.Attention), f.batch.tokens
+	frozen := f.layers[l].together().Apply(x) // (tokens, 3·hidden)
+	if f.pass == nil {
+		return frozen.JoinedAttention(f.heads(), tokens, drop)
+	}
+	if pass, ok := f.pass.(adapter.JoinedPass); ok {
+		return pass.ApplyJoined(l, x, frozen).JoinedAttention(f.heads(), tokens, drop)
+	}
+	qkv := frozen.Reshape(x.Size(0), 3, -1).Transpose(0, 1).Unbind() // (tokens, hidden) each
+	for i := range qkv {
+		qkv[i] = qkv[i].Contiguous() // which a pass may change in place
+	}
+	qkv = f.pass.Apply(f.sites(l, attention), x, qkv)
+	return torch.Attention(qkv[0], qkv[1], qkv[2], f.heads(), tokens, tokens, drop)
+}
+
+// rest is what a layer makes of its input x and what was attended to, (rows, hidden)
+// each.
+func (f forward) rest(l int, x, attended *torch.Tensor, rows torch.Sequences) *torch.Tensor {
+	layer := &f.layers[l]
+	h := f.sublayer(l, adapter.Output, f.project(l, attended, adapter.Output)[0], x, layer.attentionNorm, rows, ofOutput)
+	up := f.activate(f.project(l, h, adapter.FFNUp)[0]) // (rows, intermediate)
+	return f.sublayer(l, adapter.FFNDown, f.project(l, up, adapter.FFNDown)[0], h, layer.outputNorm, rows, ofFFN)
 }
 
 // project is the adapted outputs of those matrices, which all read x.
 func (f forward) project(l int, x *torch.Tensor, kinds ...adapter.Kind) []*torch.Tensor {
 	outputs := make([]*torch.Tensor, len(kinds))
-	sites := make([]adapter.Site, len(kinds))
 	for i, k := range kinds {
 		outputs[i] = f.layers[l].projection[k].Apply(x)
-		sites[i] = f.architecture.Site(l, k)
 	}
 	if f.pass == nil {
 		return outputs
 	}
-	return f.pass.Apply(sites, x, outputs)
+	return f.pass.Apply(f.sites(l, kinds), x, outputs)
 }
 
-// sublayer is y, a sublayer's output, after what a pass does to it.
-func (f forward) sublayer(l int, after adapter.Kind, y *torch.Tensor) *torch.Tensor {
+func (f forward) sites(l int, kinds []adapter.Kind) []adapter.Site {
+	sites := make([]adapter.Site, len(kinds))
+	for i, k := range kinds {
+		sites[i] = f.architecture.Site(l, k)
+	}
+	return sites
+}
+
+// sublayer adds y, a sublayer's output after its dropout and what a pass does to it, to
+// the residual stream, and normalises: (rows, hidden).
+func (f forward) sublayer(l int, after adapter.Kind, y, residual *torch.Tensor, n norm, rows torch.Sequences, place int32) *torch.Tensor {
+	drop := f.at(l, place, f.drop.Hidden)
 	if pass, ok := f.pass.(adapter.SublayerPass); ok {
-		return pass.AfterSublayer(l, after, y)
+		y, drop = pass.AfterSublayer(l, after, y.DropoutAt(rows, drop)), torch.Drop{}
 	}
-	return y
+	return y.DropoutAddNorm(residual, n.weight, n.bias, f.config.LayerNormEps, rows, drop)
 }
 
-// attend is multi-head self-attention within each example, for q, k, v
-// (tokens, hidden).
-func (f forward) attend(q, k, v *torch.Tensor) *torch.Tensor {
-	heads := int64(f.architecture.Heads)
-	split := func(t *torch.Tensor) *torch.Tensor { return f.layout.pad(t, heads) } // (batch, heads, length, d)
-	q, k, v = split(q), split(k), split(v)
-	var context *torch.Tensor
-	if p := f.drop.Attention; p > 0 {
-		// The fused kernel has no dropout on the CPU.
-		scores := q.MulScalar(1 / math.Sqrt(float64(q.Size(-1)))).MatMul(k.Transpose(-2, -1))
-		if f.layout.mask != nil {
-			scores = scores.AddInPlace(f.layout.mask)
-		}
-		context = scores.Softmax(-1).Dropout(p).MatMul(v)
-	} else {
-		context = torch.Attention(q, k, v, f.layout.mask)
-	}
-	return f.layout.unpad(context)
+func (f forward) at(l int, place int32, p float64) torch.Drop {
+	return f.batch.drop(place+4*int32(l), p)
 }
+
+func (f forward) heads() int64 { return int64(f.architecture.Heads) }
 
 func (f forward) activate(x *torch.Tensor) *torch.Tensor {
 	switch f.config.HiddenAct {

@@ -37,8 +37,9 @@ type Family struct {
 type Classifier interface {
 	// Logits is (examples, labels), fp32, for the last layer's output at each
 	// example's first token, (examples, hidden) in the backbone's dtype. A layer
-	// that the head does not have of its own is the backbone's.
-	Logits(b *Backbone, first *torch.Tensor, drop Dropout) *torch.Tensor
+	// that the head does not have of its own is the backbone's. dropout is that of
+	// the head; every call of it has a mask of its own.
+	Logits(b *Backbone, first *torch.Tensor, dropout func(x *torch.Tensor) *torch.Tensor) *torch.Tensor
 }
 
 // familyOf reads the config.json in a folder, of one of the families.

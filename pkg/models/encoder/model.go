@@ -137,12 +137,30 @@ func (m *Model) Head() []adapter.Parameter { return m.head.Parameters() }
 // Check tells whether the model can take the input.
 func (m *Model) Check(in Input) error { return m.backbone.Check(in) }
 
+// NewBatch is [Backbone.NewBatch].
+func (m *Model) NewBatch(in Input) *Batch { return m.backbone.NewBatch(in) }
+
+// NewBatchOf is [Backbone.NewBatchOf].
+func (m *Model) NewBatchOf(in Input, shape Shape) *Batch { return m.backbone.NewBatchOf(in, shape) }
+
 // Forward is the logits (examples, labels), fp32, of a checked input; pass may
 // be nil. It runs inside [torch.Do].
 func (m *Model) Forward(in Input, pass adapter.Pass, drop Dropout) *torch.Tensor {
 	var logits *torch.Tensor
+	torch.Scoped(func() { logits = m.Logits(m.NewBatch(in), pass, drop).Escape() })
+	return logits
+}
+
+// Logits is [Model.Forward] of a batch that is on the device.
+func (m *Model) Logits(batch *Batch, pass adapter.Pass, drop Dropout) *torch.Tensor {
+	var logits *torch.Tensor
 	torch.Scoped(func() {
-		logits = m.head.classifier.Logits(m.backbone, m.backbone.First(in, pass, drop), drop).Escape()
+		place := ofHead
+		dropout := func(x *torch.Tensor) *torch.Tensor {
+			place--
+			return x.DropoutAt(batch.firsts, batch.drop(place+1, drop.Classifier))
+		}
+		logits = m.head.classifier.Logits(m.backbone, m.backbone.First(batch, pass, drop), dropout).Escape()
 	})
 	return logits
 }

@@ -58,7 +58,7 @@ func loadHead(l *encoder.HeadLoader) (encoder.Classifier, error) {
 	return &head{dense, output}, err
 }
 
-func (h *head) Logits(_ *encoder.Backbone, first *torch.Tensor, drop encoder.Dropout) *torch.Tensor {
-	x := first.ToDType(torch.Float32).Dropout(drop.Classifier) // (examples, hidden)
-	return h.output.Apply(h.dense.Apply(x).Tanh().Dropout(drop.Classifier))
+func (h *head) Logits(_ *encoder.Backbone, first *torch.Tensor, dropout func(*torch.Tensor) *torch.Tensor) *torch.Tensor {
+	x := dropout(first.ToDType(torch.Float32)) // (examples, hidden)
+	return h.output.Apply(dropout(h.dense.Apply(x).Tanh()))
 }

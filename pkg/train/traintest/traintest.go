@@ -31,6 +31,7 @@ func (Silent) Begin(train.BeginInfo) {}
 func (Silent) Eval(train.EvalInfo)   {}
 func (Silent) Sweep(train.SweepInfo) {}
 func (Silent) Checkpoint(string)     {}
+func (Silent) Note(string)           {}
 
 // Step implements [train.Observer].
 func (s Silent) Step(info train.StepInfo) {

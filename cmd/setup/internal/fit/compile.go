@@ -34,7 +34,7 @@ func (d diagnosis) clean() bool { return len(d.places) == 0 && d.foreign == "" }
 // checkSyntax compiles libtch's C++ in dir without generating code.
 func checkSyntax(ctx context.Context, compiler []string, library libtorch.Library, dir string) (diagnosis, error) {
 	arguments := append(compiler[1:len(compiler):len(compiler)], "-fsyntax-only")
-	arguments = append(arguments, compileFlags(library)...)
+	arguments = append(arguments, compileFlags(library, "-O0")...)
 	command := exec.CommandContext(ctx, compiler[0], append(arguments, wrapperSources[0])...)
 	command.Dir = dir
 	command.Env = append(command.Environ(), "LC_ALL=C")

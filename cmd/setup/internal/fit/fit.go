@@ -30,9 +30,20 @@ func (m Module) Lock() (unlock func(), err error) {
 	return func() { dir.Close() }, nil
 }
 
-// State tells whether the module's copy of gotch and go.work are as Fit would
-// leave them, changing nothing.
+// State tells whether the module's copy of gotch, go.work and the flags of native
+// packages are as Fit would leave them, changing nothing.
 func (m Module) State(library libtorch.Library) (Result, error) {
+	state, err := m.copyState(library)
+	if err != nil {
+		return Result{}, err
+	}
+	stale, err := m.staleFlags(library)
+	state.UpToDate = state.UpToDate && len(stale) == 0
+	return state, err
+}
+
+// copyState is State without the flags.
+func (m Module) copyState(library libtorch.Library) (Result, error) {
 	if err := checkPath(library.Root); err != nil {
 		return Result{}, err
 	}
@@ -51,14 +62,20 @@ func (m Module) State(library libtorch.Library) (Result, error) {
 	}, nil
 }
 
-// Fit adapts gotch to the library in the module's .gotch folder and writes
-// go.work, unless both are up to date. The folder is made complete under another
-// name first, so that half-finished work is never used. What takes long is
-// announced to notes.
+// Fit adapts gotch to the library in the module's .gotch folder, writes go.work and
+// gives native packages their flags, unless all are up to date. The folder is made
+// complete under another name first, so that half-finished work is never used. What
+// takes long is announced to notes.
 func (m Module) Fit(ctx context.Context, library libtorch.Library, notes io.Writer) (Result, error) {
-	state, err := m.State(library)
-	if err != nil || state.UpToDate {
-		return state, err
+	state, err := m.copyState(library)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := m.writeFlags(library); err != nil {
+		return Result{}, err
+	}
+	if state.UpToDate {
+		return state, nil
 	}
 	source, err := m.download(ctx)
 	if err != nil {

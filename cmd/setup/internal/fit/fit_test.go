@@ -161,18 +161,27 @@ import (
 
 func main() { fmt.Print(libtch.Add(40, 2), " ", libtch.D(nil), " ", libtch.Missing()) }
 `)
-	command := exec.Command("go", "run", ".")
-	command.Dir = module.Dir
-	command.Env = append(os.Environ(), "GOWORK=", "GOFLAGS=")
-	output, err := command.CombinedOutput()
-	if want := "42 3 missing is not available in libtorch 9.9.9"; err != nil || string(output) != want {
-		t.Errorf("go run printed %q, %v, want %q", output, err, want)
+	if got, want := goRun(t, module), "42 3 missing is not available in libtorch 9.9.9"; got != want {
+		t.Errorf("go run printed %q, want %q", got, want)
 	}
 	for _, name := range []string{"example", "gen", "go.sum"} {
 		if _, err := os.Stat(filepath.Join(module.Dir, copyDir, name)); err == nil {
 			t.Errorf("%s was copied", name)
 		}
 	}
+}
+
+// goRun is what the module's program prints, built by the plain go command.
+func goRun(t *testing.T, module Module) string {
+	t.Helper()
+	command := exec.Command("go", "run", ".")
+	command.Dir = module.Dir
+	command.Env = append(os.Environ(), "GOWORK=", "GOFLAGS=")
+	output, err := command.CombinedOutput()
+	if err != nil {
+		t.Fatalf("go run: %v\n%s", err, output)
+	}
+	return string(output)
 }
 
 func TestFitIsRepeatedWhenSomethingChanged(t *testing.T) {

@@ -34,6 +34,19 @@ func (l Library) CheckDependencies(ctx context.Context) error {
 	return nil
 }
 
+// CUDA reports whether the library has a CUDA half, and what of the libraries that this
+// needs the loader does not find.
+func (l Library) CUDA(ctx context.Context) (has bool, missing []string) {
+	path := filepath.Join(l.Root, cudaHalf)
+	if _, err := os.Stat(path); err != nil {
+		return false, nil
+	}
+	command := exec.CommandContext(ctx, Loader, path)
+	command.Env = append(os.Environ(), "LD_TRACE_LOADED_OBJECTS=1")
+	output, _ := command.CombinedOutput() // its exit status says less
+	return true, missingLibraries(string(output))
+}
+
 var (
 	notFound        = regexp.MustCompile(`(?m)^\s*(\S+) => not found`)
 	versionNotFound = regexp.MustCompile("version `[^']+' not found")

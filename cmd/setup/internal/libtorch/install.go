@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -43,6 +44,37 @@ var cudaWheels = []wheel{
 	{"nvidia-nvtx", "13.0.85", "4936d1d6780fbe68db454f5e72a42ff64d1fd6397df9f363ae786930fd5c1cd4"},
 }
 
+// headerWheels is what NVIDIA's packages beside a torch of CUDA 13 lack to compile against
+// it.
+var headerWheels = []wheel{{"nvidia-cuda-crt", "13.0.88", "2c8043c7c9e02492716426e9919fc78d2c5b3b2a7a768a88e952676b08aa55a4"}}
+
+// InstallHeaders puts CUDA's headers that torch's own packages lack under the module's
+// .libtorch/ and returns their folder.
+func (s Search) InstallHeaders(ctx context.Context, library Library) (include string, err error) {
+	if match := cudaMajor.FindStringSubmatch(library.Version); match == nil || match[1] != "13" {
+		return "", fmt.Errorf("CUDA's headers for libtorch %s are not here: install the CUDA toolkit and set CUDA_HOME", library.Version)
+	}
+	dir := filepath.Join(s.ModuleDir, ".libtorch", headerWheels[0].name+"-"+headerWheels[0].version)
+	include = filepath.Join(dir, "nvidia", "cu13", "include")
+	if _, err := os.Stat(dir); err == nil {
+		return include, nil
+	}
+	python, err := s.pip(ctx)
+	if err != nil {
+		return "", err
+	}
+	unfinished := filepath.Join(s.ModuleDir, ".libtorch", "unfinished")
+	if err := os.RemoveAll(unfinished); err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(unfinished)
+	site := filepath.Join(unfinished, "site")
+	if err := pipInstall(ctx, python, unfinished, site, headerWheels); err != nil {
+		return "", err
+	}
+	return include, os.Rename(site, dir)
+}
+
 type installation struct {
 	dir    string
 	wheels []wheel
@@ -52,7 +84,7 @@ type installation struct {
 func (s Search) installation() installation {
 	dir := filepath.Join(s.ModuleDir, ".libtorch")
 	if s.HasDriver() {
-		return installation{filepath.Join(dir, "torch-"+pinnedTorch+"-cuda"), append(cpuWheels[:len(cpuWheels):len(cpuWheels)], cudaWheels...),
+		return installation{filepath.Join(dir, "torch-"+pinnedTorch+"-cuda"), slices.Concat(cpuWheels, cudaWheels, headerWheels),
 			"torch " + pinnedTorch + " with CUDA, as an NVIDIA driver is here"}
 	}
 	return installation{filepath.Join(dir, "torch-"+pinnedTorch+"-cpu"), cpuWheels,
@@ -116,7 +148,7 @@ func pipInstall(ctx context.Context, python, work, site string, pinned []wheel) 
 	var output strings.Builder
 	command.Stdout, command.Stderr = &output, &output
 	if err := command.Run(); err != nil {
-		return fmt.Errorf("pip could not install torch %s: %s", pinnedTorch, pipError(output.String(), err))
+		return fmt.Errorf("pip could not install %s %s: %s", pinned[0].name, pinned[0].version, pipError(output.String(), err))
 	}
 	return nil
 }

@@ -41,6 +41,7 @@ const (
 	apiInclude  = "torch/csrc/api/include"
 	cpuLibrary  = "lib/libtorch_cpu.so"
 	coreLibrary = "lib/libc10.so"
+	cudaHalf    = "lib/libtorch_cuda.so"
 	mainHeader  = "include/" + apiInclude + "/torch/torch.h"
 	allHeader   = "include/" + apiInclude + "/torch/all.h"
 )

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -202,7 +203,7 @@ func TestInstallNeedsPip(t *testing.T) {
 
 func TestRequirementLines(t *testing.T) {
 	line := regexp.MustCompile(`^[a-z0-9-]+==[0-9.]+ --hash=sha256:[0-9a-f]{64}$`)
-	all := append(cpuWheels[:len(cpuWheels):len(cpuWheels)], cudaWheels...)
+	all := slices.Concat(cpuWheels, cudaWheels, headerWheels)
 	lines := strings.Split(strings.TrimSpace(requirementLines(all)), "\n")
 	seen := map[string]bool{}
 	for _, text := range lines {

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/metatt/metatt/cmd/setup/internal/libtorch"
+	"github.com/metatt/metatt/pkg/torch/cuda"
+)
+
+// helperDir is where package torch looks for the CUDA helper that is built here. It goes
+// with the copy of gotch, which another libtorch replaces.
+const helperDir = ".gotch/helper"
+
+// buildHelper compiles the CUDA helper for a libtorch whose CUDA half can be loaded,
+// unless it is there. What fails is said: a GPU computes the same without it, slower.
+func buildHelper(ctx context.Context, dir string, library libtorch.Library, search libtorch.Search, output io.Writer) error {
+	has, missing := library.CUDA(ctx)
+	switch {
+	case !has || len(missing) > 0 && !search.HasDriver():
+		return nil
+	case len(missing) > 0:
+		fmt.Fprintf(output, "no CUDA helper is built: libtorch_cuda.so needs %s, which the loader does not find\n", strings.Join(missing, " and "))
+		return nil
+	}
+	out := filepath.Join(dir, helperDir, cuda.Library)
+	made, record := cuda.Build()+" "+library.Root+" "+library.Version+"\n", filepath.Join(dir, helperDir, "made-of")
+	if have, err := os.ReadFile(record); err == nil && string(have) == made {
+		fmt.Fprintln(output, "the CUDA helper is up to date")
+		return nil
+	}
+	fmt.Fprintln(output, "compiling the CUDA helper, about a minute")
+	err := cuda.Compile(ctx, library.Root, out)
+	if err != nil && strings.Contains(err.Error(), "crt/host_config.h") && ctx.Err() == nil { // NVIDIA's packages beside a torch lack it
+		var headers string
+		if headers, err = search.InstallHeaders(ctx, library); err == nil {
+			err = cuda.Compile(ctx, library.Root, out, headers)
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		fmt.Fprintf(output, "%v\na GPU computes the same without it, slower\n", err)
+		return nil
+	}
+	return os.WriteFile(record, []byte(made), 0o644)
+}

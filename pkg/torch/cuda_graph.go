@@ -1,0 +1,105 @@
+package torch
+
+// #include <stdlib.h>
+// #include "cuda_functions.h"
+import "C"
+
+import (
+	"fmt"
+	"unsafe"
+)
+
+// Pool is memory that graphs share which are replayed one after the other on one
+// stream.
+type Pool struct{ id [2]C.uint64_t }
+
+// NewPool is a new one. It needs the [Helper].
+func NewPool() Pool {
+	const op = "graph_pool"
+	onCUDA(op, CUDA(0))
+	var p Pool
+	helped(op, C.helper_pool_new(&p.id[0]))
+	return p
+}
+
+// Graph is work of a CUDA device that is queued by one call, on the memory that it was
+// captured with.
+type Graph struct {
+	c     unsafe.Pointer
+	nodes int64
+}
+
+// Capture records what f queues on the current stream, which is one of [EnterStream],
+// instead of having it done. f has run there before at least once, and waits for
+// nothing, copies nothing from the host and reads nothing back; seeding belongs before
+// a replay. What f makes is freed but for what it keeps ([Tensor.Keep]): kept tensors
+// are where each replay leaves its results. The caller frees the graph.
+//
+// Where f or the capture fails, its error is returned and the device is as before.
+func Capture(pool Pool, f func() error) (*Graph, error) {
+	const op = "capture"
+	g := &Graph{}
+	if e := C.helper_capture_begin(pool.id[0], pool.id[1], &g.c); e != nil {
+		return nil, failure(op, unsafe.Pointer(e))
+	}
+	ended := false
+	defer func() { // also when f panics with something else than an *Error
+		if !ended {
+			g.abandon()
+		}
+	}()
+	if err := Do(f); err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	ended = true
+	var nodes C.int64_t
+	if e := C.helper_capture_end(g.c, &nodes); e != nil {
+		return nil, failure(op, unsafe.Pointer(e))
+	}
+	g.nodes = int64(nodes)
+	return g, nil
+}
+
+func (g *Graph) abandon() {
+	if e := C.helper_capture_abandon(g.c); e != nil {
+		C.free(unsafe.Pointer(e))
+	}
+	g.c = nil
+}
+
+// Replay queues it on the current stream. Numbers from libtorch's default generator go
+// on from its state: after [Seed] they are a function of the seed.
+func (g *Graph) Replay() {
+	const op = "replay"
+	if g.c == nil {
+		panic(Errorf(op, "use of a freed graph"))
+	}
+	helped(op, C.helper_graph_replay(g.c))
+}
+
+// Nodes is the number of its operations.
+func (g *Graph) Nodes() int64 { return g.nodes }
+
+// Kernels is what it consists of, "count name" a line, the most frequent first.
+func (g *Graph) Kernels() (string, error) {
+	const op = "graph_kernels"
+	if g.c == nil {
+		return "", Errorf(op, "use of a freed graph")
+	}
+	var text *C.char
+	if e := C.helper_graph_nodes(g.c, &text); e != nil {
+		return "", failure(op, unsafe.Pointer(e))
+	}
+	defer C.free(unsafe.Pointer(text))
+	return C.GoString(text), nil
+}
+
+// Free releases it, when its last replay is done. Freeing twice does nothing.
+func (g *Graph) Free() {
+	if g == nil || g.c == nil {
+		return
+	}
+	c := g.c
+	g.c = nil
+	helped("graph", C.helper_graph_free(c))
+}

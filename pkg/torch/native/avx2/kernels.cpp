@@ -1,0 +1,3 @@
+#define KERNELS_AVX2
+#define KERNELS metatt_kernels_avx2
+#include "../kernel/kernels.h"

@@ -1,0 +1,3 @@
+#define KERNELS_GENERIC
+#define KERNELS metatt_kernels_generic
+#include "../kernel/kernels.h"

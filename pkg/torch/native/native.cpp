@@ -1,0 +1,79 @@
+// Everything of libtorch's is compiled once, here: its headers are the most of it. Set-up
+// tells cgo where they are; without them, as in a module that imports this one, the
+// package is empty, which native_choose says.
+#if __has_include(<ATen/core/Tensor.h>)
+
+#include "attention.h"
+#include "dropout.h"
+#include "gelu.h"
+#include "norm.h"
+
+extern "C" const Kernels *metatt_kernels_generic();
+extern "C" const Kernels *metatt_kernels_avx2();
+extern "C" const Kernels *metatt_kernels_avx512();
+
+namespace {
+
+struct Set {
+  const char *name;
+  bool there;
+  const Kernels *(*kernels)();
+};
+
+// The instruction sets, the best first.
+std::vector<Set> sets() {
+  __builtin_cpu_init();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  return {{"avx512", avx512, metatt_kernels_avx512}, {"avx2", avx2, metatt_kernels_avx2}, {"generic", true, metatt_kernels_generic}};
+}
+
+} // namespace
+
+extern "C" bool native_compiled(void) { return true; }
+
+extern "C" char *native_unbind(void **outs, void *t) {
+  return native::entry([&] {
+    for (at::Tensor &slice : native::tensor(t).unbind(0)) native::give(outs++, std::move(slice));
+  });
+}
+
+extern "C" const char *native_name(void) { return native::kernels_name; }
+
+extern "C" char *native_choose(const char *name) {
+  const std::string wanted = name;
+  for (const Set &set : sets()) {
+    if (!wanted.empty() ? wanted != set.name : !set.there) continue;
+    if (!set.there) return strdup(("this machine has no " + wanted).c_str());
+    native::kernels = set.kernels();
+    native::kernels_name = set.name;
+    return nullptr;
+  }
+  return strdup((wanted + ": the CPU kernels are for avx512, avx2 and generic").c_str());
+}
+
+#else
+
+#include <string.h>
+
+#include "api.h"
+
+namespace {
+char *absent() { return strdup("the CPU kernels were compiled without libtorch's headers"); }
+} // namespace
+
+extern "C" {
+char *native_choose(const char *) { return absent(); }
+char *native_mask(void **, int64_t, int64_t, int64_t, native_drop) { return absent(); }
+char *native_dropout(void **, void *, native_drop) { return absent(); }
+char *native_dropout_add_norm(void **, void *, void *, void *, void *, double, native_drop) { return absent(); }
+char *native_attention(void **, void *, void *, void *, int64_t, void *, void *, native_drop) { return absent(); }
+char *native_joined_attention(void **, void *, int64_t, native_drop) { return absent(); }
+char *native_gelu(void **, void *, bool) { return absent(); }
+char *native_unbind(void **, void *) { return absent(); }
+const char *native_name(void) { return ""; }
+bool native_compiled(void) { return false; }
+}
+
+#endif
