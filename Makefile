@@ -115,4 +115,4 @@ fuzz: setup ## every fuzz target for FUZZTIME (1m), FUZZ=NAMES for some; each mu
 	done; [ -z "$$failed" ]
 
 clean: ## remove what was built, not what was downloaded or trained
-	@rm -rf bin .gotch .gotch-unfinished go.work go.work.sum pkg/torch/native/libtorch_flags.go pkg/torch/profile/libtorch_flags.go
+	@rm -rf bin .gotch .gotch-unfinished go.work go.work.sum pkg/torch/*/libtorch_flags.go

@@ -21,13 +21,13 @@ number=0 replaced=
 for file in $(go list -deps -test -f '{{$dir := .Dir}}{{range .CgoFiles}}{{$dir}}/{{.}}{{"\n"}}{{end}}' ./cmd/finetune ./pkg/... | sort -u); do
   if grep -q -- '-Wl,-rpath,' "$file"; then
     number=$((number + 1))
-    sed -E 's/"?-Wl,-rpath,[^ ]+//' "$file" >"$scratch/$number.go"
+    sed -E 's/"-Wl,-rpath,[^"]*"//; s/-Wl,-rpath,[^ ]+//' "$file" >"$scratch/$number.go"
     replaced+="${replaced:+, }\"$file\": \"$scratch/$number.go\""
   fi
 done
 echo "{\"Replace\": {$replaced}}" >"$scratch/overlay.json"
 export CGO_CFLAGS="-O2 -ffunction-sections -fdata-sections"
-export CGO_CXXFLAGS="$CGO_CFLAGS -ffile-prefix-map=${libtorch%/lib}=libtorch -ffile-prefix-map=$gotch=gotch -ffile-prefix-map=$PWD=metatt"
+export CGO_CXXFLAGS="$CGO_CFLAGS '-ffile-prefix-map=${libtorch%/lib}=libtorch' '-ffile-prefix-map=$gotch=gotch' '-ffile-prefix-map=$PWD=metatt'"
 flags=(-trimpath -buildvcs=false -overlay "$scratch/overlay.json" -ldflags "-s -w -extldflags=-Wl,--gc-sections")
 
 programs=$scratch/programs
