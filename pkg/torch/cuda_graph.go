@@ -35,7 +35,8 @@ type Graph struct {
 // a replay. What f makes is freed but for what it keeps ([Tensor.Keep]): kept tensors
 // are where each replay leaves its results. The caller frees the graph.
 //
-// Where f or the capture fails, its error is returned and the device is as before.
+// Where f or the capture fails, its error is returned and the device is as before; the
+// pool must not be used for another.
 func Capture(pool Pool, f func() error) (*Graph, error) {
 	const op = "capture"
 	g := &Graph{}

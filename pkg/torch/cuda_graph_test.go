@@ -111,7 +111,6 @@ func TestCUDAGraphSeeds(t *testing.T) {
 // After a capture that fails all goes on, random numbers and captures too.
 func TestCUDAGraphFails(t *testing.T) {
 	gpu(t, func(d Device) {
-		pool := NewPool()
 		x := random(4, 16, 16).To(d)
 		step := func() *Tensor { return x.MatMul(x).Dropout(0.5) }
 		Scoped(func() { step() })
@@ -123,7 +122,7 @@ func TestCUDAGraphFails(t *testing.T) {
 			"panics":              func() error { step(); panic(Errorf("test", "wrong")) },
 			"wrong shapes":        func() error { step().MatMul(Zeros(Float32, d, 3, 3)); return nil },
 		} {
-			g, err := Capture(pool, f)
+			g, err := Capture(NewPool(), f)
 			if err == nil || g != nil {
 				t.Fatalf("%s: a capture succeeds", name)
 			}
@@ -134,7 +133,7 @@ func TestCUDAGraphFails(t *testing.T) {
 				t.Errorf("%s: afterwards %v", name, have)
 			}
 			var out *Tensor
-			g, err = Capture(pool, func() error {
+			g, err = Capture(NewPool(), func() error {
 				out = step().Keep()
 				return nil
 			})
