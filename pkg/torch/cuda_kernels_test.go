@@ -27,8 +27,7 @@ func TestKernelsOnTheCPU(t *testing.T) {
 		bf16, hidden, vec, warps int
 		rows                     maskedRows
 	}{
-		{0, 48, 4, 1, many}, {0, 48, 4, 1, none}, {0, 132, 4, 1, few}, {1, 64, 8, 1, few}, {1, 264, 8, 1, many}, {0, 37, 1, 1, few}, {1, 37, 1, 1, few},
-		{0, 1028, 4, 2, few}, {0, 1025, 1, 2, none}, {1, 2056, 8, 4, few},
+		{0, 48, 4, 1, many}, {0, 132, 4, 1, none}, {1, 264, 8, 1, many}, {0, 37, 1, 1, few}, {1, 37, 1, 1, few}, {0, 1028, 4, 2, few}, {1, 2056, 8, 4, few},
 	} {
 		t.Run(fmt.Sprintf("bf16=%d,hidden=%d,vec=%d,dropout=%d", c.bf16, c.hidden, c.vec, c.rows.threshold), func(t *testing.T) {
 			emulated{t.TempDir(), c.bf16 == 1, c.hidden, c.vec, c.warps, c.rows}.check(t)

@@ -20,9 +20,9 @@
 //
 // Native state is of two kinds. Each OS thread has its own grad mode, error
 // string and number of OpenMP's and MKL's threads: Do sets these on the thread
-// that it locks. It has its own autocast and inference mode, treatment of
-// denormal numbers, CUDA device and stream, too, which nothing here touches:
-// they are as libtorch starts them. The generators, the default dtype (never
+// that it locks. It has its own CUDA device and stream, which [EnterStream] sets
+// until Leave, and its own autocast and inference mode and treatment of denormal
+// numbers, which nothing here touches: they are as libtorch starts them. The generators, the default dtype (never
 // used, every tensor is made with one) and the switches of cuDNN and oneDNN are
 // the process's.
 package torch

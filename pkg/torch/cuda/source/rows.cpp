@@ -51,6 +51,7 @@ Drop::Drop(const metatt_drop &d, const at::Tensor &t) : threshold(d.threshold), 
 
 Drop::Argument Drop::argument() const {
   Argument a{};
+  a.scale = 1;
   if (threshold == 0) return a;
   constexpr double decisions = 65536;
   a.offsets = offsets.const_data_ptr<int>();
