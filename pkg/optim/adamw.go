@@ -25,6 +25,7 @@ type AdamW struct {
 	progress      []Progress
 	scale         []float64 // of the learning rate
 	reads         bool      // what is computed: on the CPU, where nothing is waited for
+	staged        staged    // the next update
 }
 
 // Progress is how far the optimizer is with one parameter.
@@ -43,7 +44,7 @@ func NewAdamW(parameters []Parameter, config AdamWConfig) *AdamW {
 }
 
 func (o *AdamW) layOut(parameters []Parameter) {
-	o.Flat = newFlat(parameters)
+	o.Flat, o.staged = newFlat(parameters), staged{}
 	o.first, o.second = o.values.ZerosLike(), o.values.ZerosLike()
 	o.healthy = torch.Ones(torch.Float32, o.values.Device())
 	for _, t := range append(slices.Clone(o.gradients), o.values, o.first, o.second, o.healthy) {
@@ -145,6 +146,7 @@ func (o *AdamW) Replace(parameters []Parameter, changes map[int]Change) {
 // Free releases the moments and the buffers.
 func (o *AdamW) Free() {
 	o.Flat.Free()
+	o.unstage()
 	o.first.Free()
 	o.second.Free()
 	o.healthy.Free()

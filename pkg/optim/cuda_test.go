@@ -118,3 +118,71 @@ func TestCUDAAdamW(t *testing.T) {
 		}
 	}
 }
+
+// A graph of the device's part makes the update that was staged, until the ranges are others.
+func TestCUDAAdamWInAGraph(t *testing.T) {
+	if torch.CUDADevices() == 0 {
+		t.Skip("no CUDA device", torch.WhyNoCUDA())
+	}
+	if _, err := torch.Helper(); err != nil {
+		t.Skip(err)
+	}
+	device := torch.CUDA(0)
+	err := torch.Do(func() error {
+		defer torch.EnterStream(device).Leave()
+		config := optim.AdamWConfig{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01, ClipNorm: 1}
+		value := torch.Randn(torch.Float32, torch.CPU, 301)
+		on := func(d torch.Device) (*optim.AdamW, *torch.Tensor) {
+			v := value.To(d).Clone()
+			return optim.NewAdamW([]optim.Parameter{{Name: "p", Value: v, Leaf: v, Scale: 1}}, config), v
+		}
+		cpu, want := on(torch.CPU)
+		gpu, have := on(device)
+		defer cpu.Free()
+		defer gpu.Free()
+		set := func() {
+			g := torch.Randn(torch.Float32, torch.CPU, 301)
+			torch.NoGrad(func() {
+				cpu.Gradient(0).CopyFrom(g)
+				gpu.Gradient(0).CopyFrom(g.To(device))
+			})
+		}
+		set()
+		cpu.Step(1e-2, nil, nil)
+		gpu.Step(1e-2, nil, nil)
+		var outcome *torch.Tensor
+		graph, err := torch.Capture(torch.NewPool(), func() error {
+			outcome = gpu.Queue(nil).Keep()
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		defer graph.Free()
+		defer outcome.Free()
+		for step := range 4 {
+			set()
+			lr := 1e-2 / float64(1+step)
+			made := torch.ToSlice[float32](cpu.Step(lr, nil, nil))
+			if !gpu.Stage(lr, nil) {
+				t.Errorf("step %d is staged elsewhere", step)
+			}
+			graph.Replay()
+			if got := torch.ToSlice[float32](outcome.To(torch.CPU)); got[1] != 1 || math.Abs(float64(got[0]-made[0])) > 1e-5*float64(made[0]) {
+				t.Errorf("step %d: norm and health %v, want %v", step, got, made)
+			}
+			torch.NoGrad(func() {
+				if off := have.To(torch.CPU).Sub(want).MaxAbs().Item(); off > 2e-6*want.MaxAbs().Item() {
+					t.Errorf("step %d: values are off by %v", step, off)
+				}
+			})
+		}
+		if gpu.Stage(1e-2, func(int) bool { return true }) {
+			t.Error("an update of nothing is staged as one of something")
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -34,11 +34,27 @@ const chunk = 1 << 17
 // afterwards, or one of these was so in an earlier step: from then on values and moments
 // stay what they were before it.
 func (o *AdamW) Step(lr float64, loss *torch.Tensor, idle func(i int) bool) *torch.Tensor {
+	o.Stage(lr, idle)
+	return o.Queue(loss)
+}
+
+// Stage is what of [AdamW.Step] is the host's: it counts the update and puts its numbers
+// on the device, where the next Queue finds them. same: they stand where those of the last
+// Stage did, of the same ranges, so that a CUDA graph of a Queue makes this update, too.
+func (o *AdamW) Stage(lr float64, idle func(i int) bool) (same bool) {
+	torch.NoGrad(func() {
+		torch.Scoped(func() { same = o.stage(o.ranges(lr, idle)) })
+	})
+	return same
+}
+
+// Queue is what of [AdamW.Step] is the device's.
+func (o *AdamW) Queue(loss *torch.Tensor) *torch.Tensor {
 	var outcome *torch.Tensor
 	torch.NoGrad(func() {
 		torch.Scoped(func() {
 			if torch.AdamWServed(o.values.Device()) {
-				outcome = o.fused(loss, o.ranges(lr, idle)).Escape()
+				outcome = o.fused(loss).Escape()
 				return
 			}
 			norm := o.norm()
@@ -46,7 +62,7 @@ func (o *AdamW) Step(lr float64, loss *torch.Tensor, idle func(i int) bool) *tor
 			if loss != nil {
 				o.require(loss.Abs(), math.MaxFloat32)
 			}
-			u := o.update(norm, o.ranges(lr, idle))
+			u := o.update(norm, o.staged)
 			if !(o.reads && u.bounded(norm)) {
 				o.require(u.largest(), largestNorm)
 			}
@@ -140,7 +156,7 @@ func (o *AdamW) Overflown(lr float64, idle func(i int) bool) (name string) {
 				}
 				spans := o.ranges(lr, func(j int) bool { return j != i })
 				spans[0].to = spans[0].from + o.places[i].size
-				if u := o.update(norm, spans); !Finite(u.largest().Item()) && name == "" {
+				if u := o.update(norm, staged{spans, o.numbers(spans)}); !Finite(u.largest().Item()) && name == "" {
 					name = o.parameters[i].Name
 				}
 			}

@@ -9,31 +9,18 @@ import (
 // update is one step of AdamW with its numbers on the device.
 type update struct {
 	*AdamW
+	staged  staged
 	clip    *torch.Tensor // factor of the gradients; nil: 1
 	clipped bool          // those in fp32 have it already
-	spans   []span
-	numbers *torch.Tensor // (spans, 5)
 }
 
-func (o *AdamW) update(norm *torch.Tensor, spans []span) *update {
-	u := &update{AdamW: o, spans: spans}
+func (o *AdamW) update(norm *torch.Tensor, s staged) *update {
+	u := &update{AdamW: o, staged: s}
 	if limit := o.config.ClipNorm; limit > 0 {
 		const eps = 1e-6 // PyTorch's guard against a zero norm
 		u.clip = norm.AddScalar(eps).Reciprocal().MulScalar(limit).AtMost(1)
 	}
-	u.numbers = o.numbers(spans)
 	return u
-}
-
-// numbers is those of each span, (spans, 5), in one copy to the device: 1 - β₁, 1 - β₂,
-// 1 - lr λ, -lr/(1-β₁ᵗ) and 1/√(1-β₂ᵗ).
-func (o *AdamW) numbers(spans []span) *torch.Tensor {
-	const numbers = 5
-	host := make([]float32, 0, numbers*len(spans))
-	for _, s := range spans {
-		host = append(host, float32(1-o.config.Beta1), float32(1-o.config.Beta2), float32(s.keep), float32(-s.step), float32(s.correct))
-	}
-	return torch.Upload(host, o.values.Device(), int64(len(spans)), numbers)
 }
 
 // onDevice is the numbers of a span, each of one element.
@@ -44,9 +31,9 @@ type onDevice struct {
 }
 
 func (u *update) of(k int) onDevice {
-	number := func(i int64) *torch.Tensor { return u.numbers.Select(0, int64(k)).Select(0, i) }
+	number := func(i int64) *torch.Tensor { return u.staged.numbers.Select(0, int64(k)).Select(0, i) }
 	d := onDevice{weight1: number(0), weight2: number(1), step: number(3), correct: number(4)}
-	if u.spans[k].keep != 1 {
+	if u.staged.spans[k].keep != 1 {
 		d.keep = number(2)
 	}
 	return d
@@ -88,7 +75,7 @@ func (u *update) bounded(norm *torch.Tensor) bool {
 	root := math.Sqrt(max(second, gradient*gradient))
 	quotient := max(first, gradient) / float64(float32(u.config.Eps))
 	fits := func(x, limit float64) bool { return 2*math.Abs(x) <= limit } // twice: of roundings; NaN does not
-	for _, s := range u.spans {
+	for _, s := range u.staged.spans {
 		// A factor that fp32 lacks makes NaN of zeros too.
 		for _, x := range []float64{s.keep, s.step, s.correct, s.correct * root, quotient} {
 			if !fits(x, math.MaxFloat32) {
@@ -105,7 +92,7 @@ func (u *update) bounded(norm *torch.Tensor) bool {
 // largest is the largest |θ| that the update would come to.
 func (u *update) largest() *torch.Tensor {
 	all := []*torch.Tensor{u.healthy.ZerosLike()} // also of no span
-	for k, s := range u.spans {
+	for k, s := range u.staged.spans {
 		d := u.of(k)
 		u.chunks(s, func(from, n int64) { all = append(all, u.next(s, d, from, n).MaxAbs().Escape()) })
 	}
@@ -153,7 +140,7 @@ func (u *update) make() {
 		numbers = func(k int) onDevice { return u.guarded(u.of(k)) }
 		guard = func(t *torch.Tensor) *torch.Tensor { return t.Where(healthy, zero) }
 	}
-	for k, s := range u.spans {
+	for k, s := range u.staged.spans {
 		d := numbers(k)
 		u.chunks(s, func(from, n int64) {
 			g := guard(u.gradient(s, from, n)) // 0 · ∞ would be no number
