@@ -4,6 +4,8 @@ import (
 	"unsafe"
 
 	"github.com/sugarme/gotch/libtch"
+
+	"github.com/metatt/metatt/pkg/torch/native"
 )
 
 type (
@@ -176,6 +178,10 @@ func (t *Tensor) AddProductInPlace(a, b *Tensor) *Tensor {
 
 // AddMatMulInPlace is t += a b for matrices a (m, k), b (k, n) and t (m, n).
 func (t *Tensor) AddMatMulInPlace(a, b *Tensor) *Tensor {
+	if native.Compiled() {
+		nativeAddMatMul(t, a, b)
+		return t
+	}
 	libtch.AtgAddmm_(&slots[0], t.handle("addmm_"), a.handle("addmm_"), b.handle("addmm_"))
 	discard("addmm_", t, a, b)
 	return t

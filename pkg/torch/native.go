@@ -91,14 +91,28 @@ func nativeMatMul(a, b *Tensor) *Tensor {
 	}, a, b)
 }
 
-// nativeResult adopts what call gives, or panics with its error.
-func nativeResult(op string, call func(out *native.Tensor) native.Failure, operands ...*Tensor) *Tensor {
+// nativeAddMatMul is [Tensor.AddMatMulInPlace], likewise.
+func nativeAddMatMul(t, a, b *Tensor) {
+	const op = "addmm_"
+	nativeReady(op)
+	if message := native.AddMatMul(native.Tensor(t.handle(op)), native.Tensor(a.handle(op)), native.Tensor(b.handle(op))); message != nil {
+		panic(failure(op, message, t, a, b))
+	}
+}
+
+// nativeReady panics where there are no kernels to call.
+func nativeReady(op string) {
 	if current == nil {
 		panic(outside(op))
 	}
 	if err := native.Ready(); err != nil {
 		panic(Errorf(op, "%v", err))
 	}
+}
+
+// nativeResult adopts what call gives, or panics with its error.
+func nativeResult(op string, call func(out *native.Tensor) native.Failure, operands ...*Tensor) *Tensor {
+	nativeReady(op)
 	if message := call((*native.Tensor)(unsafe.Pointer(&slots[0]))); message != nil {
 		panic(failure(op, message, operands...))
 	}

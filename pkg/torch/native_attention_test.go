@@ -17,7 +17,7 @@ func plainAttention(q, k, v *Tensor, heads int64, queries, keys packing) *Tensor
 		var query, key int64
 		for i := range keys.lengths {
 			nq, nk := int64(queries.lengths[i]), int64(keys.lengths[i])
-			one := queries
+			one := keys
 			one.lengths, one.keys = queries.lengths[i:i+1], keys.keys[i:i+1]
 			scores := part(q, query, nq).MatMul(part(k, key, nk).T()).MulScalar(1 / math.Sqrt(float64(width)))
 			sequences = append(sequences, scores.Softmax(-1).Mul(one.scaledMask(int(nk), int(head))).MatMul(part(v, key, nk)))
@@ -50,6 +50,7 @@ func TestNativeAttention(t *testing.T) {
 		{"no dropout", 3, 32, oddLengths(0), oddLengths(0)},
 		{"nearly everything dropped", 3, 32, oddLengths(0.99), oddLengths(0.99)},
 		{"long", 2, 32, long, long},
+		{"a tile of more rows for fewer keys", 2, 1, packing{lengths: []int{10, 10}}, packing{lengths: []int{1040, 1024}, keys: []int32{1, 2}, p: 0.1}},
 		{"the first token's query", 3, 32, first, oddLengths(0.1)},
 		{"other queries than keys", 2, 20, some, oddLengths(0.3)},
 	} {

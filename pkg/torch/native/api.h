@@ -38,6 +38,8 @@ char *native_unbind(void **outs, void *t);
 // libtorch's linear and matmul, of any tensors; b may be NULL.
 char *native_linear(void **out, void *x, void *w, void *b);
 char *native_matmul(void **out, void *a, void *b);
+// t += a b, of matrices.
+char *native_add_matmul(void *t, void *a, void *b);
 
 #ifdef __cplusplus
 }

@@ -13,7 +13,7 @@ namespace native {
 struct AttentionCall {
   at::Tensor q, k, v, query_offsets, key_offsets;
   ::Attention a = {};
-  int64_t sequences, longest_query = 0, longest_key = 0;
+  int64_t sequences, floats = 0; // floats of scratch, for any of the sequences
   std::vector<int64_t> order; // sequences, those with most work first
 
   AttentionCall(const at::Tensor &q_, const at::Tensor &k_, const at::Tensor &v_, int64_t heads, const at::Tensor &query_offsets_,
@@ -34,8 +34,7 @@ struct AttentionCall {
     std::vector<double> work(sequences);
     for (int64_t i = 0; i < sequences; i++) {
       const int64_t queries = a.query_offsets[i + 1] - a.query_offsets[i], keys = a.key_offsets[i + 1] - a.key_offsets[i];
-      longest_query = std::max(longest_query, queries);
-      longest_key = std::max(longest_key, keys);
+      if (queries > 0 && keys > 0) floats = std::max(floats, kernels->attention_scratch(queries, keys, a.width));
       work[i] = double(queries) * double(keys);
     }
     order.resize(sequences);
@@ -48,7 +47,6 @@ struct AttentionCall {
   static Matrix matrix(const at::Tensor &t) { return {const_cast<void *>(t.const_data_ptr()), t.stride(0)}; }
 
   void run(void (*kernel)(const ::Attention *, int64_t, int64_t, float *)) const {
-    const int64_t floats = kernels->attention_scratch(longest_query, longest_key, a.width);
     parallel_tasks(sequences * a.heads, [&](int64_t i) { kernel(&a, order[i / a.heads], i % a.heads, scratch(floats)); });
   }
 

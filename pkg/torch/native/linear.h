@@ -5,6 +5,7 @@
 #pragma once
 #include <ATen/Context.h>
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ops/addmm.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/mm.h>
@@ -59,6 +60,14 @@ inline at::Tensor product(const at::Tensor &x, const at::Tensor &w, const std::o
   return stack[0].toTensor();
 }
 
+// weight_gradient is gradᵀ x for grad (rows, out) and x (rows, in). oneDNN takes the left
+// factor's transpose as a copy, and is several times faster where that is the narrow one.
+inline at::Tensor weight_gradient(const at::Tensor &grad, const at::Tensor &x) {
+  if (grad.scalar_type() != at::kFloat) return at::mm(grad.t(), x);
+  if (x.size(1) < grad.size(1)) return product(x.t(), grad.t(), std::nullopt).t();
+  return product(grad.t(), x.t(), std::nullopt);
+}
+
 // x (rows, in), w (out, in), b (out) or none.
 struct LinearFunction : torch::autograd::Function<LinearFunction> {
   static at::Tensor forward(AutogradContext *ctx, const at::Tensor &x, const at::Tensor &w, const std::optional<at::Tensor> &b) {
@@ -73,7 +82,7 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     const at::Tensor &x = saved[0], &w = saved[1], &grad = grads[0];
     at::Tensor grad_x, grad_w, grad_b;
     if (ctx->needs_input_grad(0)) grad_x = product(grad, w.t(), std::nullopt);
-    if (ctx->needs_input_grad(1)) grad_w = grad.scalar_type() == at::kFloat ? product(grad.t(), x.t(), std::nullopt) : at::mm(grad.t(), x);
+    if (ctx->needs_input_grad(1)) grad_w = weight_gradient(grad, x);
     if (ctx->saved_data["bias"].toBool() && ctx->needs_input_grad(2)) grad_b = grad.sum(0);
     return {grad_x, grad_w, grad_b};
   }
@@ -101,11 +110,24 @@ extern "C" char *native_linear(void **out, void *x_handle, void *w_handle, void 
   });
 }
 
+namespace native {
+inline bool product_fits(const at::Tensor &a, const at::Tensor &b) { return b.dim() == 2 && a.scalar_type() == at::kFloat && fits(a, b.t()); }
+} // namespace native
+
 extern "C" char *native_matmul(void **out, void *a_handle, void *b_handle) {
   using namespace native;
   return entry([&] {
     const at::Tensor &a = tensor(a_handle), &b = tensor(b_handle);
-    const bool product_of_rows = b.dim() == 2 && a.scalar_type() == at::kFloat;
-    give(out, product_of_rows && fits(a, b.t()) ? native::linear(a, b.t(), std::nullopt) : at::matmul(a, b));
+    give(out, product_fits(a, b) ? native::linear(a, b.t(), std::nullopt) : at::matmul(a, b));
+  });
+}
+
+extern "C" char *native_add_matmul(void *t_handle, void *a_handle, void *b_handle) {
+  using namespace native;
+  return entry([&] {
+    at::Tensor &t = *static_cast<at::Tensor *>(t_handle);
+    const at::Tensor &a = tensor(a_handle), &b = tensor(b_handle);
+    if (a.dim() == 2 && product_fits(a, b) && t.dim() == 2) t.add_(native::linear(a, b.t(), std::nullopt));
+    else t.addmm_(a, b);
   });
 }

@@ -75,6 +75,7 @@ char *native_gelu(void **, void *, bool) { return absent(); }
 char *native_unbind(void **, void *) { return absent(); }
 char *native_linear(void **, void *, void *, void *) { return absent(); }
 char *native_matmul(void **, void *, void *) { return absent(); }
+char *native_add_matmul(void *, void *, void *) { return absent(); }
 const char *native_name(void) { return ""; }
 bool native_compiled(void) { return false; }
 }

@@ -121,3 +121,8 @@ func Linear(out *Tensor, x, w, b Tensor) Failure {
 func MatMul(out *Tensor, a, b Tensor) Failure {
 	return Failure(C.native_matmul(out, a, b))
 }
+
+// AddMatMul is t += a b of matrices: see [Linear].
+func AddMatMul(t, a, b Tensor) Failure {
+	return Failure(C.native_add_matmul(t, a, b))
+}
