@@ -2,8 +2,10 @@ package run
 
 import (
 	"fmt"
+	"path/filepath"
 
 	"github.com/metatt/metatt/pkg/config"
+	"github.com/metatt/metatt/pkg/hf"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/tuned"
 )
@@ -15,6 +17,9 @@ func (a *assembly) settleMachine() (err error) {
 		return config.Invalid("device", err)
 	}
 	c.Device = a.device.String()
+	if a.device != torch.CPU {
+		torch.KeepKernels(filepath.Join(hf.Home(), "kernels"))
+	}
 	if err = a.settleDType(); err != nil {
 		return err
 	}

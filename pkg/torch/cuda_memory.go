@@ -4,7 +4,10 @@ package torch
 // #include "cuda_functions.h"
 import "C"
 
-import "unsafe"
+import (
+	"os"
+	"unsafe"
+)
 
 // PeakMemory is the most bytes that tensors on a CUDA device held at once since
 // ResetPeakMemory, and the most that libtorch held reserved from it for them. known is
@@ -32,6 +35,17 @@ func ReleaseMemory() {
 	if CUDA(0).helped() {
 		quietly(C.helper_memory_release())
 	}
+}
+
+// KeepKernels lets the [Helper] keep what it compiles in that folder, which it makes, for
+// processes to come: compiling takes a second at the start of each.
+func KeepKernels(dir string) {
+	if _, err := Helper(); err != nil || os.MkdirAll(dir, 0o755) != nil {
+		return // it compiles each time
+	}
+	path := C.CString(dir)
+	defer C.free(unsafe.Pointer(path))
+	quietly(C.helper_kernel_cache(path))
 }
 
 // TF32 lets products of fp32 matrices on CUDA devices round their factors to TF32, or

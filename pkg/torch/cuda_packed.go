@@ -24,7 +24,8 @@ func cudaAttends(d Device, dtype DType, hidden, heads int64) bool {
 
 // cudaAttention is [Attention] by flash attention in bf16 and fp16, which draws its
 // dropout from libtorch's default generator, in 256ths, and by memory-efficient attention
-// in fp32, which draws from there, too. A query whose sequence has no keys has no
+// in fp32, or with dropout, which it cannot do, by plain operations over padded sequences
+// that draw from there, too. A query whose sequence has no keys has no
 // result that means anything.
 func cudaAttention(q, k, v *Tensor, heads int64, queries, keys Sequences, d Drop) *Tensor {
 	const op = "attention"

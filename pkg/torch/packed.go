@@ -32,19 +32,21 @@ func (d Drop) threshold() int64 {
 // none: no element is dropped.
 func (d Drop) none() bool { return d.threshold() == 0 }
 
-// PadsAttention: attention on the device has no kernel for packed sequences, and takes
-// those of [Sequences.Padded] alone.
-func PadsAttention(d Device) bool {
+// PadsAttention: attention of (tokens, hidden) of that dtype on the device has no kernel
+// for packed sequences, and takes those of [Sequences.Padded] alone.
+func PadsAttention(d Device, dtype DType, hidden, heads int64) bool {
 	if d == CPU {
-		return !native.Compiled()
+		return !native.Compiled() || !nativeTakes(dtype)
 	}
-	return !d.helped()
+	return !cudaAttends(d, dtype, hidden, heads)
 }
 
 // nativeServes: t is where the CPU kernels run, and of a dtype that they take.
 func nativeServes(t *Tensor) bool {
-	return t.Device() == CPU && native.Compiled() && (t.DType() == Float32 || t.DType() == BFloat16)
+	return t.Device() == CPU && native.Compiled() && nativeTakes(t.DType())
 }
+
+func nativeTakes(dtype DType) bool { return dtype == Float32 || dtype == BFloat16 }
 
 func (d Drop) native(rows Sequences) nativeDrop {
 	return nativeDrop{offsets: rows.Offsets, keys: rows.Keys, seed: d.Seed, site: d.Site, p: d.P}
@@ -58,7 +60,7 @@ func (t *Tensor) DropoutAt(rows Sequences, d Drop) *Tensor {
 		return t
 	case nativeServes(t):
 		return nativeDropout(t, d.native(rows))
-	case cudaServes(t):
+	case cudaDrops(t):
 		return cudaDropoutAt(t, rows, d)
 	}
 	return t.Dropout(d.P)
@@ -70,7 +72,7 @@ func (t *Tensor) DropoutAddNorm(residual, weight, bias *Tensor, eps float64, row
 	switch {
 	case nativeServes(t):
 		return nativeDropoutAddNorm(t, residual, weight, bias, eps, d.native(rows))
-	case cudaServes(t):
+	case cudaNorms(t, residual, weight, bias):
 		return cudaDropoutAddNorm(t, residual, weight, bias, eps, rows, d)
 	}
 	return residual.Add(t.DropoutAt(rows, d)).LayerNorm(weight, bias, eps)
@@ -84,7 +86,7 @@ func Attention(q, k, v *Tensor, heads int64, queries, keys Sequences, d Drop) *T
 	switch {
 	case nativeServes(q):
 		return nativeAttention(q, k, v, heads, queries.Offsets, keys.Offsets, d.native(keys))
-	case cudaServes(q):
+	case cudaAttends(q.Device(), q.DType(), q.Size(1), heads):
 		return cudaAttention(q, k, v, heads, queries, keys, d)
 	}
 	return paddedAttention(q, k, v, heads, queries, keys, d)
@@ -96,7 +98,7 @@ func (t *Tensor) JoinedAttention(heads int64, rows Sequences, d Drop) *Tensor {
 	switch {
 	case nativeServes(t):
 		return nativeJoinedAttention(t, heads, d.native(rows))
-	case cudaServes(t):
+	case cudaAttends(t.Device(), t.DType(), t.Size(1)/3, heads):
 		return cudaJoinedAttention(t, heads, rows, d)
 	}
 	hidden := t.Size(1) / 3

@@ -34,7 +34,12 @@ func (g *Graphs) Static() bool { return g != nil && g.static }
 
 // Failed is why a computation could not be captured, and all run as they are; nil: none
 // has failed.
-func (g *Graphs) Failed() error { return g.failed }
+func (g *Graphs) Failed() error {
+	if g == nil {
+		return nil
+	}
+	return g.failed
+}
 
 // Run runs f, or the graph of what f did under that key before. Its results stay what
 // they are until the next computation; they are of the current scope or the graph's.
@@ -78,6 +83,9 @@ func CanCapture(d Device) bool { return d.helped() }
 // Forget drops all graphs: tensors that they read or change have gone. It runs inside
 // [Do].
 func (g *Graphs) Forget() {
+	if g == nil {
+		return
+	}
 	for _, c := range g.all {
 		if c.graph != nil {
 			c.graph.Free()

@@ -10,11 +10,11 @@ import (
 
 var highWater = regexp.MustCompile(`(?m)^VmHWM:\s+(\d+) kB$`)
 
-// peakMemory is the most bytes that tensors held on a CUDA device, where that is known,
+// peakMemory is the most bytes that were taken of a CUDA device, where that is known,
 // else the largest resident size of this process; 0 where the kernel does not say.
 func peakMemory(device torch.Device) int64 {
-	if allocated, _, known := device.PeakMemory(); known {
-		return allocated
+	if _, reserved, known := device.PeakMemory(); known {
+		return reserved
 	}
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {

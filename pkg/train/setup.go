@@ -15,6 +15,8 @@ import (
 type Model interface {
 	// Check tells whether the model can take the input.
 	Check(encoder.Input) error
+	// Packs: batches of one shape can take each other's place.
+	Packs() bool
 	// NewBatch puts a checked input on the device.
 	NewBatch(in encoder.Input) *encoder.Batch
 	// NewBatchOf is NewBatch with room for others of that shape.
@@ -55,7 +57,7 @@ type Setup struct {
 	Dropout  encoder.Dropout // of training
 	Device   torch.Device
 	Options  Options
-	Static   bool   // batches stand where graphs would read them, whether or not the device has any
+	Static   bool   // batches stand where graphs would read them, also where the device has none
 	Hooks    []Hook // between the journal and evaluation, in order
 	Observer Observer
 	// SaveAdapter writes adapter and heads, as they are, as an adapter folder.

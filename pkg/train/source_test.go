@@ -25,6 +25,7 @@ func (c checker) Check(in encoder.Input) error {
 	}
 	return nil
 }
+func (checker) Packs() bool                                                        { return false }
 func (checker) NewBatch(encoder.Input) *encoder.Batch                              { return nil }
 func (checker) NewBatchOf(encoder.Input, encoder.Shape) *encoder.Batch             { return nil }
 func (checker) Logits(*encoder.Batch, adapter.Pass, encoder.Dropout) *torch.Tensor { return nil }

@@ -40,7 +40,10 @@ func newTrainer(s Setup) (*Trainer, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
-	graphs := torch.NewGraphs(s.Device, s.Static)
+	var graphs *torch.Graphs
+	if s.Tasks[0].Model.Packs() { // all stand on one backbone
+		graphs = torch.NewGraphs(s.Device, s.Static)
+	}
 	t := &Trainer{Setup: s, graphs: graphs, objective: newObjective(s, graphs), source: newSource(s)}
 	t.list()
 	t.optimizer = optim.NewAdamW(t.forOptimizer(), s.Options.AdamW, graphs)

@@ -26,10 +26,17 @@ func (s Shape) filled(in Input) bool { return s.Tokens > len(in.IDs) }
 // batch belongs to the current scope, until it is kept.
 func (b *Backbone) NewBatch(in Input) *Batch {
 	shape := in.Exact()
-	if torch.CanCapture(b.device) {
+	if b.device != torch.CPU && b.Packs() {
 		shape = in.Bucket(shape.Longest)
 	}
 	return b.NewBatchOf(in, shape)
+}
+
+// Packs: attention works on packed sequences too, so that all that a forward pass reads of
+// a batch is in it, and another can take its place.
+func (b *Backbone) Packs() bool {
+	a := b.architecture
+	return !torch.PadsAttention(b.device, b.dtype, a.Hidden, int64(a.Heads))
 }
 
 // NewBatchOf is NewBatch in that shape: others of it may take its place.
@@ -52,7 +59,7 @@ func (b *Backbone) NewBatchOf(in Input, shape Shape) *Batch {
 	batch.tokens = torch.Sequences{Offsets: next(sequences + 1), Keys: next(sequences), Longest: int64(shape.Longest)}
 	batch.firsts = torch.Sequences{Offsets: next(sequences + 1), Keys: batch.tokens.Keys, Longest: 1}
 	batch.first = next(shape.Examples)
-	if torch.PadsAttention(b.device) {
+	if !b.Packs() {
 		batch.tokens = batch.tokens.Padded(offsets, b.dtype)
 		batch.firsts = batch.firsts.Padded(batch.firstOffsets(sequences), b.dtype)
 	}
@@ -60,7 +67,7 @@ func (b *Backbone) NewBatchOf(in Input, shape Shape) *Batch {
 }
 
 // Refill puts another checked input of the same shape in the place of the batch's,
-// which must have been made without padding.
+// where the backbone [Backbone.Packs].
 func (b *Batch) Refill(in Input) {
 	torch.Scoped(func() {
 		sequences := int(b.tokens.Keys.Numel())

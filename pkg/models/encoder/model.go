@@ -140,6 +140,9 @@ func (m *Model) Check(in Input) error { return m.backbone.Check(in) }
 // NewBatch is [Backbone.NewBatch].
 func (m *Model) NewBatch(in Input) *Batch { return m.backbone.NewBatch(in) }
 
+// Packs is [Backbone.Packs].
+func (m *Model) Packs() bool { return m.backbone.Packs() }
+
 // NewBatchOf is [Backbone.NewBatchOf].
 func (m *Model) NewBatchOf(in Input, shape Shape) *Batch { return m.backbone.NewBatchOf(in, shape) }
 

@@ -5,10 +5,14 @@
 #include <algorithm>
 #include <cmath>
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/_efficient_attention_backward.h>
 #include <ATen/ops/_efficient_attention_forward.h>
 #include <ATen/ops/_flash_attention_backward.h>
 #include <ATen/ops/_flash_attention_forward.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/native_dropout.h>
+#include <ATen/ops/searchsorted.h>
 #include <ATen/ops/stack.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -54,12 +58,6 @@ std::pair<Tensor, Saved> attend(const Tensor &q, const Tensor &k, const Tensor &
   return {out.squeeze(0), Saved{sums, seed, rest}};
 }
 
-// The forward of the efficient kernel takes the longest sequence of keys for 0 where there
-// are offsets, whatever it is told (pytorch/pytorch#115590), and dropout is drawn from
-// places that are counted by it, in forward and backward: so it is 0 here, as it is where
-// libtorch derives by itself. The masks of all heads and sequences are then the same.
-constexpr int64_t longest_drawn = 0;
-
 // The gradients of q, k and v, (tokens, heads, d). Joined: those of the efficient kernel
 // lie side by side in one tensor (tokens, 3, heads, d).
 std::tuple<Tensor, Tensor, Tensor> gradients_of(const Tensor &g, const Tensor &q, const Tensor &k, const Tensor &v, const Tensor &out, const Saved &s,
@@ -70,7 +68,7 @@ std::tuple<Tensor, Tensor, Tensor> gradients_of(const Tensor &g, const Tensor &q
   }
   auto [dq, dk, dv, bias] = at::_efficient_attention_backward(
       g.unsqueeze(0), q.unsqueeze(0), k.unsqueeze(0), v.unsqueeze(0), /*bias=*/std::nullopt, out.unsqueeze(0), l.queries, l.keys, l.longest_query,
-      longest_drawn, s.sums, l.p, s.seed, s.rest, /*custom_mask_type=*/0, /*bias_requires_grad=*/false, /*scale=*/std::nullopt,
+      l.longest_key, s.sums, l.p, s.seed, s.rest, /*custom_mask_type=*/0, /*bias_requires_grad=*/false, /*scale=*/std::nullopt,
       /*num_splits_key=*/std::nullopt, /*window_size=*/std::nullopt, /*shared_storage_dqdkdv=*/joined);
   return {dq.squeeze(0), dk.squeeze(0), dv.squeeze(0)};
 }
@@ -133,6 +131,34 @@ struct JoinedAttention : torch::autograd::Function<JoinedAttention> {
   }
 };
 
+// (n, longest): the row at each place of sequences that are padded to one length, row 0
+// where there is none; and where there is one.
+std::pair<Tensor, Tensor> places(const Tensor &offsets, int64_t longest) {
+  auto rows = at::arange(longest, offsets.options()).unsqueeze(0) + offsets.slice(0, 0, -1).unsqueeze(1);
+  auto inside = rows < offsets.slice(0, 1).unsqueeze(1);
+  return {rows.mul_(inside), inside};
+}
+
+// Attention by plain operations over padded sequences, which libtorch derives. The packed
+// kernel of fp32 cannot do dropout: its forward counts the places that draw by a longest
+// sequence of 0 (pytorch/pytorch#115590), its backward by the true one, and so drops others.
+Tensor padded(const Tensor &q, const Tensor &k, const Tensor &v, int64_t heads, const Layout &l) {
+  auto n = l.queries.size(0) - 1, d = q.size(1) / heads;
+  auto pad = [&](const Tensor &t, const Tensor &rows, int64_t longest) { // (n, heads, longest, d)
+    return t.index_select(0, rows.flatten()).view({n, longest, heads, d}).transpose(1, 2);
+  };
+  auto [query_rows, query_inside] = places(l.queries, l.longest_query);
+  auto [key_rows, key_inside] = places(l.keys, l.longest_key);
+  auto scores = pad(q, query_rows, l.longest_query).mul(1 / std::sqrt(static_cast<double>(d))).matmul(pad(k, key_rows, l.longest_key).transpose(-2, -1));
+  constexpr double never = -1e30; // not -∞: a sequence may have no keys
+  auto weights = scores.masked_fill(key_inside.logical_not().view({n, 1, 1, l.longest_key}), never).softmax(-1);
+  auto kept = std::get<0>(at::native_dropout(weights, l.p, /*train=*/true));
+  auto context = kept.matmul(pad(v, key_rows, l.longest_key)).transpose(1, 2).reshape({n * l.longest_query, q.size(1)});
+  auto row = at::arange(q.size(0), l.queries.options());
+  auto sequence = at::searchsorted(l.queries.slice(0, 1).contiguous(), row, /*out_int32=*/false, /*right=*/true).clamp_max(n - 1);
+  return context.index_select(0, sequence * l.longest_query + (row - l.queries.index_select(0, sequence)));
+}
+
 // The kernels read 16 bytes at a time.
 constexpr int64_t alignment = 16;
 
@@ -168,7 +194,12 @@ API char *metatt_attention(void *q_, void *k_, void *v_, int64_t heads, void *qu
     TORCH_CHECK(q.size(1) == k.size(1) && k.sizes() == v.sizes() && q.scalar_type() == k.scalar_type() && k.scalar_type() == v.scalar_type(),
                 "q ", q.sizes(), ", k ", k.sizes(), " and v ", v.sizes(), " do not fit");
     TORCH_CHECK(queries.numel() == keys.numel(), queries.numel() - 1, " sequences of queries, ", keys.numel() - 1, " of keys");
-    *out = handle(Attention::apply(q, k, v, queries, keys, heads, bound(longest_query, q), bound(longest_key, k), p));
+    Layout l{queries, keys, bound(longest_query, q), bound(longest_key, k), p};
+    if (!flash(q) && p > 0) {
+      *out = handle(padded(q, k, v, heads, l));
+      return;
+    }
+    *out = handle(Attention::apply(q, k, v, queries, keys, heads, l.longest_query, l.longest_key, p));
   });
 }
 
@@ -179,6 +210,11 @@ API char *metatt_joined_attention(void *qkv_, int64_t heads, void *offsets_, int
     auto qkv = given.contiguous();
     check(qkv, offsets, heads, "qkv");
     check_width(qkv, qkv.size(1) / 3, heads);
+    if (!flash(qkv) && p > 0) {
+      auto parts = qkv.chunk(3, 1);
+      *out = handle(padded(parts[0], parts[1], parts[2], heads, Layout{offsets, offsets, bound(longest, qkv), bound(longest, qkv), p}));
+      return;
+    }
     *out = handle(JoinedAttention::apply(qkv, offsets, heads, bound(longest, qkv), p));
   });
 }

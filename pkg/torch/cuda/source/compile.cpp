@@ -1,3 +1,4 @@
+#include "cache.h"
 #include "driver.h"
 #include "kernels.h"
 
@@ -44,17 +45,25 @@ struct Program {
 
 // Machine code for an architecture such as 90.
 std::vector<char> compiled(const char *source, int architecture, const std::vector<std::string> &macros) {
-  Program program(source);
   std::vector<std::string> options = {"--gpu-architecture=sm_" + std::to_string(architecture), "--std=c++17"};
   for (auto &m : macros) options.push_back("-D" + m);
+  int major = 0, minor = 0;
+  check_nvrtc(nvrtc<int (*)(int *, int *)>("nvrtcVersion")(&major, &minor), "NVRTC's version");
+  auto whole = "NVRTC " + std::to_string(major) + "." + std::to_string(minor);
+  for (auto &o : options) whole += " " + o;
+  whole += "\n" + std::string(source);
+  std::vector<char> code;
+  if (cached(whole, code)) return code;
+  Program program(source);
   std::vector<const char *> texts;
   for (auto &o : options) texts.push_back(o.c_str());
   int result = nvrtc<int (*)(::metatt::program, int, const char *const *)>("nvrtcCompileProgram")(program.p, static_cast<int>(texts.size()), texts.data());
   TORCH_CHECK(result == success, "a kernel does not compile for sm_", architecture, ": ", log_of(program.p));
   size_t n = 0;
   check_nvrtc(nvrtc<int (*)(::metatt::program, size_t *)>("nvrtcGetCUBINSize")(program.p, &n), "a kernel's code");
-  std::vector<char> code(n);
+  code.resize(n);
   check_nvrtc(nvrtc<int (*)(::metatt::program, char *)>("nvrtcGetCUBIN")(program.p, code.data()), "a kernel's code");
+  cache(whole, code);
   return code;
 }
 

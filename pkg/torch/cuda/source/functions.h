@@ -42,6 +42,7 @@ typedef struct {
   F(memory_peak, (int device, int64_t *allocated, int64_t *reserved), (device, allocated, reserved))                                \
   F(memory_reset, (int device), (device))                                                                                           \
   F(memory_release, (void), ())                                                                                                     \
+  F(kernel_cache, (const char *path), (path))                                                                                       \
   F(tf32, (int on), (on))                                                                                                           \
   /* operations */                                                                                                                  \
   F(attention, (void *q, void *k, void *v, int64_t heads, void *q_offsets, void *k_offsets, int64_t q_longest, int64_t k_longest,   \
