@@ -60,8 +60,9 @@ func BenchmarkNative(b *testing.B) {
 	}
 }
 
-// inTurns runs both, by turns, and reports the median of each and their ratio.
-func inTurns(b *testing.B, run func(i int)) {
+// inTurns runs both, by turns, reports the median of each and their ratio, and returns
+// the medians, in ms.
+func inTurns(b *testing.B, run func(i int)) [2]float64 {
 	var took [2][]float64
 	for b.Loop() {
 		for i := range took {
@@ -78,6 +79,7 @@ func inTurns(b *testing.B, run func(i int)) {
 	b.ReportMetric(kernel, "ms-kernel")
 	b.ReportMetric(plain, "ms-plain")
 	b.ReportMetric(plain/kernel, "times-faster")
+	return [2]float64{kernel, plain}
 }
 
 // paddedAttention is attention of (tokens, 3·hidden) as plain operations compute it: over
