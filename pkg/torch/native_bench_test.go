@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/sugarme/gotch/libtch"
 )
 
 // BenchmarkNative compares the kernels with what plain operations take for the same, in
@@ -35,7 +37,10 @@ func BenchmarkNative(b *testing.B) {
 				}},
 			{"gelu", []int64{s.rows(), ffn},
 				func(x *Tensor) *Tensor { return nativeGELU(x, false) },
-				func(x *Tensor) *Tensor { return x.GELU(false) }},
+				func(x *Tensor) *Tensor {
+					libtch.AtgGelu(&slots[0], x.handle("gelu"), "none")
+					return result("gelu", x)
+				}},
 			{"attention", []int64{s.rows(), 3 * hidden},
 				func(x *Tensor) *Tensor { return nativeJoinedAttention(x, heads, s.drop()) },
 				s.paddedAttention(heads, hidden)},
