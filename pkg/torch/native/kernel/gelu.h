@@ -1,4 +1,5 @@
-// The Gaussian error linear unit, x Φ(x), exact or in its tanh approximation.
+// The derivative of the Gaussian error linear unit, x Φ(x), exact or in its tanh
+// approximation.
 #pragma once
 #include "table.h"
 #include "vector.h"
@@ -23,18 +24,10 @@ INLINE void normal(floats x, floats &phi, floats &density) {
 // The approximation of Φ(x) by (1 + tanh(u(x)))/2, a logistic function of 2u, and the
 // derivative of it.
 INLINE void tanh_normal(floats x, floats &phi, floats &density) {
-  floats square = x * x;
+  floats square = lesser(broadcast(1e4f), x * x); // beyond, Φ is 0 or 1, and nothing overflows
   floats u = x * (square * 0.07135481283f + 1.595769122f); // 2 √(2/π) (x + 0.044715 x³)
   phi = inverse(exponential(-u) + 1.0f);
   density = phi * (1.0f - phi) * (square * 0.21406443849f + 1.595769122f);
-}
-
-template <bool approximate>
-INLINE floats gelu_of(floats x) {
-  floats phi, density;
-  if (approximate) tanh_normal(x, phi, density);
-  else normal(x, phi, density);
-  return x * phi;
 }
 
 template <bool approximate>
@@ -46,25 +39,11 @@ INLINE floats gelu_slope(floats x) {
 }
 
 template <typename T, bool approximate>
-INLINE void gelu_range(const GELU &a, int64_t begin, int64_t end) {
-  each(begin, end, [&](int64_t i, int64_t count) {
-    store_most((T *)a.out + i, gelu_of<approximate>(load_most((const T *)a.in + i, count)), count);
-  });
-}
-
-template <typename T, bool approximate>
 INLINE void gelu_backward_range(const GELU &a, int64_t begin, int64_t end) {
   each(begin, end, [&](int64_t i, int64_t count) {
     floats slope = gelu_slope<approximate>(load_most((const T *)a.in + i, count));
     store_most((T *)a.out + i, slope * load_most((const T *)a.grad + i, count), count);
   });
-}
-
-void gelu(const GELU *a, int64_t begin, int64_t end) {
-  if (a->bf16 && a->tanh) gelu_range<bfloat16, true>(*a, begin, end);
-  else if (a->bf16) gelu_range<bfloat16, false>(*a, begin, end);
-  else if (a->tanh) gelu_range<float, true>(*a, begin, end);
-  else gelu_range<float, false>(*a, begin, end);
 }
 
 void gelu_backward(const GELU *a, int64_t begin, int64_t end) {

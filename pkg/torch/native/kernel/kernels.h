@@ -6,6 +6,6 @@
 #include "rows.h"
 
 extern "C" const Kernels *KERNELS() {
-  static const Kernels table = {row_scratch, attention_scratch, mask, dropout, norm, norm_backward, gelu, gelu_backward, attention, attention_backward};
+  static const Kernels table = {row_scratch, attention_scratch, mask, dropout, norm, norm_backward, gelu_backward, attention, attention_backward};
   return &table;
 }

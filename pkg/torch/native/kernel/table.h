@@ -40,10 +40,10 @@ struct Norm {
   float *grad_weight, *grad_bias; // (n), added to; null: not wanted
 };
 
+// The derivative of GELU: out is grad times the slope at in.
 struct GELU {
   bool bf16, tanh;
-  const void *in;
-  const void *grad; // backward
+  const void *in, *grad;
   void *out;
 };
 
@@ -78,7 +78,6 @@ struct Kernels {
   void (*norm)(const Norm *, int64_t begin, int64_t end, float *scratch);
   void (*norm_backward)(const Norm *, int64_t begin, int64_t end, float *scratch);
   // Elements [begin, end).
-  void (*gelu)(const GELU *, int64_t begin, int64_t end);
   void (*gelu_backward)(const GELU *, int64_t begin, int64_t end);
   void (*attention)(const Attention *, int64_t sequence, int64_t head, float *scratch);
   void (*attention_backward)(const Attention *, int64_t sequence, int64_t head, float *scratch);
