@@ -24,7 +24,7 @@ func (o *Objective) shapeOf(m Micro) shape {
 	in := input(m)
 	s := shape{m.Task, m.First, in.Exact()}
 	if o.graphs.Static() {
-		s.Shape = in.Bucket(o.tasks[m.Task].Train.Longest())
+		s.Shape = in.Fixed(o.tasks[m.Task].Train.Longest())
 	}
 	return s
 }

@@ -26,8 +26,12 @@ func (s Shape) filled(in Input) bool { return s.Tokens > len(in.IDs) }
 // batch belongs to the current scope, until it is kept.
 func (b *Backbone) NewBatch(in Input) *Batch {
 	shape := in.Exact()
-	if b.device != torch.CPU && b.Packs() {
-		shape = in.Bucket(shape.Longest)
+	if b.Packs() {
+		unit := cudaUnit
+		if b.device == torch.CPU {
+			unit = cpuUnit(len(in.IDs))
+		}
+		shape = in.bucket(unit, shape.Longest)
 	}
 	return b.NewBatchOf(in, shape)
 }

@@ -60,13 +60,30 @@ func (in Input) Exact() Shape {
 	return s
 }
 
-// bucket is the number of tokens whose multiples batches are filled up to on CUDA
+// cudaUnit is the number of tokens whose multiples batches are filled up to on CUDA
 // devices: few graphs serve a run, and matrix products like such sizes.
-const bucket = 128
+const cudaUnit = 128
 
-// Bucket is the shape of all batches of as many examples whose tokens come to the same
-// multiple of a number, at least one more than there are, and of which none is longer
-// than longest.
-func (in Input) Bucket(longest int) Shape {
-	return Shape{Examples: in.Examples(), Tokens: (len(in.IDs)/bucket + 1) * bucket, Longest: max(bucket, longest)}
+// cpuUnit is the same on the CPU, at most a sixteenth of the tokens: memory is given out
+// again in sizes that were there before, where new ones left it in pieces, half of a
+// run's peak; and oneDNN, which compiles a product for each number of rows, meets few.
+func cpuUnit(tokens int) int {
+	unit := 1
+	for unit < 64 && 32*unit <= tokens {
+		unit *= 2
+	}
+	return unit
 }
+
+// bucket is the shape of all batches of as many examples whose tokens come to the same
+// multiple of unit, at least one more than there are (of 1: as many), and of which none is
+// longer than longest.
+func (in Input) bucket(unit, longest int) Shape {
+	if unit == 1 {
+		return Shape{Examples: in.Examples(), Tokens: len(in.IDs), Longest: longest}
+	}
+	return Shape{Examples: in.Examples(), Tokens: (len(in.IDs)/unit + 1) * unit, Longest: max(unit, longest)}
+}
+
+// Fixed is the bucket that CUDA graphs are made for.
+func (in Input) Fixed(longest int) Shape { return in.bucket(cudaUnit, longest) }
