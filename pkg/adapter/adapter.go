@@ -43,8 +43,11 @@ type Step struct {
 
 // Drop is x after the dropout of training: x itself where there is none.
 func (s Step) Drop(site Site, x *torch.Tensor, p float64) *torch.Tensor {
-	if !s.Training || p == 0 {
+	switch {
+	case !s.Training || p == 0:
 		return x
+	case s.Dropout == nil:
+		panic(torch.Errorf("dropout", "a pass of training with dropout has no masks: Step.Dropout is nil"))
 	}
 	return s.Dropout(site, x, p)
 }

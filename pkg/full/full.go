@@ -140,6 +140,9 @@ func (t *trainer) Parameters() []adapter.Parameter { return t.masters }
 // Begin implements [adapter.Adapter]: the model is the adapter.
 func (t *trainer) Begin(adapter.Step) adapter.Pass { return t }
 
+// ApplyJoined implements [adapter.JoinedPass].
+func (t *trainer) ApplyJoined(_ int, _, frozen *torch.Tensor) *torch.Tensor { return frozen }
+
 // Apply implements [adapter.Pass].
 func (t *trainer) Apply(_ []adapter.Site, _ *torch.Tensor, frozen []*torch.Tensor) []*torch.Tensor {
 	return frozen

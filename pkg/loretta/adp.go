@@ -162,6 +162,9 @@ func (b bottleneck) toDType(dtype torch.DType) bottleneck {
 	}
 }
 
+// ApplyJoined implements [adapter.JoinedPass].
+func (adpPass) ApplyJoined(_ int, _, frozen *torch.Tensor) *torch.Tensor { return frozen }
+
 // Apply implements [adapter.Pass]: no matrix is adapted.
 func (adpPass) Apply(_ []adapter.Site, _ *torch.Tensor, frozen []*torch.Tensor) []*torch.Tensor {
 	return frozen

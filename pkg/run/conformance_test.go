@@ -28,7 +28,7 @@ func TestConformance(t *testing.T) {
 		}},
 	}
 	for name, family := range families {
-		newModel := func(t *testing.T, dtype torch.DType) adaptertest.Model {
+		make := func(t *testing.T, dtype torch.DType, single bool) adaptertest.Model {
 			t.Helper()
 			c := family.config
 			c.VocabSize, c.MaxPositionEmbeddings, c.PadTokenID, c.LayerNormEps, c.InitializerRange = 29, 17, 1, 1e-5, 0.3
@@ -38,10 +38,13 @@ func TestConformance(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(m.Free)
-			return runtest.FixedBatch{Model: m}
+			return runtest.FixedBatch{Model: m, Single: single}
 		}
+		newModel := func(t *testing.T, dtype torch.DType) adaptertest.Model { return make(t, dtype, false) }
+		smallest := func(t *testing.T, dtype torch.DType) adaptertest.Model { return make(t, dtype, true) }
 		for _, method := range adapter.Methods() {
 			t.Run(name+"/"+method.Name, func(t *testing.T) { adaptertest.Run(t, method, newModel) })
+			t.Run(name+"/"+method.Name+"/one token", func(t *testing.T) { adaptertest.RunSmallest(t, method, smallest) })
 		}
 	}
 }

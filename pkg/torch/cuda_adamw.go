@@ -23,7 +23,8 @@ func AdamWServed(d Device) bool { return d.helped() }
 //
 // It is made where healthy, one Float32 element, is 1, ‖g‖ and every |θ| that it comes to are
 // at most largest, and the loss (one Float32 element; nil: none) is a finite number. Elsewhere
-// all stays, and healthy is 0 from then on. The result is ‖g‖ and healthy.
+// all stays, and healthy is 0 from then on. The result is ‖g‖ and healthy. Gradients in fp32
+// are clipped in their place.
 func AdamW(gradients []*Tensor, loss, healthy *Tensor, clip, eps, largest float64, spans []AdamWSpan) *Tensor {
 	const op = "adamw"
 	handles := make([]unsafe.Pointer, 0, len(gradients)+1)

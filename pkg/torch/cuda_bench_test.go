@@ -44,7 +44,7 @@ func BenchmarkCUDADropoutAddNorm(b *testing.B) {
 					for b.Loop() {
 						g.Replay()
 					}
-					SynchronizeStream()
+					CUDA(0).Synchronize()
 					b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*norms), "µs/norm")
 					return nil
 				})

@@ -25,8 +25,7 @@ func NewPool() Pool {
 // Graph is work of a CUDA device that is queued by one call, on the memory that it was
 // captured with.
 type Graph struct {
-	c     unsafe.Pointer
-	nodes int64
+	c unsafe.Pointer
 }
 
 // Capture records what f queues on the current stream, which is one of [EnterStream],
@@ -53,11 +52,9 @@ func Capture(pool Pool, f func() error) (*Graph, error) {
 		return nil, fmt.Errorf("%s: %w", op, err)
 	}
 	ended = true
-	var nodes C.int64_t
-	if e := C.helper_capture_end(g.c, &nodes); e != nil {
+	if e := C.helper_capture_end(g.c); e != nil {
 		return nil, failure(op, unsafe.Pointer(e))
 	}
-	g.nodes = int64(nodes)
 	return g, nil
 }
 
@@ -76,23 +73,6 @@ func (g *Graph) Replay() {
 		panic(Errorf(op, "use of a freed graph"))
 	}
 	helped(op, C.helper_graph_replay(g.c))
-}
-
-// Nodes is the number of its operations.
-func (g *Graph) Nodes() int64 { return g.nodes }
-
-// Kernels is what it consists of, "count name" a line, the most frequent first.
-func (g *Graph) Kernels() (string, error) {
-	const op = "graph_kernels"
-	if g.c == nil {
-		return "", Errorf(op, "use of a freed graph")
-	}
-	var text *C.char
-	if e := C.helper_graph_nodes(g.c, &text); e != nil {
-		return "", failure(op, unsafe.Pointer(e))
-	}
-	defer C.free(unsafe.Pointer(text))
-	return C.GoString(text), nil
 }
 
 // Free releases it, when its last replay is done. Freeing twice does nothing.

@@ -36,10 +36,6 @@ func TestCUDAGraph(t *testing.T) {
 			near(t, "loss", loss, wantLoss, 1e-6)
 			near(t, "gradient", gradient, wantGradient, 1e-6)
 		}
-		kernels, err := g.Kernels()
-		if err != nil || g.Nodes() < 5 || strings.Count(kernels, "\n") < 3 {
-			t.Errorf("%d nodes, %v: %s", g.Nodes(), err, kernels)
-		}
 	})
 }
 

@@ -20,7 +20,7 @@ import (
 const helperVariable = "METATT_CUDA_HELPER"
 
 // Helper is the file of the CUDA helper that this process has loaded, or why there is
-// none: without it a CUDA device computes the same, slower. It is looked for, once,
+// none: without it a CUDA device computes the same but for dropout's masks, slower. It is looked for, once,
 // where METATT_CUDA_HELPER says, else beside the executable, else where set-up builds
 // it, in the checkout's .gotch/helper, else where the loader finds it by its name, in
 // LD_LIBRARY_PATH.

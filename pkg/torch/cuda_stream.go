@@ -32,49 +32,6 @@ func (s *Stream) Leave() {
 	helped("leave_stream", C.helper_stream_leave(c))
 }
 
-// SynchronizeStream waits for what this thread has queued on its stream.
-func SynchronizeStream() { helped("synchronize_stream", C.helper_stream_synchronize()) }
-
-// Event is a place in a stream's queue.
-type Event struct{ c unsafe.Pointer }
-
-// NewEvent makes an event, of the current device, that nothing waits for yet. The
-// caller frees it. It needs the [Helper].
-func NewEvent() *Event {
-	const op = "event"
-	onCUDA(op, CUDA(0))
-	e := &Event{}
-	helped(op, C.helper_event_new(&e.c))
-	return e
-}
-
-// Record puts it behind all that is queued on the current stream.
-func (e *Event) Record() {
-	if current == nil {
-		panic(outside("event"))
-	}
-	helped("event", C.helper_event_record(e.c))
-}
-
-// Wait waits until the device has come to it.
-func (e *Event) Wait() { helped("event", C.helper_event_wait(e.c)) }
-
-// Done reports whether the device has come to it.
-func (e *Event) Done() bool {
-	var done C.int
-	helped("event", C.helper_event_query(e.c, &done))
-	return done != 0
-}
-
-// Free releases it. Freeing twice does nothing.
-func (e *Event) Free() {
-	if e.c != nil {
-		c := e.c
-		e.c = nil
-		helped("event", C.helper_event_free(c))
-	}
-}
-
 // onCUDA panics where the helper's operations have no device or no helper.
 func onCUDA(op string, d Device) {
 	if current == nil {

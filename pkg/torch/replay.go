@@ -95,4 +95,8 @@ func (g *Graphs) Forget() {
 		}
 	}
 	g.all = map[any]*captured{}
+	if g.pool != nil { // libtorch gives no memory to a pool that no graph has any more
+		g.pool = nil
+		ReleaseMemory()
+	}
 }

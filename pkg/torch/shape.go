@@ -83,8 +83,8 @@ func (t *Tensor) Contiguous() *Tensor { return unary("contiguous", libtch.AtgCon
 
 // Clone is a copy with memory of its own.
 func (t *Tensor) Clone() *Tensor {
-	c := t.ZerosLike()
-	return c.CopyFrom(t)
+	libtch.AtgEmptyLike(&slots[0], t.handle("clone"))
+	return result("clone", t).CopyFrom(t)
 }
 
 // Detach shares t's memory but not its history.

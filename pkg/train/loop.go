@@ -17,6 +17,7 @@ func Run(ctx context.Context, setup Setup) (Result, error) {
 		if torch.CanCapture(setup.Device) {
 			defer torch.EnterStream(setup.Device).Leave()
 		}
+		setup.Device.ResetPeakMemory()
 		t, err := newTrainer(setup)
 		if err != nil {
 			return err

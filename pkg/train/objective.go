@@ -16,6 +16,7 @@ type Objective struct {
 	device  torch.Device
 	dropout encoder.Dropout
 	graphs  *torch.Graphs
+	longest []int            // tokens of an example of each task
 	places  map[shape]*place // where micro-batches stand that graphs read
 
 	total   *torch.Tensor   // (1) of the step so far, with weights and penalty
@@ -24,10 +25,14 @@ type Objective struct {
 }
 
 func newObjective(s Setup, graphs *torch.Graphs) *Objective {
-	return &Objective{
+	o := &Objective{
 		adapter: s.Adapter, tasks: s.Tasks, dtype: s.DType, device: s.Device, dropout: s.Dropout, graphs: graphs,
 		places: map[shape]*place{}, total: torch.Zeros(torch.Float32, s.Device).Keep(),
 	}
+	for _, task := range s.Tasks {
+		o.longest = append(o.longest, task.Train.Longest())
+	}
+	return o
 }
 
 // Backward adds the micro-batch's share of the step's gradient to what the optimizer
@@ -39,8 +44,8 @@ func (o *Objective) Backward(m Micro) {
 		if m.First {
 			o.restart()
 		}
-		p := o.put(m)
-		made := o.graphs.Run(o.shapeOf(m), func() []*torch.Tensor { return o.backward(m.Task, m.First, p) })
+		p, s := o.put(m)
+		made := o.graphs.Run(s, func() []*torch.Tensor { return o.backward(m.Task, m.First, p) })
 		torch.NoGrad(func() {
 			o.losses = append(o.losses, made[0].Clone().Keep())
 			if len(made) > 1 {

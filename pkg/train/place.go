@@ -20,29 +20,21 @@ type shape struct {
 	encoder.Shape
 }
 
-func (o *Objective) shapeOf(m Micro) shape {
-	in := input(m)
-	s := shape{m.Task, m.First, in.Exact()}
-	if o.graphs.Static() {
-		s.Shape = in.Fixed(o.tasks[m.Task].Train.Longest())
-	}
-	return s
-}
-
 // put puts a micro-batch on the device, where graphs are used in the place of those of
 // its shape.
-func (o *Objective) put(m Micro) *place {
+func (o *Objective) put(m Micro) (*place, shape) {
 	if !o.graphs.Static() {
-		return o.upload(m)
+		return o.upload(m), shape{}
 	}
-	s := o.shapeOf(m)
+	in := input(m)
+	s := shape{m.Task, m.First, in.Fixed(o.longest[m.Task])}
 	if p := o.places[s]; p != nil {
-		torch.Scoped(func() { p.refill(m, o) })
-		return p
+		torch.Scoped(func() { o.refill(p, m, in) })
+		return p, s
 	}
-	p := o.on(m, o.tasks[m.Task].Model.NewBatchOf(input(m), s.Shape)).keep()
+	p := o.on(m, o.tasks[m.Task].Model.NewBatchOf(in, s.Shape)).keep()
 	o.places[s] = p
-	return p
+	return p, s
 }
 
 // upload puts a micro-batch on the device, in the current scope.
@@ -56,8 +48,8 @@ func (o *Objective) share(m Micro) *torch.Tensor {
 	return torch.Upload([]float32{float32(m.Share * o.tasks[m.Task].weight())}, o.device).Reshape()
 }
 
-func (p *place) refill(m Micro, o *Objective) {
-	p.batch.Refill(input(m))
+func (o *Objective) refill(p *place, m Micro, in encoder.Input) {
+	p.batch.Refill(in)
 	p.gold.CopyFrom(gold(m.Batch, o.device))
 	p.share.CopyFrom(o.share(m))
 }

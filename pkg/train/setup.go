@@ -57,7 +57,7 @@ type Setup struct {
 	Dropout  encoder.Dropout // of training
 	Device   torch.Device
 	Options  Options
-	Static   bool   // batches stand where graphs would read them, also where the device has none
+	Static   bool   // batches stand where graphs would read them, also where the device has none; models have to pack
 	Hooks    []Hook // between the journal and evaluation, in order
 	Observer Observer
 	// SaveAdapter writes adapter and heads, as they are, as an adapter folder.
@@ -93,7 +93,8 @@ type Result struct {
 	Last    []TaskEval // of the last evaluation; nil where there was none
 	Best    *Best
 	// All over all resumptions: seconds of training and evaluation, examples per
-	// second of training alone, largest resident memory of a process.
+	// second of training alone, and the most memory: of the device where that is known, else
+	// resident of a process.
 	Seconds          float64
 	SamplesPerSecond float64
 	PeakBytes        int64
@@ -118,6 +119,9 @@ func (s Setup) check() error {
 	}
 	if o := s.Options; o.BatchSize < 1 || o.EvalBatchSize < 1 || o.Accumulate < 0 {
 		return fmt.Errorf("batches of %d and %d examples, %d a step: each is at least 1", o.BatchSize, o.EvalBatchSize, o.Accumulate)
+	}
+	if s.Static && !s.Tasks[0].Model.Packs() {
+		return errors.New("static batches of a model that pads for attention")
 	}
 	return s.Options.Best.check(s.Tasks)
 }

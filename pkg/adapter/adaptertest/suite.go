@@ -40,6 +40,14 @@ var targetSets = [][]adapter.Kind{
 	adapter.Kinds(),
 }
 
+// RunSmallest holds one method to what has to be true of a batch of one token, too.
+func RunSmallest(t *testing.T, method adapter.Method, newModel NewModel) {
+	s := suite{method, newModel, targetSets[len(targetSets)-1]}
+	t.Run("start", s.start)
+	t.Run("merged", s.merged)
+	t.Run("saved and opened", s.saved)
+}
+
 // Run holds one method to everything that its capabilities promise.
 func Run(t *testing.T, method adapter.Method, newModel NewModel) {
 	for _, targets := range targetSets {

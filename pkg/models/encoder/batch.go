@@ -19,6 +19,13 @@ type Batch struct {
 	seed                 *torch.Tensor   // (1) Int64
 }
 
+// check panics where the input is none of the shape.
+func (s Shape) check(in Input) {
+	if in.Examples() != s.Examples || len(in.IDs) > s.Tokens {
+		panic(torch.Errorf("batch", "%d examples of %d tokens in the place of %d of at most %d", in.Examples(), len(in.IDs), s.Examples, s.Tokens))
+	}
+}
+
 // filled: there is a sequence behind the examples.
 func (s Shape) filled(in Input) bool { return s.Tokens > len(in.IDs) }
 
@@ -45,6 +52,7 @@ func (b *Backbone) Packs() bool {
 
 // NewBatchOf is NewBatch in that shape: others of it may take its place.
 func (b *Backbone) NewBatchOf(in Input, shape Shape) *Batch {
+	shape.check(in)
 	batch := &Batch{Shape: shape, backbone: b}
 	sequences := shape.Examples
 	if shape.filled(in) {
@@ -73,6 +81,7 @@ func (b *Backbone) NewBatchOf(in Input, shape Shape) *Batch {
 // Refill puts another checked input of the same shape in the place of the batch's,
 // where the backbone [Backbone.Packs].
 func (b *Batch) Refill(in Input) {
+	b.check(in)
 	torch.Scoped(func() {
 		sequences := int(b.tokens.Keys.Numel())
 		b.ints.CopyFrom(torch.Upload(b.host(in, b.offsets(in, sequences)), b.backbone.device))

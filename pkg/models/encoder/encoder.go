@@ -80,7 +80,7 @@ func (f forward) attend(l int, x *torch.Tensor) *torch.Tensor {
 	}
 	qkv := frozen.Reshape(x.Size(0), 3, -1).Transpose(0, 1).Unbind() // (tokens, hidden) each
 	for i := range qkv {
-		qkv[i] = qkv[i].Contiguous() // which a pass may change in place
+		qkv[i] = qkv[i].Clone() // which a pass may change in place
 	}
 	qkv = f.pass.Apply(f.sites(l, attention), x, qkv)
 	return torch.Attention(qkv[0], qkv[1], qkv[2], f.heads(), tokens, tokens, drop)

@@ -17,9 +17,13 @@ import (
 // FixedBatch is a model with a batch: three examples, one of a single token.
 type FixedBatch struct {
 	*encoder.Model
+	Single bool // the batch is one token
 }
 
 func (m FixedBatch) batch() encoder.Input {
+	if m.Single {
+		return encoder.Input{IDs: []int32{5}, TypeIDs: []int32{0}, Offsets: []int32{0, 1}}
+	}
 	return encoder.Input{IDs: []int32{5, 9, 28, 4, 3, 7, 11, 2, 6}, TypeIDs: make([]int32, 9), Offsets: []int32{0, 5, 6, 9}}
 }
 

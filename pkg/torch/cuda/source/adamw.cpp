@@ -83,7 +83,7 @@ API char *metatt_adamw(void **gradients, int n, void *loss_, void *healthy_, dou
         auto length = s.values.numel();
         if (length == 0) continue;
         auto values = s.values.mutable_data_ptr<float>(), first = s.first.mutable_data_ptr<float>(), second = s.second.mutable_data_ptr<float>();
-        auto gradient = s.gradient.const_data_ptr();
+        auto gradient = s.gradient.mutable_data_ptr();
         auto numbers = s.numbers.const_data_ptr<float>();
         if (changes) {
           launch(kernel_of("update", s.gradient), blocks_of(length), block, {&values, &first, &second, &gradient, &numbers, &length, &eps, &largest, &state_data});

@@ -59,9 +59,9 @@ __device__ __forceinline__ float lerp(float from, float to, float weight) {
   return weight < 0.5f ? from + weight * (to - from) : to - (to - from) * (1 - weight);
 }
 
-// The value of an element as it would be after the update, and its moments.
-__device__ __forceinline__ float next(const numbers &k, float clip, float eps, float value, float g, float &m, float &v) {
-  g *= clip;
+// The value of an element as it would be after the update with its clipped gradient, and
+// its moments.
+__device__ __forceinline__ float next(const numbers &k, float eps, float value, float g, float &m, float &v) {
   m = lerp(m, g, k.weight1);
   v = lerp(v, g * g, k.weight2);
   return value * k.keep + m / (sqrtf(v) * k.correct + eps) * k.step;
@@ -72,7 +72,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK) bound(const float *values, c
   u32 largest = 0;
   for (long long i = (long long)blockIdx.x * BLOCK + threadIdx.x; i < n; i += (long long)gridDim.x * BLOCK) {
     float m = first[i], v = second[i];
-    u32 bits = __float_as_uint(fabsf(next(*k, s->clip, eps, values[i], widen(g[i]), m, v)));
+    u32 bits = __float_as_uint(fabsf(next(*k, eps, values[i], widen(g[i]) * s->clip, m, v)));
     largest = bits > largest ? bits : largest;
   }
 #pragma unroll
@@ -85,12 +85,17 @@ extern "C" __global__ void __launch_bounds__(BLOCK) bound(const float *values, c
 
 __device__ __forceinline__ bool made(const state *s, float largest) { return s->sound && s->largest <= __float_as_uint(largest); }
 
-extern "C" __global__ void __launch_bounds__(BLOCK) update(float *values, float *first, float *second, const element *g, const numbers *k, long long n, float eps,
+// Gradients in fp32 are clipped in their place: they are what the update was made with.
+extern "C" __global__ void __launch_bounds__(BLOCK) update(float *values, float *first, float *second, element *g, const numbers *k, long long n, float eps,
                                                           float largest, const state *s) {
   if (!made(s, largest)) return;
   for (long long i = (long long)blockIdx.x * BLOCK + threadIdx.x; i < n; i += (long long)gridDim.x * BLOCK) {
     float m = first[i], v = second[i];
-    values[i] = next(*k, s->clip, eps, values[i], widen(g[i]), m, v);
+    float clipped = widen(g[i]) * s->clip;
+    values[i] = next(*k, eps, values[i], clipped, m, v);
+#if !BF16
+    g[i] = clipped;
+#endif
     first[i] = m, second[i] = v;
   }
 }

@@ -20,23 +20,12 @@ typedef struct {
   /* streams */                                                                                                                     \
   F(stream_enter, (int device, void **out), (device, out))                                                                          \
   F(stream_leave, (void *stream), (stream))                                                                                         \
-  F(stream_synchronize, (void), ())                                                                                                 \
-  F(event_new, (void **out), (out))                                                                                                 \
-  F(event_record, (void *event), (event))                                                                                           \
-  F(event_wait, (void *event), (event))                                                                                             \
-  F(event_query, (void *event, int *done), (event, done))                                                                           \
-  F(event_free, (void *event), (event))                                                                                             \
-  /* page-locked memory */                                                                                                          \
-  F(pinned_new, (int64_t bytes, void **out, void **data), (bytes, out, data))                                                       \
-  F(upload, (void *tensor, const void *host, int64_t bytes), (tensor, host, bytes))                                                 \
-  F(download, (void *host, void *tensor, int64_t bytes), (host, tensor, bytes))                                                     \
   /* graphs */                                                                                                                      \
   F(pool_new, (uint64_t *id), (id))                                                                                                 \
   F(capture_begin, (uint64_t pool0, uint64_t pool1, void **out), (pool0, pool1, out))                                               \
-  F(capture_end, (void *graph, int64_t *nodes), (graph, nodes))                                                                     \
+  F(capture_end, (void *graph), (graph))                                                                                            \
   F(capture_abandon, (void *graph), (graph))                                                                                        \
   F(graph_replay, (void *graph), (graph))                                                                                           \
-  F(graph_nodes, (void *graph, char **out), (graph, out))                                                                           \
   F(graph_free, (void *graph), (graph))                                                                                             \
   /* devices */                                                                                                                     \
   F(memory_peak, (int device, int64_t *allocated, int64_t *reserved), (device, allocated, reserved))                                \

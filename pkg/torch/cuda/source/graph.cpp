@@ -77,7 +77,7 @@ API char *metatt_capture_begin(uint64_t pool0, uint64_t pool1, void **out) {
 }
 
 // Frees the graph where it fails.
-API char *metatt_capture_end(void *handle, int64_t *nodes) {
+API char *metatt_capture_end(void *handle) {
   return guarded([&] {
     std::unique_ptr<Graph> g(graph(handle));
     try {
@@ -86,10 +86,7 @@ API char *metatt_capture_end(void *handle, int64_t *nodes) {
       g->abandon();
       throw;
     }
-    size_t n = 0;
-    C10_CUDA_CHECK(cudaGraphGetNodes(g->raw_cuda_graph(), nullptr, &n));
     g->instantiate();
-    *nodes = static_cast<int64_t>(n);
     g.release();
   });
 }

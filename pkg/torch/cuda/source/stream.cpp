@@ -1,4 +1,4 @@
-// Streams and events. A graph can be captured on a stream of the pool alone.
+// Streams. A graph can be captured on a stream of the pool alone.
 #include "api.h"
 
 #include <map>
@@ -31,8 +31,6 @@ CUDAStream stream_of(c10::DeviceIndex device) {
   return found->second;
 }
 
-cudaEvent_t event_of(void *event) { return static_cast<cudaEvent_t>(event); }
-
 } // namespace
 
 // Makes a stream of the device's pool, always the same, and the device the current ones
@@ -63,40 +61,4 @@ API char *metatt_stream_leave(void *stream) {
     c10::cuda::set_device(entered->device);
     C10_CUDA_CHECK(failed);
   });
-}
-
-API char *metatt_stream_synchronize(void) {
-  return guarded([] { C10_CUDA_CHECK(cudaStreamSynchronize(c10::cuda::getCurrentCUDAStream())); });
-}
-
-API char *metatt_event_new(void **out) {
-  return guarded([&] {
-    cudaEvent_t event = nullptr;
-    C10_CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
-    *out = event;
-  });
-}
-
-API char *metatt_event_record(void *event) {
-  return guarded([&] { C10_CUDA_CHECK(cudaEventRecord(event_of(event), c10::cuda::getCurrentCUDAStream())); });
-}
-
-API char *metatt_event_wait(void *event) {
-  return guarded([&] { C10_CUDA_CHECK(cudaEventSynchronize(event_of(event))); });
-}
-
-API char *metatt_event_query(void *event, int *done) {
-  return guarded([&] {
-    auto state = cudaEventQuery(event_of(event));
-    *done = state == cudaSuccess;
-    if (state == cudaErrorNotReady) {
-      C10_CUDA_CLEAR_ERROR(); // it is an answer
-      return;
-    }
-    C10_CUDA_CHECK(state);
-  });
-}
-
-API char *metatt_event_free(void *event) {
-  return guarded([&] { C10_CUDA_CHECK(cudaEventDestroy(event_of(event))); });
 }
