@@ -68,6 +68,38 @@ func TestNativeDropoutAddNorm(t *testing.T) {
 	})
 }
 
+// Rows of no columns have nothing to drop, and no mean.
+func TestNativeNoColumns(t *testing.T) {
+	withKernels(t, func(t *testing.T) {
+		for _, dtype := range []DType{Float32, BFloat16} {
+			for _, p := range []float64{0, 0.5} {
+				s := packing{lengths: []int{1, 2}, keys: []int32{1, 2}, p: p}
+				for name, f := range map[string]func(in []*Tensor) *Tensor{
+					"dropout":          func(in []*Tensor) *Tensor { return nativeDropout(in[0], s.drop()) },
+					"dropout_add_norm": func(in []*Tensor) *Tensor { return nativeDropoutAddNorm(in[0], in[1], in[2], in[3], 1e-5, s.drop()) },
+				} {
+					in := []*Tensor{normal(dtype, 3, 0), normal(dtype, 3, 0), normal(dtype, 0), normal(dtype, 0)}
+					out := f(in)
+					if !slices.Equal(out.Shape(), []int64{3, 0}) {
+						t.Errorf("%s, p %v: %v", name, p, out.Shape())
+					}
+					if name == "dropout" {
+						in = in[:1]
+					}
+					for i, g := range Gradients(out.ToDType(Float64).Sum(), in) {
+						if !slices.Equal(g.Shape(), in[i].Shape()) {
+							t.Errorf("%s, p %v: gradient %d is %v", name, p, i, g.Shape())
+						}
+					}
+				}
+				if mask := nativeMask(3, 0, 1, s.drop()); !slices.Equal(mask.Shape(), []int64{3, 0}) {
+					t.Errorf("mask, p %v: %v", p, mask.Shape())
+				}
+			}
+		}
+	})
+}
+
 func TestNativeGELU(t *testing.T) {
 	withKernels(t, func(t *testing.T) {
 		for _, dtype := range []DType{Float32, BFloat16} {

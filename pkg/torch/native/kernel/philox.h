@@ -77,6 +77,7 @@ INLINE int64_t row_bits_size(int64_t n) {
 // what is kept in it. bits has room for row_bits_size(n).
 template <typename F>
 INLINE void by_rows(const Masks &m, int64_t head, int64_t n, int64_t begin, int64_t end, uint8_t *bits, const F &f) {
+  if (n == 0) return; // there is nothing to do for a row, nor a mean of it
   const int64_t blocks = blocks_of(n);
   if (m.threshold == 0) {
     __builtin_memset(bits, 0xff, blocks + lanes);
