@@ -80,6 +80,15 @@ func TestNativeRefuses(t *testing.T) {
 		{"three parts that are none", "qkv has 13 columns", func() { nativeJoinedAttention(Zeros(Float32, CPU, 5, 13), 1, s.drop()) }},
 		{"joined attention without offsets", "offsets of queries are missing", func() { nativeJoinedAttention(Zeros(Float32, CPU, 5, 12), 1, nativeDrop{}) }},
 		{"integers", "x is Int, not Float or BFloat16", func() { nativeGELU(s.offsets(), false) }},
+		{"fewer rows than are added to", "addmm_(float32[5 512], float32[1 512], float32[512 512]): ", func() {
+			nativeAddMatMul(Zeros(Float32, CPU, 5, 512), Zeros(Float32, CPU, 1, 512), Zeros(Float32, CPU, 512, 512))
+		}},
+		{"fewer columns than are added to", "addmm_(float32[512 5], float32[512 512], float32[512 1]): ", func() {
+			nativeAddMatMul(Zeros(Float32, CPU, 512, 5), Zeros(Float32, CPU, 512, 512), Zeros(Float32, CPU, 512, 1))
+		}},
+		{"a sum of another type", "addmm_(bfloat16[5 512], float32[5 512], float32[512 512]): ", func() {
+			nativeAddMatMul(Zeros(BFloat16, CPU, 5, 512), Zeros(Float32, CPU, 5, 512), Zeros(Float32, CPU, 512, 512))
+		}},
 		{"a freed tensor", "gelu: use of a freed tensor", func() {
 			x := y()
 			x.Free()
