@@ -22,7 +22,7 @@ func NewPinned(d Device, n int64) *Pinned {
 			panic(outside(op))
 		}
 		var data unsafe.Pointer
-		helped(op, C.helper_pinned_new(C.int64_t(n), slot(0), &data))
+		checkHelper(op, C.helper_pinned_new(C.int64_t(n), slot(0), &data))
 		p.tensor, p.copies = adopt(op, slots[0]).Keep(), true
 		if n > 0 {
 			p.data = unsafe.Slice((*byte)(data), n)
@@ -61,7 +61,7 @@ func (p *Pinned) Upload(t *Tensor) {
 	case t.Device() == CPU:
 		copy(t.Bytes(), p.data)
 	case p.copies:
-		helped(op, C.helper_upload(pointer(t, op), unsafe.Pointer(unsafe.SliceData(p.data)), C.int64_t(n)), t)
+		checkHelper(op, C.helper_upload(pointer(t, op), unsafe.Pointer(unsafe.SliceData(p.data)), C.int64_t(n)), t)
 	default:
 		NoGrad(func() { t.CopyFrom(p.as(t, n)) })
 	}
@@ -76,7 +76,7 @@ func (p *Pinned) Download(t *Tensor) {
 	case t.Device() == CPU:
 		copy(p.data, t.Bytes())
 	case p.copies:
-		helped(op, C.helper_download(unsafe.Pointer(unsafe.SliceData(p.data)), pointer(t, op), C.int64_t(n)), t)
+		checkHelper(op, C.helper_download(unsafe.Pointer(unsafe.SliceData(p.data)), pointer(t, op), C.int64_t(n)), t)
 	default:
 		NoGrad(func() { p.as(t, n).CopyFrom(t) })
 	}

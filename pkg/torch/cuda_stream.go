@@ -18,7 +18,7 @@ func EnterStream(d Device) *Stream {
 	const op = "enter_stream"
 	onCUDA(op, d)
 	s := &Stream{}
-	helped(op, C.helper_stream_enter(C.int(d), &s.c))
+	checkHelper(op, C.helper_stream_enter(C.int(d), &s.c))
 	return s
 }
 
@@ -29,11 +29,11 @@ func (s *Stream) Leave() {
 	}
 	c := s.c
 	s.c = nil
-	helped("leave_stream", C.helper_stream_leave(c))
+	checkHelper("leave_stream", C.helper_stream_leave(c))
 }
 
 // SynchronizeStream waits for what this thread has queued on its stream.
-func SynchronizeStream() { helped("synchronize_stream", C.helper_stream_synchronize()) }
+func SynchronizeStream() { checkHelper("synchronize_stream", C.helper_stream_synchronize()) }
 
 // Event is a place in a stream's queue.
 type Event struct{ c unsafe.Pointer }
@@ -44,7 +44,7 @@ func NewEvent() *Event {
 	const op = "event"
 	onCUDA(op, CUDA(0))
 	e := &Event{}
-	helped(op, C.helper_event_new(&e.c))
+	checkHelper(op, C.helper_event_new(&e.c))
 	return e
 }
 
@@ -53,16 +53,16 @@ func (e *Event) Record() {
 	if current == nil {
 		panic(outside("event"))
 	}
-	helped("event", C.helper_event_record(e.c))
+	checkHelper("event", C.helper_event_record(e.c))
 }
 
 // Wait waits until the device has come to it.
-func (e *Event) Wait() { helped("event", C.helper_event_wait(e.c)) }
+func (e *Event) Wait() { checkHelper("event", C.helper_event_wait(e.c)) }
 
 // Done reports whether the device has come to it.
 func (e *Event) Done() bool {
 	var done C.int
-	helped("event", C.helper_event_query(e.c, &done))
+	checkHelper("event", C.helper_event_query(e.c, &done))
 	return done != 0
 }
 
@@ -71,7 +71,7 @@ func (e *Event) Free() {
 	if e.c != nil {
 		c := e.c
 		e.c = nil
-		helped("event", C.helper_event_free(c))
+		checkHelper("event", C.helper_event_free(c))
 	}
 }
 
