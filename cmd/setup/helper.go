@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -17,7 +18,8 @@ import (
 const helperDir = ".gotch/helper"
 
 // buildHelper compiles the CUDA helper for a libtorch whose CUDA half can be loaded,
-// unless it is there. What fails is said: a GPU computes the same without it, slower.
+// unless it is there, or the same failed to compile before. What fails is said: a GPU
+// computes the same without it, slower.
 func buildHelper(ctx context.Context, dir string, library libtorch.Library, search libtorch.Search, output io.Writer) error {
 	has, missing := library.CUDA(ctx)
 	switch {
@@ -27,10 +29,15 @@ func buildHelper(ctx context.Context, dir string, library libtorch.Library, sear
 		fmt.Fprintf(output, "no CUDA helper is built: libtorch_cuda.so needs %s, which the loader does not find\n", strings.Join(missing, " and "))
 		return nil
 	}
-	out := filepath.Join(dir, helperDir, cuda.Library)
-	made, record := cuda.Build()+" "+library.Root+" "+library.Version+"\n", filepath.Join(dir, helperDir, "made-of")
-	if have, err := os.ReadFile(record); err == nil && string(have) == made {
+	folder := filepath.Join(dir, helperDir)
+	out, record, failure := filepath.Join(folder, cuda.Library), filepath.Join(folder, "made-of"), filepath.Join(folder, "failed")
+	made := cuda.Build() + " " + library.Root + " " + library.Version + "\n"
+	if _, err := os.Stat(out); err == nil && read(record) == made {
 		fmt.Fprintln(output, "the CUDA helper is up to date")
+		return nil
+	}
+	if reason, same := strings.CutPrefix(read(failure), made); same {
+		fmt.Fprintf(output, "%sso it was before: remove %s to try again\n", reason, failure)
 		return nil
 	}
 	fmt.Fprintln(output, "compiling the CUDA helper, about a minute")
@@ -44,9 +51,19 @@ func buildHelper(ctx context.Context, dir string, library libtorch.Library, sear
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if err != nil {
-		fmt.Fprintf(output, "%v\na GPU computes the same without it, slower\n", err)
-		return nil
+	if err == nil {
+		return os.WriteFile(record, []byte(made), 0o644)
 	}
-	return os.WriteFile(record, []byte(made), 0o644)
+	fmt.Fprintf(output, "%v\na GPU computes the same without it, slower\n", err)
+	text := err.Error()
+	if !strings.Contains(text, "does not compile against") && !strings.Contains(text, "cannot be linked") {
+		return nil // what is missing is seen at once, and may be there the next time
+	}
+	return errors.Join(os.MkdirAll(folder, 0o755), os.WriteFile(failure, []byte(made+text+"\n"), 0o644))
+}
+
+// read is a file's text; "" where there is none.
+func read(path string) string {
+	text, _ := os.ReadFile(path)
+	return string(text)
 }

@@ -39,7 +39,7 @@ func AdamW(gradients []*Tensor, loss, healthy *Tensor, clip, eps, largest float6
 		}
 	}
 	healthy.handle(op)
-	helped(op, C.helper_adamw(unsafe.SliceData(handles), C.int(len(gradients)), pointer(loss, op), pointer(healthy, op), C.double(clip), C.double(eps), C.double(largest),
+	checkHelper(op, C.helper_adamw(unsafe.SliceData(handles), C.int(len(gradients)), pointer(loss, op), pointer(healthy, op), C.double(clip), C.double(eps), C.double(largest),
 		unsafe.SliceData(buffers), C.int(len(spans)), slot(0)), gradients...)
 	return adopt(op, slots[0])
 }

@@ -18,7 +18,7 @@ func NewPool() Pool {
 	const op = "graph_pool"
 	onCUDA(op, CUDA(0))
 	var p Pool
-	helped(op, C.helper_pool_new(&p.id[0]))
+	checkHelper(op, C.helper_pool_new(&p.id[0]))
 	return p
 }
 
@@ -72,7 +72,7 @@ func (g *Graph) Replay() {
 	if g.c == nil {
 		panic(Errorf(op, "use of a freed graph"))
 	}
-	helped(op, C.helper_graph_replay(g.c))
+	checkHelper(op, C.helper_graph_replay(g.c))
 }
 
 // Free releases it, when its last replay is done. Freeing twice does nothing.
@@ -82,5 +82,5 @@ func (g *Graph) Free() {
 	}
 	c := g.c
 	g.c = nil
-	helped("graph", C.helper_graph_free(c))
+	checkHelper("graph", C.helper_graph_free(c))
 }

@@ -102,8 +102,8 @@ func release(version string) string {
 	return short
 }
 
-// helped makes the error text of the helper's function op a panic.
-func helped(op string, e *C.char, operands ...*Tensor) {
+// checkHelper makes the error text of the helper's function op a panic.
+func checkHelper(op string, e *C.char, operands ...*Tensor) {
 	if e == nil {
 		return
 	}

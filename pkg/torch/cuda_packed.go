@@ -30,7 +30,7 @@ func cudaAttends(d Device, dtype DType, hidden, heads int64) bool {
 func cudaAttention(q, k, v *Tensor, heads int64, queries, keys Sequences, d Drop) *Tensor {
 	const op = "attention"
 	d.threshold()
-	helped(op, C.helper_attention(pointer(q, op), pointer(k, op), pointer(v, op), C.int64_t(heads), pointer(queries.Offsets, op), pointer(keys.Offsets, op),
+	checkHelper(op, C.helper_attention(pointer(q, op), pointer(k, op), pointer(v, op), C.int64_t(heads), pointer(queries.Offsets, op), pointer(keys.Offsets, op),
 		C.int64_t(queries.Longest), C.int64_t(keys.Longest), C.double(d.P), slot(0)), q, k, v, queries.Offsets, keys.Offsets)
 	return adopt(op, slots[0])
 }
@@ -39,7 +39,7 @@ func cudaAttention(q, k, v *Tensor, heads int64, queries, keys Sequences, d Drop
 func cudaJoinedAttention(qkv *Tensor, heads int64, rows Sequences, d Drop) *Tensor {
 	const op = "joined_attention"
 	d.threshold()
-	helped(op, C.helper_joined_attention(pointer(qkv, op), C.int64_t(heads), pointer(rows.Offsets, op), C.int64_t(rows.Longest), C.double(d.P), slot(0)),
+	checkHelper(op, C.helper_joined_attention(pointer(qkv, op), C.int64_t(heads), pointer(rows.Offsets, op), C.int64_t(rows.Longest), C.double(d.P), slot(0)),
 		qkv, rows.Offsets)
 	return adopt(op, slots[0])
 }
@@ -47,14 +47,14 @@ func cudaJoinedAttention(qkv *Tensor, heads int64, rows Sequences, d Drop) *Tens
 // cudaDropoutAt is [Tensor.DropoutAt] in one pass each way; no mask is stored.
 func cudaDropoutAt(t *Tensor, rows Sequences, d Drop) *Tensor {
 	const op = "dropout_at"
-	helped(op, C.helper_dropout_at(pointer(t, op), dropped(op, rows, d), slot(0)), t)
+	checkHelper(op, C.helper_dropout_at(pointer(t, op), dropped(op, rows, d), slot(0)), t)
 	return adopt(op, slots[0])
 }
 
 // cudaDropoutAddNorm is [Tensor.DropoutAddNorm] in one pass each way; no mask is stored.
 func cudaDropoutAddNorm(t, residual, weight, bias *Tensor, eps float64, rows Sequences, d Drop) *Tensor {
 	const op = "dropout_add_norm"
-	helped(op, C.helper_dropout_add_norm(pointer(t, op), pointer(residual, op), pointer(weight, op), pointer(bias, op), C.double(eps), dropped(op, rows, d), slot(0)),
+	checkHelper(op, C.helper_dropout_add_norm(pointer(t, op), pointer(residual, op), pointer(weight, op), pointer(bias, op), C.double(eps), dropped(op, rows, d), slot(0)),
 		t, residual, weight, bias)
 	return adopt(op, slots[0])
 }

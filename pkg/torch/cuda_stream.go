@@ -18,7 +18,7 @@ func EnterStream(d Device) *Stream {
 	const op = "enter_stream"
 	onCUDA(op, d)
 	s := &Stream{}
-	helped(op, C.helper_stream_enter(C.int(d), &s.c))
+	checkHelper(op, C.helper_stream_enter(C.int(d), &s.c))
 	return s
 }
 
@@ -29,7 +29,7 @@ func (s *Stream) Leave() {
 	}
 	c := s.c
 	s.c = nil
-	helped("leave_stream", C.helper_stream_leave(c))
+	checkHelper("leave_stream", C.helper_stream_leave(c))
 }
 
 // onCUDA panics where the helper's operations have no device or no helper.

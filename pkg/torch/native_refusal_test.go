@@ -80,6 +80,15 @@ func TestNativeRefuses(t *testing.T) {
 		{"three parts that are none", "qkv has 13 columns", func() { nativeJoinedAttention(Zeros(Float32, CPU, 5, 13), 1, s.drop()) }},
 		{"joined attention without offsets", "offsets of queries are missing", func() { nativeJoinedAttention(Zeros(Float32, CPU, 5, 12), 1, nativeDrop{}) }},
 		{"integers", "x is Int, not Float or BFloat16", func() { nativeGELU(s.offsets(), false) }},
+		{"fewer rows than are added to", "addmm_(float32[5 512], float32[1 512], float32[512 512]): ", func() {
+			nativeAddMatMul(Zeros(Float32, CPU, 5, 512), Zeros(Float32, CPU, 1, 512), Zeros(Float32, CPU, 512, 512))
+		}},
+		{"fewer columns than are added to", "addmm_(float32[512 5], float32[512 512], float32[512 1]): ", func() {
+			nativeAddMatMul(Zeros(Float32, CPU, 512, 5), Zeros(Float32, CPU, 512, 512), Zeros(Float32, CPU, 512, 1))
+		}},
+		{"a sum of another type", "addmm_(bfloat16[5 512], float32[5 512], float32[512 512]): ", func() {
+			nativeAddMatMul(Zeros(BFloat16, CPU, 5, 512), Zeros(Float32, CPU, 5, 512), Zeros(Float32, CPU, 512, 512))
+		}},
 		{"a freed tensor", "gelu: use of a freed tensor", func() {
 			x := y()
 			x.Free()
@@ -90,6 +99,32 @@ func TestNativeRefuses(t *testing.T) {
 		if _, ok := err.(*Error); !ok || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
+	}
+}
+
+// A probability that rounds to all of the decisions is refused everywhere in the same words.
+func TestDropRefuses(t *testing.T) {
+	for name, f := range map[string]func(y *Tensor, rows Sequences, d Drop){
+		"Dropout":   func(y *Tensor, rows Sequences, d Drop) { y.Dropout(d.P) },
+		"DropoutAt": func(y *Tensor, rows Sequences, d Drop) { y.DropoutAt(rows, d) },
+		"in fp64":   func(y *Tensor, rows Sequences, d Drop) { y.ToDType(Float64).DropoutAt(rows, d) },
+		"DropoutAddNorm": func(y *Tensor, rows Sequences, d Drop) {
+			y.DropoutAddNorm(y, y.Select(0, 0), y.Select(0, 0), 1e-5, rows, d)
+		},
+		"Attention":       func(y *Tensor, rows Sequences, d Drop) { Attention(y, y, y, 2, rows, rows, d) },
+		"JoinedAttention": func(y *Tensor, rows Sequences, d Drop) { y.JoinedAttention(2, rows, d) },
+	} {
+		err := Do(func() error {
+			rows := Sequences{Offsets: FromSlice([]int32{0, 2, 5}), Longest: 3, Keys: FromSlice([]int32{1, 2})}
+			f(Zeros(Float32, CPU, 5, 12), rows, Drop{P: 1 - 1.0/(1<<17), Seed: FromSlice([]int64{1})})
+			return nil
+		})
+		if want := "dropout: probability 0.9999923706054688 drops everything: it is not below 1 - 2⁻¹⁷"; err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+	}
+	if err := Do(func() error { Ones(Float32, CPU, 5, 12).Dropout(1 - 1.1/(1<<17)); return nil }); err != nil {
+		t.Errorf("just below: %v", err)
 	}
 }
 

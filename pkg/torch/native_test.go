@@ -109,17 +109,38 @@ func TestNativeGELU(t *testing.T) {
 					agree(t, "gelu", dtype, func(in []*Tensor) *Tensor { return nativeGELU(in[0], tanh) },
 						func(in []*Tensor) *Tensor { return in[0].GELU(tanh) }, x)
 				}
-				// Far from 0 the slope is 0 or 1.
-				far := []float32{-100, -12, -6, -0, 0, 1e-20, 6, 12, 100, 1e30, float32(math.NaN())}
-				slope := func(x, y *Tensor) []float64 {
-					return ToSlice[float64](Gradients(y.ToDType(Float64).Sum(), []*Tensor{x})[0].ToDType(Float64))
+			}
+		}
+	})
+}
+
+// Far from 0 the value is 0 or x, and the slope 0 or 1, at infinity too; NaN stays.
+func TestNativeGELUFar(t *testing.T) {
+	inf := float32(math.Inf(1))
+	far := []float32{-inf, -3e38, -1e30, -1e20, -1e19, -1e4, -100, -64, -12, -6, 0, 1e-20, 6, 12, 64, 100, 1e4, 1e19, 1e20, 1e30, 3e38, inf, float32(math.NaN())}
+	withKernels(t, func(t *testing.T) {
+		for _, dtype := range []DType{Float32, BFloat16} {
+			for _, tanh := range []bool{false, true} {
+				same := func(got, want float64) bool {
+					return math.IsNaN(got) && math.IsNaN(want) || math.Abs(got-want) <= tolerance(dtype)*max(1, math.Abs(want))
 				}
 				x := FromSlice(far).ToDType(dtype).SetRequiresGrad(true)
-				exact := x.Detach().ToDType(Float64).SetRequiresGrad(true)
-				got, want := slope(x, nativeGELU(x, tanh)), slope(exact, exact.GELU(tanh))
-				for i := range want {
-					if math.Abs(got[i]-want[i]) > tolerance(dtype) || math.IsNaN(got[i]) != math.IsNaN(want[i]) {
-						t.Errorf("slope at %v: %v, want %v", far[i], got[i], want[i])
+				y := nativeGELU(x, tanh)
+				values := ToSlice[float64](y.Detach().ToDType(Float64))
+				slopes := ToSlice[float64](Gradients(y.ToDType(Float64).Sum(), []*Tensor{x})[0].ToDType(Float64))
+				for i, x := range ToSlice[float64](x.Detach().ToDType(Float64)) {
+					slope := 0.5 // at 0 and beside it
+					if math.Abs(x) > 1 {
+						slope = max(0, math.Copysign(1, x))
+					} else if math.IsNaN(x) {
+						slope = x
+					}
+					if !same(slopes[i], slope) {
+						t.Errorf("%s, tanh %v: slope %v at %v, want %v", dtype, tanh, slopes[i], x, slope)
+					}
+					// libtorch's own values overflow from there on, and are NaN at -Inf.
+					if value := max(0, x); -math.MaxFloat32 <= x && x < 2e38 && !same(values[i], value) || math.IsNaN(x) && !math.IsNaN(values[i]) {
+						t.Errorf("%s, tanh %v: %v at %v, want %v", dtype, tanh, values[i], x, value)
 					}
 				}
 			}

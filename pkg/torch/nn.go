@@ -71,10 +71,7 @@ func (t *Tensor) MSE(target *Tensor) *Tensor {
 // dropout draws a double per element and costs several times as much.
 func (t *Tensor) Dropout(p float64) *Tensor {
 	const op = "dropout"
-	if !(p >= 0 && p < 1) {
-		panic(Errorf(op, "probability %v is not in [0, 1)", p))
-	}
-	dropped := math.Round(p * (1 << 16)) // of the 2¹⁶ values of a decision
+	dropped := float64(dropThreshold(p))
 	if dropped == 0 {
 		return t
 	}
@@ -94,4 +91,18 @@ func (t *Tensor) Dropout(p float64) *Tensor {
 		return t.Mul(keep).MulScalar(scale)
 	}
 	return t.Mul(keep.MulScalarInPlace(scale))
+}
+
+// dropThreshold: of the 2¹⁶ values of a decision, those that drop an element with
+// probability p. What would drop all of them leaves nothing to scale.
+func dropThreshold(p float64) int64 {
+	const op, decisions = "dropout", 1 << 16
+	if !(p >= 0 && p < 1) {
+		panic(Errorf(op, "probability %v is not in [0, 1)", p))
+	}
+	threshold := int64(math.Round(p * decisions))
+	if threshold == decisions {
+		panic(Errorf(op, "probability %v drops everything: it is not below 1 - 2⁻¹⁷", p))
+	}
+	return threshold
 }

@@ -20,14 +20,8 @@ type Drop struct {
 	Site int32   // the place in the network
 }
 
-// threshold: of the 2¹⁶ values of a decision, those that drop an element.
-func (d Drop) threshold() int64 {
-	const decisions = 1 << 16
-	if !(d.P >= 0 && d.P < 1) {
-		panic(Errorf("dropout", "probability %v is not in [0, 1)", d.P))
-	}
-	return int64(d.P*decisions + 0.5)
-}
+// threshold is that of [dropThreshold].
+func (d Drop) threshold() int64 { return dropThreshold(d.P) }
 
 // none: no element is dropped.
 func (d Drop) none() bool { return d.threshold() == 0 }
@@ -49,6 +43,7 @@ func nativeServes(t *Tensor) bool {
 func nativeTakes(dtype DType) bool { return dtype == Float32 || dtype == BFloat16 }
 
 func (d Drop) native(rows Sequences) nativeDrop {
+	d.threshold() // refuses a probability that is none
 	return nativeDrop{offsets: rows.Offsets, keys: rows.Keys, seed: d.Seed, site: d.Site, p: d.P}
 }
 

@@ -58,9 +58,7 @@ func (t *Tensor) Unbind() []*Tensor {
 		}
 		return slices
 	}
-	if err := native.Ready(); err != nil {
-		panic(Errorf(op, "%v", err))
-	}
+	nativeReady(op)
 	handles := make([]native.Tensor, len(slices))
 	if message := native.Unbind(handles, native.Tensor(t.handle(op))); message != nil {
 		panic(failure(op, message, t))

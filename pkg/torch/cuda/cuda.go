@@ -16,6 +16,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // Library is the helper's file name.
@@ -56,7 +58,11 @@ func Compile(ctx context.Context, torch, out string, includes ...string) error {
 		return err
 	}
 	command := exec.CommandContext(ctx, "bash", append([]string{filepath.Join(work, "build.sh"), torch, out}, includes...)...)
-	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
+	// The compilers that build.sh starts end with it: they are of its group, and what still
+	// holds its output open after that is not waited for.
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGTERM) }
+	command.WaitDelay = 5 * time.Second
 	var output bytes.Buffer
 	command.Stdout, command.Stderr = &output, &output
 	if err := command.Run(); err != nil {

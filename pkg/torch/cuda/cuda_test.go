@@ -1,6 +1,7 @@
 package cuda
 
 import (
+	"context"
 	"debug/elf"
 	"errors"
 	"io/fs"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // torchDir is a PyTorch with CUDA's headers: LIBTORCH, or one that set-up has installed.
@@ -90,16 +92,7 @@ func TestCompileRefuses(t *testing.T) {
 	if _, err := exec.LookPath("g++"); err != nil {
 		t.Skip("no g++")
 	}
-	fake := t.TempDir()
-	for name, text := range map[string]string{
-		"version.py": "__version__ = '9.8.7+cu990'\n", "lib/libc10.so": "torchCheckFail__cxx11",
-		"include/ATen/cuda/CUDAGraph.h": "", "cuda/cuda.h": "#define CUDA_VERSION 12080\n",
-	} {
-		path := filepath.Join(fake, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	fake := fakeTorch(t)
 	out := filepath.Join(t.TempDir(), Library)
 	t.Setenv("CUDA_HOME", filepath.Join(fake, "nothing"))
 	for _, c := range []struct{ compiler, torch, headers, want string }{
@@ -116,6 +109,60 @@ func TestCompileRefuses(t *testing.T) {
 	}
 	if _, err := os.Stat(out); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a library is left: %v", err)
+	}
+}
+
+// fakeTorch has what build.sh asks a PyTorch of CUDA 99 for before it compiles.
+func fakeTorch(t *testing.T) string {
+	fake := t.TempDir()
+	for name, text := range map[string]string{
+		"version.py": "__version__ = '9.8.7+cu990'\n", "lib/libc10.so": "torchCheckFail__cxx11",
+		"include/ATen/cuda/CUDAGraph.h": "", "cuda/cuda.h": "#define CUDA_VERSION 12080\n",
+	} {
+		path := filepath.Join(fake, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return fake
+}
+
+// A compilation that is cancelled ends at once, and its compilers with it.
+func TestCompileIsCancelled(t *testing.T) {
+	dir := t.TempDir()
+	compiler, started := filepath.Join(dir, "compiler"), filepath.Join(dir, "started")
+	script := "#!/bin/sh\ntrap '' INT\necho $$ >" + started + "-$$\nmv " + started + "-$$ " + started + "\nsleep 60 &\nwait\n"
+	if err := os.WriteFile(compiler, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("CXX", compiler)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error)
+	go func() { done <- Compile(ctx, fakeTorch(t), filepath.Join(dir, Library), complete(t)) }()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(started); err == nil {
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatal("no compiler was started")
+		}
+	}
+	cancel()
+	select {
+	case err := <-done:
+		if err == nil {
+			t.Error("a cancelled compilation succeeded")
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("a cancelled compilation is waited for")
+	}
+	pid, err := os.ReadFile(started)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, _ := os.ReadFile(filepath.Join("/proc", strings.TrimSpace(string(pid)), "stat"))
+	if len(status) > 0 && !strings.Contains(string(status), ") Z ") {
+		t.Errorf("a compiler still runs: %s", status)
 	}
 }
 

@@ -127,7 +127,9 @@ extern "C" char *native_add_matmul(void *t_handle, void *a_handle, void *b_handl
   return entry([&] {
     at::Tensor &t = *static_cast<at::Tensor *>(t_handle);
     const at::Tensor &a = tensor(a_handle), &b = tensor(b_handle);
-    if (a.dim() == 2 && product_fits(a, b) && t.dim() == 2) t.add_(native::linear(a, b.t(), std::nullopt));
+    // add_ would broadcast, and take another type.
+    const bool onednn = a.dim() == 2 && product_fits(a, b) && t.scalar_type() == a.scalar_type() && t.sizes() == at::IntArrayRef{a.size(0), b.size(1)};
+    if (onednn) t.add_(native::linear(a, b.t(), std::nullopt));
     else t.addmm_(a, b);
   });
 }

@@ -1,7 +1,8 @@
 // Everything of libtorch's is compiled once, here: its headers are the most of it. Set-up
-// tells cgo where they are; without them, as in a module that imports this one, the
-// package is empty, which native_choose says.
-#if __has_include(<ATen/core/Tensor.h>)
+// tells cgo where they are, and with which C++ ABI; without its flags, as in a module that
+// imports this one, the package is empty, which native_choose says. Headers that the
+// compiler finds by itself may be of another libtorch.
+#ifdef METATT_LIBTORCH
 
 #include "attention.h"
 #include "dropout.h"
@@ -61,7 +62,7 @@ extern "C" char *native_choose(const char *name) {
 #include "api.h"
 
 namespace {
-char *absent() { return strdup("the CPU kernels were compiled without libtorch's headers"); }
+char *absent() { return strdup("the CPU kernels were compiled without set-up's flags for libtorch's headers"); }
 } // namespace
 
 extern "C" {

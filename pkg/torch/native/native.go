@@ -29,7 +29,7 @@ import (
 // Variable is the environment variable that names the instruction set.
 const Variable = "METATT_CPU"
 
-// Compiled: set-up has told where libtorch's headers are. Without them there are no
+// Compiled: set-up has told how to compile against libtorch. Without that there are no
 // kernels, and all functions fail.
 func Compiled() bool { return bool(C.native_compiled()) }
 

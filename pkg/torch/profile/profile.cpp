@@ -1,5 +1,9 @@
 // The operations that libtorch makes, by name, through its own record functions.
 
+#ifndef METATT_LIBTORCH
+#error "package profile needs the flags that cmd/setup writes for libtorch's headers"
+#endif
+
 #include <ATen/core/grad_mode.h>
 #include <ATen/record_function.h>
 

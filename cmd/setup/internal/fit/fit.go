@@ -104,7 +104,7 @@ func (m Module) fitFrom(ctx context.Context, library libtorch.Library, source st
 	if expected == nil {
 		fmt.Fprintf(notes, "compiling gotch once to find out what libtorch %s lacks, about half a minute\n", library.Version)
 	}
-	if record.Unavailable, err = m.adapt(ctx, library, unfinished, expected); err != nil {
+	if record.Unavailable, err = m.adapt(ctx, library, record, unfinished, expected); err != nil {
 		return Result{}, err
 	}
 	if err := record.write(unfinished); err != nil {
@@ -132,9 +132,9 @@ func expectedUnavailable(library libtorch.Library, wanted, previous Record) []st
 
 // adapt changes the copy of gotch in dir and returns the functions that became
 // run-time errors. Where expected is nil they are found by compiling.
-func (m Module) adapt(ctx context.Context, library libtorch.Library, dir string, expected []string) ([]string, error) {
+func (m Module) adapt(ctx context.Context, library libtorch.Library, record Record, dir string, expected []string) ([]string, error) {
 	libtch := filepath.Join(dir, "libtch")
-	if err := os.WriteFile(filepath.Join(libtch, "lib.go"), []byte(cgoFile(library)), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(libtch, "lib.go"), []byte(cgoFile(library, record)), 0o644); err != nil {
 		return nil, err
 	}
 	sources, err := readSources(libtch)

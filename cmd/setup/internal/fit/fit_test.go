@@ -206,7 +206,7 @@ func TestFitIsRepeatedWhenSomethingChanged(t *testing.T) {
 		{"go.work for another Go", func() { module.Go = "1.26.1" }},
 		{"no record", func() { os.Remove(record) }},
 		{"half a record", func() { faketorch.Write(t, record, `{"template": 1,`) }},
-		{"record of an older tool", func() { edit(t, record, `"template": 1`, `"template": 0`) }},
+		{"record of an older tool", func() { edit(t, record, `"template": 2`, `"template": 1`) }},
 		{"another libtorch", func() { library = testLibrary(t) }},
 		{"libtorch replaced in place", func() {
 			later := time.Now().Add(time.Hour)
@@ -311,11 +311,11 @@ func TestCheckPath(t *testing.T) {
 }
 
 func TestCgoFile(t *testing.T) {
-	got := cgoFile(libtorch.Library{Root: "/a b/torch", CXX11ABI: false, Standard: "c++20"})
+	got := cgoFile(libtorch.Library{Root: "/a b/torch", CXX11ABI: false, Standard: "c++20"}, Record{Version: "2.11.0"})
 	want := `package libtch
 
 // #cgo CFLAGS: -g0 -w
-// #cgo CXXFLAGS: -std=c++20 -O1 -g0 -w -D_GLIBCXX_USE_CXX11_ABI=0 "-I/a b/torch/include" "-I/a b/torch/include/torch/csrc/api/include"
+// #cgo CXXFLAGS: -std=c++20 -O1 -g0 -w -D_GLIBCXX_USE_CXX11_ABI=0 "-I/a b/torch/include" "-I/a b/torch/include/torch/csrc/api/include" -DMETATT_LIBTORCH=0xa4d98b95b85fc2de
 // #cgo LDFLAGS: "-L/a b/torch/lib" "-Wl,-rpath,/a b/torch/lib" -ltorch_cpu -lc10 -lstdc++
 import "C"
 `

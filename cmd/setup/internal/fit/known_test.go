@@ -34,7 +34,11 @@ func TestKnownUnavailable(t *testing.T) {
 		if err := copyModule(source, dir); err != nil {
 			t.Fatal(err)
 		}
-		found, err := module.adapt(t.Context(), library, dir, nil)
+		record, err := newRecord(library)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, err := module.adapt(t.Context(), library, record, dir, nil)
 		if err != nil {
 			t.Errorf("%s: %v", library.Version, err)
 			continue

@@ -27,13 +27,13 @@ func linkFlags(library libtorch.Library) []string {
 	return []string{"-L" + library.LibDir(), "-Wl,-rpath," + library.LibDir(), "-ltorch_cpu", "-lc10", "-lstdc++"}
 }
 
-// cgoFile is libtch's lib.go for this libtorch. The wrappers only hand over to libtorch:
+// cgoFile is libtch's lib.go for the libtorch that the record is of. The wrappers only hand over to libtorch:
 // -O1 takes 41 s and an add 0.59 µs, -O2 60 s and 0.59 µs, -O0 26 s and 0.72 µs (g++ 12,
 // torch 2.11).
-func cgoFile(library libtorch.Library) string {
+func cgoFile(library libtorch.Library, record Record) string {
 	return "package libtch\n\n" +
 		"// #cgo CFLAGS: -g0 -w\n" +
-		"// #cgo CXXFLAGS: " + quoteAll(compileFlags(library, "-O1")) + "\n" +
+		"// #cgo CXXFLAGS: " + quoteAll(append(compileFlags(library, "-O1"), record.macro())) + "\n" +
 		"// #cgo LDFLAGS: " + quoteAll(linkFlags(library)) + "\n" +
 		"import \"C\"\n"
 }

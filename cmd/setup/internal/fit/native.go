@@ -16,11 +16,11 @@ var nativeFolders = []string{"pkg/torch/native", "pkg/torch/profile"}
 
 const nativeFlagsName = "libtorch_flags.go"
 
-// nativeFlags is the file for a package of that name. That it names libtorch's folder
-// makes Go compile the package again for another.
-func nativeFlags(name string, library libtorch.Library) string {
+// nativeFlags is the file for a package of that name. That it tells libtorchs apart makes
+// Go compile the package again for another.
+func nativeFlags(name string, library libtorch.Library, record Record) string {
 	return workspaceMarker + "\n\npackage " + name + "\n\n" +
-		"// #cgo CXXFLAGS: " + quoteAll(compileFlags(library, "-O2")) + "\n" +
+		"// #cgo CXXFLAGS: " + quoteAll(append(compileFlags(library, "-O2"), record.macro())) + "\n" +
 		"// #cgo LDFLAGS: " + quoteAll(linkFlags(library)) + "\n" +
 		"import \"C\"\n"
 }
@@ -28,6 +28,10 @@ func nativeFlags(name string, library libtorch.Library) string {
 // staleFlags are the files of flags that are not as they should be, with the text that
 // they should have.
 func (m Module) staleFlags(library libtorch.Library) (map[string]string, error) {
+	record, err := newRecord(library)
+	if err != nil {
+		return nil, err
+	}
 	stale := map[string]string{}
 	for _, folder := range nativeFolders {
 		dir := filepath.Join(m.Dir, folder)
@@ -36,7 +40,7 @@ func (m Module) staleFlags(library libtorch.Library) (map[string]string, error) 
 		} else if err != nil {
 			return nil, err
 		}
-		path, want := filepath.Join(dir, nativeFlagsName), nativeFlags(filepath.Base(folder), library)
+		path, want := filepath.Join(dir, nativeFlagsName), nativeFlags(filepath.Base(folder), library, record)
 		have, err := os.ReadFile(path)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err

@@ -1,7 +1,9 @@
 package fit
 
 import (
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -11,7 +13,7 @@ import (
 
 // template counts the changes to what this package writes: raise it with every
 // one, so that existing copies are adapted again.
-const template = 1
+const template = 2
 
 const recordName = "fit.json"
 
@@ -43,6 +45,14 @@ func newRecord(library libtorch.Library) (Record, error) {
 func (r Record) sameLibrary(other Record) bool {
 	return r.Gotch == other.Gotch && r.Libtorch == other.Libtorch && r.Version == other.Version &&
 		r.CXX11ABI == other.CXX11ABI && maps.Equal(r.Stamps, other.Stamps)
+}
+
+// macro tells libtorchs apart, also two of them that stood in the same folder: Go sees
+// the flags, and not that the headers behind them changed. C++ that must be compiled with
+// these flags or not at all asks for it.
+func (r Record) macro() string {
+	sum := sha256.Sum256(fmt.Append(nil, r.Version, r.CXX11ABI, r.Stamps)) // a map's keys are in order
+	return fmt.Sprintf("-DMETATT_LIBTORCH=0x%x", sum[:8])
 }
 
 // readRecord returns the record of an adapted copy; none that can be read is

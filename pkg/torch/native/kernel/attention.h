@@ -29,11 +29,10 @@ struct Scratch {
 
 int64_t attention_scratch(int64_t queries, int64_t keys, int64_t width) {
   const int64_t tile = tile_of(queries, keys), wide = padded(width), long_ = padded(keys);
-  return 2 * queries * wide       // q, grad
+  return 3 * tile * wide          // q, grad and a product of the tile
          + 4 * keys * wide        // k, v, grad_k, grad_v
          + 2 * width * long_      // kᵀ, vᵀ
          + 2 * tile * long_       // probabilities and their gradients
-         + tile * wide            // a product of the tile
          + padded(tile)           // a factor of each row
          + (bits_size(tile, blocks_of(keys)) + 63) / 64 * 16;
 }

@@ -10,7 +10,7 @@ namespace {
 // which e^(-x²/2) is a part.
 INLINE void normal(floats x, floats &phi, floats &density) {
   floats size = x < 0.0f ? -x : x;
-  floats t = inverse(lesser(broadcast(64.0f), size) * 0.23164189f + 1.0f); // 0.3275911 / √2
+  floats t = inverse(size * 0.23164189f + 1.0f); // 0.3275911 / √2
   floats e = exponential(x * x * -0.5f);
   floats p = t * 1.061405429f - 1.453152027f;
   p = p * t + 1.421413741f;
@@ -24,7 +24,7 @@ INLINE void normal(floats x, floats &phi, floats &density) {
 // The approximation of Φ(x) by (1 + tanh(u(x)))/2, a logistic function of 2u, and the
 // derivative of it.
 INLINE void tanh_normal(floats x, floats &phi, floats &density) {
-  floats square = lesser(broadcast(1e4f), x * x); // beyond, Φ is 0 or 1, and nothing overflows
+  floats square = x * x;
   floats u = x * (square * 0.07135481283f + 1.595769122f); // 2 √(2/π) (x + 0.044715 x³)
   phi = inverse(exponential(-u) + 1.0f);
   density = phi * (1.0f - phi) * (square * 0.21406443849f + 1.595769122f);
@@ -32,6 +32,9 @@ INLINE void tanh_normal(floats x, floats &phi, floats &density) {
 
 template <bool approximate>
 INLINE floats gelu_slope(floats x) {
+  // Beyond, the slope is 0 or 1: nothing overflows, and NaN stays.
+  const floats far = broadcast(64.0f);
+  x = lesser(far, greater(-far, x));
   floats phi, density;
   if (approximate) tanh_normal(x, phi, density);
   else normal(x, phi, density);
