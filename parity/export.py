@@ -38,7 +38,7 @@ def main():
     parser.add_argument("--dump", required=True)
     parser.add_argument("--finetune", required=True)
     args = parser.parse_args()
-    ok, worst, count = True, 0.0, 0
+    ok, worst, count, rounded = True, 0.0, 0, 0
     with tempfile.TemporaryDirectory() as scratch:
         scratch = Path(scratch)
         torch.manual_seed(11)
@@ -57,7 +57,7 @@ def main():
                 return {n: t for n, t in load_file(out).items() if not n.startswith("grad.")}
 
             def export(title, adapter, got):
-                nonlocal ok, worst, count
+                nonlocal ok, worst, count, rounded
                 exported = scratch / "exported"
                 shutil.rmtree(exported, ignore_errors=True)
                 subprocess.run([args.finetune, "export", adapter, exported, "--model", folder], check=True, stdout=subprocess.DEVNULL)
@@ -67,11 +67,17 @@ def main():
                 theirs = models.states(loaded, batch)
                 if (theirs["logits"] - plain).abs().max() < 0.01:
                     raise SystemExit(f"{title}: the adapter does nothing")
+                # Both are fp32, and round: where they are further apart than the tolerance, fp64 says who is off. Some of these
+                # models amplify a rounding so that PEFT's own is 2e-5 from it.
                 found, first = models.differences(got, theirs)
                 worst, count = max(worst, found["state"][0]), count + 1
                 if first:
-                    ok = False
-                    print(f"{family}: {title}\n  {first}")
+                    exact = models.states(loaded.double(), batch)
+                    mine, peft_s = (models.differences(side, exact)[0]["state"] for side in (got, theirs))
+                    rounded += 1
+                    if mine[0] > max(models.STATE_TOLERANCE, peft_s[0]):
+                        ok = False
+                        print(f"{family}: {title}\n  {first}; from fp64 {mine[0]:.2e} ({mine[1]}), PEFT's {peft_s[0]:.2e}")
 
             for targets in TARGETS:
                 for method in METHODS:
@@ -101,7 +107,7 @@ def main():
                 ok = False
                 print(f"{method} is not refused: {refused.stderr}")
     print(f"PEFT {peft.__version__} loads {count} exported adapters as LoRA: states {worst:.1e}; {', '.join(REFUSED)} are refused")
-    print(f"allowed: states {models.STATE_TOLERANCE:.0e} of the tensor's largest element")
+    print(f"allowed: states {models.STATE_TOLERANCE:.0e} of the tensor's largest element, or that of fp64, or no further from fp64 than PEFT is ({rounded})")
     return 0 if ok else 1
 
 
