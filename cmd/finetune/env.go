@@ -36,6 +36,7 @@ func (p *program) envCommand() *cobra.Command {
 				{"threads", fmt.Sprint(e.Threads)},
 				{"they wait by", p.spinning()},
 				{"CPU", strings.Join(e.Capability, " ")},
+				{"CPU kernels", e.Kernels},
 				{"dtype auto", auto},
 			}
 			for i, device := range devices {

@@ -294,7 +294,7 @@ func TestKeysOfMethods(t *testing.T) {
 }
 
 func TestEnv(t *testing.T) {
-	e := torch.Environment{Version: "2.11.0+cpu", Path: "/opt/torch/lib/libtorch_cpu.so", ABI: "cxx11", Threads: 2, Capability: []string{"AVX2", "AVX512"}}
+	e := torch.Environment{Version: "2.11.0+cpu", Path: "/opt/torch/lib/libtorch_cpu.so", ABI: "cxx11", Threads: 2, Capability: []string{"AVX2", "AVX512"}, Kernels: "avx2"}
 	b := backend{environment: func() torch.Environment { return e }}
 	got := command(t, t.Context(), b, 0, nil, "env")
 	want := `libtorch            2.11.0+cpu
@@ -303,6 +303,7 @@ C++ ABI             cxx11
 threads             2
 they wait by        libgomp's own
 CPU                 AVX2 AVX512
+CPU kernels         avx2
 dtype auto          fp32
 CUDA                none
 `

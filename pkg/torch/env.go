@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/metatt/metatt/pkg/torch/native"
 	"golang.org/x/sys/cpu"
 )
 
@@ -19,6 +20,7 @@ type Environment struct {
 	ABI        string   // C++ ABI of its strings: "cxx11", "pre-cxx11" or "unknown"
 	Threads    int      // threads per operation
 	Capability []string // vector extensions of this CPU that libtorch's kernels use
+	Kernels    string   // the instruction set of our own CPU kernels, or why there are none
 	CUDA       []string // names of the CUDA devices, in order
 	NoCUDA     string   // why there are none where an NVIDIA driver is; empty: there are, or no driver
 	Helper     string   // the file of the CUDA helper, or why there is none; empty without devices
@@ -36,6 +38,7 @@ func ReadEnvironment() Environment {
 		ABI:        libraryABI(filepath.Join(root, "lib", "libc10.so")),
 		Threads:    cmp.Or(int(threads.Load()), defaultThreads),
 		Capability: capability(),
+		Kernels:    kernels(),
 		CUDA:       cudaNames(),
 		NoCUDA:     WhyNoCUDA(),
 		Helper:     helperState(),
@@ -76,6 +79,17 @@ func libraryABI(libc10 string) string {
 		}
 	}
 	return "pre-cxx11"
+}
+
+// kernels is what METATT_CPU and the machine come to.
+func kernels() string {
+	if !native.Compiled() {
+		return "none: compiled without set-up's flags; plain operations serve"
+	}
+	if err := native.Ready(); err != nil {
+		return "none: " + err.Error()
+	}
+	return native.Name()
 }
 
 func capability() []string {
