@@ -8,7 +8,6 @@ package torch
 // What a computation reads has to stand in tensors that are there as long as the graphs
 // (see [Graphs.Static]), and what it changes is changed in place.
 type Graphs struct {
-	device   Device
 	static   bool
 	captures bool
 	all      map[any]*captured
@@ -26,7 +25,7 @@ type captured struct {
 // captured computations where nothing is captured.
 func NewGraphs(device Device, static bool) *Graphs {
 	captures := CanCapture(device)
-	return &Graphs{device: device, static: static || captures, captures: captures, all: map[any]*captured{}}
+	return &Graphs{static: static || captures, captures: captures, all: map[any]*captured{}}
 }
 
 // Static: computations are to read what they read from the same tensors each time.
