@@ -102,7 +102,11 @@ type SublayerPass interface {
 	AfterSublayer(layer int, after Kind, y *torch.Tensor) *torch.Tensor
 }
 
-// JoinedPass is a pass that adapts query, key and value of a layer as one.
+// Joined is the kinds of a layer that read its input and are one product, in the order
+// in which they stand side by side.
+var Joined = []Kind{Query, Key, Value}
+
+// JoinedPass is a pass that adapts the [Joined] sites of a layer as one.
 type JoinedPass interface {
 	Pass
 	// ApplyJoined is Apply for the three sites of the layer, whose frozen outputs

@@ -201,7 +201,10 @@ func (p *pair) free() {
 // Begin implements [adapter.Adapter].
 func (l *lowRank) Begin(step adapter.Step) adapter.Pass {
 	p := &pass{l, step}
-	if pairs, ok := l.attention(); ok && !(step.Training && l.dropout > 0) {
+	if step.Training && l.dropout > 0 { // each site has a mask of its own
+		return p
+	}
+	if pairs, alike := l.attention(); alike {
 		return joinedPass{p, pairs.ToDType(step.DType).Joined()}
 	}
 	return p
@@ -212,7 +215,7 @@ func (l *lowRank) Begin(step adapter.Step) adapter.Pass {
 func (l *lowRank) attention() (pairs factored.Pairs, alike bool) {
 	layers := l.model.Layers
 	pairs = factored.Pairs{}
-	for _, kind := range factored.Attention {
+	for _, kind := range adapter.Joined {
 		var down, up []*torch.Tensor
 		var first *pair
 		for layer := range layers {

@@ -36,8 +36,8 @@ type Progress struct {
 }
 
 // NewAdamW moves the parameters into flat buffers and starts with zero moments. Leaves
-// become leaves that require a gradient. It runs inside [torch.Do].
-// Updates are made by way of graphs.
+// become leaves that require a gradient. Updates are made by way of graphs; nil: as they
+// are. It runs inside [torch.Do].
 func NewAdamW(parameters []Parameter, config AdamWConfig, graphs *torch.Graphs) *AdamW {
 	o := &AdamW{config: config, graphs: graphs}
 	o.layOut(parameters)

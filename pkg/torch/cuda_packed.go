@@ -3,9 +3,6 @@ package torch
 // #include "cuda_functions.h"
 import "C"
 
-// cudaServes: t is where the helper's operations run.
-func cudaServes(t *Tensor) bool { return t.Device().helped() }
-
 // cudaAttends: there are kernels for packed attention of (tokens, hidden) of that dtype.
 func cudaAttends(d Device, dtype DType, hidden, heads int64) bool {
 	const eight, largest = 8, 256 // what a head's width is a multiple of, and its most
@@ -25,8 +22,8 @@ func cudaAttends(d Device, dtype DType, hidden, heads int64) bool {
 // cudaAttention is [Attention] by flash attention in bf16 and fp16, which draws its
 // dropout from libtorch's default generator, in 256ths, and by memory-efficient attention
 // in fp32, or with dropout, which it cannot do, by plain operations over padded sequences
-// that draw from there, too. A query whose sequence has no keys has no
-// result that means anything.
+// that draw from there, too. A query whose sequence has no keys has no result that means
+// anything.
 func cudaAttention(q, k, v *Tensor, heads int64, queries, keys Sequences, d Drop) *Tensor {
 	const op = "attention"
 	d.threshold()
@@ -82,6 +79,5 @@ func cudaNorms(t, residual, weight, bias *Tensor) bool {
 
 // cudaDrops: cudaDropoutAt takes t.
 func cudaDrops(t *Tensor) bool {
-	dtype := t.DType()
-	return cudaServes(t) && t.Dim() == 2 && (dtype == Float32 || dtype == BFloat16)
+	return t.Device().helped() && t.Dim() == 2 && kernelsTake(t.DType())
 }

@@ -30,17 +30,18 @@ func (d Drop) none() bool { return d.threshold() == 0 }
 // for packed sequences, and takes those of [Sequences.Padded] alone.
 func PadsAttention(d Device, dtype DType, hidden, heads int64) bool {
 	if d == CPU {
-		return !native.Compiled() || !nativeTakes(dtype)
+		return !native.Compiled() || !kernelsTake(dtype)
 	}
 	return !cudaAttends(d, dtype, hidden, heads)
 }
 
 // nativeServes: t is where the CPU kernels run, and of a dtype that they take.
 func nativeServes(t *Tensor) bool {
-	return t.Device() == CPU && native.Compiled() && nativeTakes(t.DType())
+	return t.Device() == CPU && native.Compiled() && kernelsTake(t.DType())
 }
 
-func nativeTakes(dtype DType) bool { return dtype == Float32 || dtype == BFloat16 }
+// kernelsTake: our own kernels, of the CPU and of CUDA, compute in that dtype.
+func kernelsTake(dtype DType) bool { return dtype == Float32 || dtype == BFloat16 }
 
 func (d Drop) native(rows Sequences) nativeDrop {
 	d.threshold() // refuses a probability that is none

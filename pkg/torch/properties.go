@@ -32,7 +32,10 @@ package torch
 // }
 import "C"
 
-import "fmt"
+import (
+	"fmt"
+	"sync"
+)
 
 // Properties is what the NVIDIA driver tells of a CUDA device.
 type Properties struct {
@@ -44,9 +47,14 @@ type Properties struct {
 // ampere is the first compute capability, 8.0, with instructions for bf16.
 const ampere = 8
 
-// Properties asks the driver, which counts devices as libtorch does, by
+var properties sync.Map // Properties by Device
+
+// Properties asks the driver, once, which counts devices as libtorch does, by
 // CUDA_VISIBLE_DEVICES.
 func (d Device) Properties() (Properties, error) {
+	if known, ok := properties.Load(d); ok {
+		return known.(Properties), nil
+	}
 	if d < 0 {
 		return Properties{}, &Error{Op: "properties", Message: "of CUDA devices, not of the CPU", kind: ErrDevice}
 	}
@@ -58,5 +66,7 @@ func (d Device) Properties() (Properties, error) {
 	} else if failed > 0 {
 		return Properties{}, &Error{Op: "properties", Message: fmt.Sprintf("the NVIDIA driver's error %d for %s", failed, d), kind: ErrDevice}
 	}
-	return Properties{C.GoString(&name[0]), int(major), int(minor), int64(total)}, nil
+	p := Properties{C.GoString(&name[0]), int(major), int(minor), int64(total)}
+	properties.Store(d, p)
+	return p, nil
 }

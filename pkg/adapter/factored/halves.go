@@ -20,14 +20,13 @@ type Halves struct {
 func NewHalves(blocks Blocks, in, out *torch.Tensor) Halves {
 	h := Halves{blocks: blocks, in: in.Unbind(), out: out.Unbind()}
 	var factors [3]*torch.Tensor
-	any := false
-	for i, kind := range Attention {
+	for i, kind := range adapter.Joined {
 		if span, adapted := blocks.Of(kind); adapted {
-			factors[i], any = out.Select(1, span.First), true
+			factors[i] = out.Select(1, span.First)
 		}
 	}
-	if any {
-		h.Joined = Joined{h.in, beside(factors).Unbind()}
+	if out := beside(factors); out != nil {
+		h.Joined = Joined{h.in, out.Unbind()}
 	}
 	return h
 }

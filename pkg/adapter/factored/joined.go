@@ -1,12 +1,11 @@
 package factored
 
 import (
+	"cmp"
+
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/torch"
 )
-
-// Attention is the kinds that [adapter.JoinedPass] joins, in their order.
-var Attention = []adapter.Kind{adapter.Query, adapter.Key, adapter.Value}
 
 // Joined is the updates of query, key and value as one product of two factors. The zero
 // value is none. It implements the part of [adapter.JoinedPass] that tells it from
@@ -33,7 +32,7 @@ func ofLayer(parts []*torch.Tensor, layer int) *torch.Tensor {
 // first factors stand side by side, the second ones are blocks.
 func (p Pairs) Joined() Joined {
 	var ins, outs []*torch.Tensor
-	for i, kind := range Attention {
+	for i, kind := range adapter.Joined {
 		if pair, adapted := p[kind]; adapted {
 			var block [3]*torch.Tensor
 			block[i] = pair.Out
@@ -47,20 +46,16 @@ func (p Pairs) Joined() Joined {
 }
 
 // beside puts second factors (L, r, D) of query, key and value where their columns are,
-// zeros in the place of those that are nil: (L, r, 3·D).
+// zeros in the place of those that are nil: (L, r, 3·D). nil where all are.
 func beside(factors [3]*torch.Tensor) *torch.Tensor {
-	var zeros *torch.Tensor
-	parts := make([]*torch.Tensor, len(factors))
+	there := cmp.Or(factors[:]...)
+	if there == nil {
+		return nil
+	}
 	for i, f := range factors {
-		if parts[i] = f; f != nil {
-			zeros = f.Detach()
-		}
-	}
-	zeros = zeros.ZerosLike()
-	for i, f := range parts {
 		if f == nil {
-			parts[i] = zeros
+			factors[i] = there.Detach().ZerosLike()
 		}
 	}
-	return torch.Cat(2, parts...)
+	return torch.Cat(2, factors[:]...)
 }

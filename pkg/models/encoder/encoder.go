@@ -82,7 +82,7 @@ func (f forward) attend(l int, x *torch.Tensor) *torch.Tensor {
 	for i := range qkv {
 		qkv[i] = qkv[i].Clone() // which a pass may change in place
 	}
-	qkv = f.pass.Apply(f.sites(l, attention), x, qkv)
+	qkv = f.pass.Apply(f.sites(l, adapter.Joined), x, qkv)
 	return torch.Attention(qkv[0], qkv[1], qkv[2], f.heads(), tokens, tokens, drop)
 }
 

@@ -5,10 +5,6 @@ import (
 	"github.com/metatt/metatt/pkg/torch"
 )
 
-// attention is the matrices of a layer that read its input, in the order in which they
-// are joined.
-var attention = []adapter.Kind{adapter.Query, adapter.Key, adapter.Value}
-
 // join makes query, key and value of each layer parts of one tensor (3·hidden, hidden),
 // so that they are one product: their own tensors are views of it.
 func (b *Backbone) join() error {
@@ -17,7 +13,7 @@ func (b *Backbone) join() error {
 			l := &b.layers[i]
 			hidden := b.architecture.Hidden
 			weights, biases := torch.Empty(b.dtype, b.device, 3*hidden*hidden), torch.Empty(b.dtype, b.device, 3*hidden)
-			for k, kind := range attention {
+			for k, kind := range adapter.Joined {
 				l.projection[kind].Weight.MoveInto(weights, int64(k)*hidden*hidden)
 				l.projection[kind].Bias.MoveInto(biases, int64(k)*hidden)
 			}
@@ -32,9 +28,9 @@ func (b *Backbone) join() error {
 // whatever is trained or has taken their place, and frozen ones give the same bits.
 func (l *layer) together() Linear {
 	side := func(of func(Linear) *torch.Tensor) *torch.Tensor {
-		whole, parts, together := of(*l.joined), make([]*torch.Tensor, len(attention)), true
+		whole, parts, together := of(*l.joined), make([]*torch.Tensor, len(adapter.Joined)), true
 		offset := int64(0)
-		for i, kind := range attention {
+		for i, kind := range adapter.Joined {
 			parts[i] = of(l.projection[kind])
 			together = together && !parts[i].RequiresGrad() && parts[i].Aliases(whole, offset)
 			offset += parts[i].Numel()
