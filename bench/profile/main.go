@@ -3,7 +3,7 @@
 //
 //	profile -c configs/quick-mrpc.yaml [-steps 20] [-warmup 5] [-top 30] [key=value …]
 //
-// It trains the run that the file describes for so many steps.
+// It trains the run that the file describes, or several with a -c each, for so many steps.
 package main
 
 import (
@@ -36,7 +36,11 @@ func main() {
 
 func profileRun(ctx context.Context, arguments []string, out io.Writer) error {
 	flags := flag.NewFlagSet("profile", flag.ExitOnError)
-	file := flags.String("c", "", "`FILE` in YAML that describes the run")
+	var files []string
+	flags.Func("c", "`FILE` in YAML that describes the run; may be repeated", func(file string) error {
+		files = append(files, file)
+		return nil
+	})
 	steps := flags.Int("steps", 20, "`STEPS` that are recorded")
 	warmup := flags.Int("warmup", 5, "`STEPS` before them")
 	top := flags.Int("top", 30, "`LINES` of a table")
@@ -53,7 +57,7 @@ func profileRun(ctx context.Context, arguments []string, out io.Writer) error {
 	defer os.RemoveAll(dir)
 	all := strconv.Itoa(*steps + *warmup)
 	overrides := append(flags.Args(), "train.max_steps="+all, "train.eval_every="+all, "train.checkpoint_every=never", "run.dir="+dir+"/run")
-	c, err := config.Load(*file, overrides, os.LookupEnv)
+	c, err := config.Load(files, overrides, os.LookupEnv)
 	if err != nil {
 		return err
 	}

@@ -181,6 +181,40 @@ func TestHelpIsGrouped(t *testing.T) {
 	}
 }
 
+// Files with a -c each are one configuration; each is named where it is wrong.
+func TestOverlays(t *testing.T) {
+	base := writeConfig(t, t.TempDir(), "task: rte\ntrain:\n  lr: 2e-3\n  seed: 5\n")
+	over := writeConfig(t, t.TempDir(), "train: {seed: 6}\nadapter: {rank: 4}\n")
+	var got run.Options
+	b := backend{train: func(_ context.Context, o run.Options) (*run.Summary, error) { got = o; return script(o.Observer), nil }}
+	if r := command(t, t.Context(), b, 0, nil, "train", "-c", base, "-c", over, "adapter.rank=2"); r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	if c := got.Config; c.Task() != "rte" || c.Train.LR != 2e-3 || c.Train.Seed != 6 || c.Adapter.Rank != 2 {
+		t.Errorf("got %+v", c)
+	}
+	if r := command(t, t.Context(), b, 0, nil, "validate", "-c", base, "-c", over); r.code != 0 || r.stdout != base+" + "+over+": ok\n" {
+		t.Errorf("got %+v", r)
+	}
+	// Alone, each would be right.
+	lora := writeConfig(t, t.TempDir(), "adapter:\n  method: lora\n")
+	ranks := writeConfig(t, t.TempDir(), "adapter:\n  ranks: [3, 2, 4]\n")
+	want := ranks + ":2: adapter.ranks: is for method metatt4d, metatt5d; the method is lora\n"
+	for _, name := range []string{"train", "validate"} {
+		if r := command(t, t.Context(), b, 0, nil, name, "-c", ranks, "-c", lora); r.code != 2 || r.stderr != want {
+			t.Errorf("%s: got %+v, want %s", name, r, want)
+		}
+	}
+	for _, test := range []struct{ args, want string }{
+		{"train -c " + base + " over.yaml", "finetune: a configuration is given as -c over.yaml (see finetune train --help)\n"},
+		{"validate -c " + base + " -c " + over + " x.yaml", "finetune: x.yaml has no -c: several files with a -c each are one configuration, and none stands beside it (see finetune validate --help)\n"},
+	} {
+		if r := command(t, t.Context(), b, 0, nil, strings.Fields(test.args)...); r.code != 2 || r.stderr != test.want {
+			t.Errorf("%s: got %+v", test.args, r)
+		}
+	}
+}
+
 func TestTrainHandsOverTheResolvedConfiguration(t *testing.T) {
 	path := writeConfig(t, t.TempDir(), "task: rte\ntrain:\n  lr: 2e-3\n  seed: 5\n")
 	var got run.Options
@@ -265,8 +299,12 @@ func TestInterruptedRun(t *testing.T) {
 
 func TestValidate(t *testing.T) {
 	first, second := writeConfig(t, t.TempDir(), ""), writeConfig(t, t.TempDir(), "task: stsb\n")
-	got := command(t, t.Context(), backend{}, 0, nil, "validate", "-c", first, "-c", second, "train.lr=1")
+	got := command(t, t.Context(), backend{}, 0, nil, "validate", "-c", first, second, "train.lr=1")
 	if want := first + ": ok\n" + second + ": ok\n"; got.code != 0 || got.stdout != want || got.stderr != "" {
+		t.Errorf("got %+v", got)
+	}
+	got = command(t, t.Context(), backend{}, 0, nil, "validate", first)
+	if want := first + ": ok\n"; got.code != 0 || got.stdout != want {
 		t.Errorf("got %+v", got)
 	}
 	got = command(t, t.Context(), backend{}, 0, nil, "validate", "--keys")

@@ -1,10 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,9 +15,10 @@ import (
 	"github.com/metatt/metatt/pkg/train"
 )
 
-const trainHelp = `Train an adapter as a YAML file says.
+const trainHelp = `Train an adapter as a YAML file says, or several, each with -c: they lie over
+one another key by key, and the later one counts.
 
-Values given as key=value replace those of the file, and environment variables
+Values given as key=value replace those of the files, and environment variables
 stand between the two (METATT_TRAIN_LR for train.lr). "finetune validate --keys"
 lists all keys.
 
@@ -28,10 +29,11 @@ as if it had never stopped; where its newest checkpoint is damaged,
 goes to standard error, the closing table to standard output.`
 
 func (p *program) trainCommand() *cobra.Command {
-	var file, resume string
+	var files []string
+	var resume string
 	var dryRun, fromPrevious bool
 	cmd := &cobra.Command{
-		Use:     "train -c FILE [key=value ...]",
+		Use:     "train -c FILE... [key=value ...]",
 		GroupID: "train",
 		Short:   "Train an adapter",
 		Long:    trainHelp,
@@ -40,17 +42,19 @@ func (p *program) trainCommand() *cobra.Command {
   finetune train --resume runs/mrpc-metatt4d-r8-s42`,
 		ValidArgsFunction: completeKeys,
 		RunE: func(cmd *cobra.Command, overrides []string) error {
-			if file == "" && resume == "" {
-				if len(overrides) > 0 && !strings.Contains(overrides[0], "=") {
-					return &usageError{cmd, "a configuration is given as -c " + overrides[0]}
-				}
+			if i := slices.IndexFunc(overrides, func(text string) bool { return !strings.Contains(text, "=") }); i >= 0 && (len(files) == 0 || isYAML(overrides[i])) {
+				return &usageError{cmd, "a configuration is given as -c " + overrides[i]}
+			}
+			if len(files) == 0 && resume == "" {
 				return &usageError{cmd, "no configuration: give -c FILE, or --resume RUN"}
 			}
 			if fromPrevious && resume == "" {
 				return &usageError{cmd, "--from-previous is for a run that goes on: give --resume RUN"}
 			}
-			// Values beside a run's are judged as parts of it: alone, they may make no sense.
-			c, err := config.Load(cmp.Or(file, filepath.Join(resume, place.ConfigFile)), overrides, p.env)
+			if len(files) == 0 { // values beside a run's are judged as parts of it: alone, they may make no sense
+				files = []string{filepath.Join(resume, place.ConfigFile)}
+			}
+			c, err := config.Load(files, overrides, p.env)
 			if err != nil {
 				return err
 			}
@@ -70,16 +74,19 @@ func (p *program) trainCommand() *cobra.Command {
 			return p.train(cmd.Context(), c, start)
 		},
 	}
-	cmd.Flags().StringVarP(&file, "config", "c", "", "`FILE` in YAML that describes the run")
+	cmd.Flags().StringArrayVarP(&files, "config", "c", nil, "`FILE` in YAML that describes the run; may be repeated")
 	cmd.Flags().StringVar(&resume, "resume", "", "run `DIRECTORY` to go on with; -c may then be left out")
 	cmd.Flags().BoolVar(&fromPrevious, "from-previous", false, "with --resume, leave the newest checkpoint")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what would be trained, and stop")
 	return cmd
 }
 
+// isYAML: the text of the command line is the name of a configuration.
+func isYAML(text string) bool { return slices.Contains([]string{".yaml", ".yml"}, filepath.Ext(text)) }
+
 // recorded is the configuration of a run that goes on. What is given beside it must agree.
 func recorded(dir string, given *config.Config) (*config.Config, error) {
-	c, err := config.Load(filepath.Join(dir, place.ConfigFile), nil, nil)
+	c, err := config.Load([]string{filepath.Join(dir, place.ConfigFile)}, nil, nil)
 	if err != nil {
 		return nil, err
 	}

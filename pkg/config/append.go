@@ -3,17 +3,6 @@ package config
 // fromSaved: a saved adapter decides the method and the modes.
 func (c *Config) fromSaved() bool { return c.Adapter.InitFrom != "" || c.Adapter.Append.To != "" }
 
-// source orders the places where a key may be set: file, environment, command line.
-func (c *Config) source(key string) int {
-	switch c.where[key] {
-	case commandLine:
-		return 2
-	case Variable(key):
-		return 1
-	}
-	return 0
-}
-
 // checkAppend looks for keys that contradict adapter.append.to, or stand without it.
 func (c *Config) checkAppend() []Problem {
 	a := c.Adapter

@@ -28,6 +28,7 @@ type Config struct {
 	Threads int     `yaml:"threads" default:"0" range:"[0,)" aka:"num_threads" doc:"CPU threads of libtorch; 0: libtorch decides"`
 
 	where map[string]string // of the keys that are set: the place, as in Problem
+	from  map[string]int    // of the same: which source, of those that lie over one another
 }
 
 // Model is the frozen backbone.

@@ -24,7 +24,7 @@ func (c *Config) problem(key, format string, args ...any) Problem {
 	return Problem{Where: c.where[key], Key: key, Message: fmt.Sprintf(format, args...)}
 }
 
-// Error holds everything that is wrong with a configuration: the file's problems by line, then the environment's,
+// Error holds everything that is wrong with a configuration: the files' problems by line, then the environment's,
 // then the command line's, then those of keys that do not go together.
 type Error struct {
 	Problems []Problem

@@ -149,7 +149,7 @@ func TestRejectsBadFiles(t *testing.T) {
 			for _, line := range rejections[name] {
 				want = append(want, path+":"+line)
 			}
-			c, err := Load(path, nil, nil)
+			c, err := Load([]string{path}, nil, nil)
 			var configError *Error
 			if !errors.As(err, &configError) {
 				t.Fatalf("Load = %v, %v; want an *Error", c, err)
@@ -176,7 +176,7 @@ func TestRejectsUnreadableFiles(t *testing.T) {
 		dir:     dir + ": is a directory",
 		large:   large + ": larger than 65536 bytes: not a configuration",
 	} {
-		_, err := Load(path, nil, nil)
+		_, err := Load([]string{path}, nil, nil)
 		var configError *Error
 		if !errors.As(err, &configError) || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
@@ -212,7 +212,7 @@ func FuzzReadFile(f *testing.F) {
 		if err := os.WriteFile(path, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c, err := Load(path, nil, nil)
+		c, err := Load([]string{path}, nil, nil)
 		var configError *Error
 		switch {
 		case err == nil:

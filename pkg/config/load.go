@@ -13,20 +13,20 @@ import (
 const commandLine = "command line"
 
 // Load resolves a configuration. Of each key, the first of these that sets it counts: overrides ("key=value", the
-// last of several), the environment (train.lr is METATT_TRAIN_LR; empty is unset), the YAML file at path, the
-// default. An empty path means no file, a nil env no environment.
+// last of several), the environment (train.lr is METATT_TRAIN_LR; empty is unset), the YAML files (the last of several:
+// they lie over one another key by key), the default. A nil env means no environment.
 //
-// All that is wrong is reported together: the error is an *Error.
-func Load(path string, overrides []string, env func(string) (string, bool)) (*Config, error) {
-	var file, environment *layer
-	if file = newLayer(); path != "" {
-		file = readFile(path)
+// All that is wrong is reported together, also of a value that another replaces: the error is an *Error.
+func Load(files, overrides []string, env func(string) (string, bool)) (*Config, error) {
+	var sources []*layer // each over those before it
+	for _, path := range files {
+		sources = append(sources, readFile(path))
 	}
-	if environment = newLayer(); env != nil {
-		environment = readEnvironment(env)
+	if env != nil {
+		sources = append(sources, readEnvironment(env))
 	}
-	c := &Config{where: map[string]string{}, Adapter: Adapter{settings: map[string]any{}}}
-	sources := []*layer{file, environment, readOverrides(overrides)}
+	sources = append(sources, readOverrides(overrides))
+	c := &Config{where: map[string]string{}, from: map[string]int{}, Adapter: Adapter{settings: map[string]any{}}}
 	settings := viper.New()
 	for i := range schema().keys {
 		key := &schema().keys[i]
@@ -42,7 +42,7 @@ func Load(path string, overrides []string, env func(string) (string, bool)) (*Co
 		}
 	}
 	var problems []Problem
-	for _, source := range sources {
+	for i, source := range sources {
 		problems = append(problems, source.problems...)
 		for name, value := range source.values {
 			if schema().byName[name].setting {
@@ -50,7 +50,7 @@ func Load(path string, overrides []string, env func(string) (string, bool)) (*Co
 			} else {
 				settings.Set(name, value)
 			}
-			c.where[name] = source.where[name]
+			c.where[name], c.from[name] = source.where[name], i
 		}
 	}
 

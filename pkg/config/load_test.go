@@ -18,7 +18,7 @@ func mustLoad(t *testing.T, text string, overrides ...string) *Config {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Load(path, overrides, nil)
+	c, err := Load([]string{path}, overrides, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func mustLoad(t *testing.T, text string, overrides ...string) *Config {
 // equal ignores where the values came from.
 func equal(a, b *Config) bool {
 	x, y := *a, *b
-	x.where, y.where = nil, nil
+	x.where, y.where, x.from, y.from = nil, nil, nil, nil
 	return reflect.DeepEqual(x, y)
 }
 
@@ -44,7 +44,7 @@ func checkRoundTrip(t *testing.T, c *Config) {
 }
 
 func TestDefaultsAreGolden(t *testing.T) {
-	c, err := Load("", nil, nil)
+	c, err := Load(nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,23 +64,23 @@ func TestDefaultsAreGolden(t *testing.T) {
 // full.yaml, for their tasks and methods full-custom.yaml, full-append.yaml, full-adalora.yaml and full-several.yaml, set every key to something other than
 // its default.
 func TestRoundTrip(t *testing.T) {
-	full, err := Load("testdata/full.yaml", nil, nil)
+	full, err := Load([]string{"testdata/full.yaml"}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	custom, err := Load("testdata/full-custom.yaml", nil, nil)
+	custom, err := Load([]string{"testdata/full-custom.yaml"}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	appended, err := Load("testdata/full-append.yaml", nil, nil)
+	appended, err := Load([]string{"testdata/full-append.yaml"}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	falling, err := Load("testdata/full-adalora.yaml", nil, nil)
+	falling, err := Load([]string{"testdata/full-adalora.yaml"}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	several, err := Load("testdata/full-several.yaml", nil, nil)
+	several, err := Load([]string{"testdata/full-several.yaml"}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestPrecedence(t *testing.T) {
 	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Load(path, []string{"train.epochs=9", "train.epochs=4", "model.dropout=null"}, func(name string) (string, bool) {
+	c, err := Load([]string{path}, []string{"train.epochs=9", "train.epochs=4", "model.dropout=null"}, func(name string) (string, bool) {
 		text, ok := env[name]
 		return text, ok
 	})
@@ -151,7 +151,7 @@ func TestReportsEverySource(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The -1 of the file is reported although the command line replaces it.
-	_, err := Load(path, []string{"train.lr=1", "lr=1", "train", "train=1", "a\x1b=1", "adapter.init=ze-id-id-id"}, func(name string) (string, bool) {
+	_, err := Load([]string{path}, []string{"train.lr=1", "lr=1", "train", "train=1", "a\x1b=1", "adapter.init=ze-id-id-id"}, func(name string) (string, bool) {
 		if name == "METATT_TRAIN_SEED" {
 			return "x", true
 		}
@@ -311,11 +311,11 @@ func TestRankBesideRanks(t *testing.T) {
 	if err := os.WriteFile(path, []byte("adapter: {ranks: [8, 6, 4]}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Load(path, []string{"adapter.rank=5"}, nil)
+	_, err := Load([]string{path}, []string{"adapter.rank=5"}, nil)
 	if want := "command line: adapter.rank: 5 stands beside adapter.ranks [8 6 4], which take its place: leave one of them out (adapter.ranks= empties the list)"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
-	if c, err := Load(path, []string{"adapter.rank=5", "adapter.ranks="}, nil); err != nil || c.Adapter.Rank != 5 || len(c.Adapter.Setting("ranks").([]int)) != 0 {
+	if c, err := Load([]string{path}, []string{"adapter.rank=5", "adapter.ranks="}, nil); err != nil || c.Adapter.Rank != 5 || len(c.Adapter.Setting("ranks").([]int)) != 0 {
 		t.Errorf("emptied: %v, %v", c, err)
 	}
 }
@@ -365,7 +365,7 @@ func TestReadyConfigurations(t *testing.T) {
 		t.Fatalf("%v, %v", files, err)
 	}
 	for _, path := range files {
-		c, err := Load(path, nil, nil)
+		c, err := Load([]string{path}, nil, nil)
 		if err != nil {
 			t.Error(err)
 			continue
@@ -390,7 +390,7 @@ func TestBrackets(t *testing.T) {
 		"adapter.ranks=[a: 8]":           `command line: adapter.ranks: expected list of integers >= 1, found keys and values in it`,
 		"adapter.rank=[8]":               `command line: adapter.rank: "[8]" is not an integer`,
 	} {
-		if _, err := Load("", []string{override}, nil); err == nil || err.Error() != want {
+		if _, err := Load(nil, []string{override}, nil); err == nil || err.Error() != want {
 			t.Errorf("%s: %v, want %s", override, err, want)
 		}
 	}

@@ -184,7 +184,7 @@ func (c *Config) settleMethod() (problems []Problem) {
 		Method: m.name, Settings: a.pointer(m), Rank: a.Rank, Budget: a.Budget, Saved: c.fromSaved(),
 		Counts: func(key, other string) bool {
 			key, other = adapterSection+"."+key, adapterSection+"."+other
-			return c.where[key] != "" && c.source(key) >= c.source(other)
+			return c.where[key] != "" && c.from[key] >= c.from[other]
 		},
 	}
 	for _, fault := range m.Settle(asked) {

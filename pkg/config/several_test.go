@@ -12,7 +12,7 @@ func TestSettingsOfTasks(t *testing.T) {
 	path := t.TempDir() + "/run.yaml"
 	write(t, path, "task: [mrpc, rte, STS-B, cola]\ntasks:\n  rte: {lr: 0.5, weight: 3}\n  mrpc:\n  stsb: {limit: 0}\ndata: {limit: 9}\ntrain: {lr: 2}\n")
 	env := map[string]string{"METATT_TASKS_RTE_WEIGHT": "4", "METATT_TASKS_COLA_WEIGHT": "0.5", "METATT_TASKS_MRPC_LR": ""}
-	c, err := Load(path, []string{"tasks.rte.limit=7", "tasks.sts-b.weight=2"}, func(name string) (string, bool) { text, ok := env[name]; return text, ok })
+	c, err := Load([]string{path}, []string{"tasks.rte.limit=7", "tasks.sts-b.weight=2"}, func(name string) (string, bool) { text, ok := env[name]; return text, ok })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestSuggestionsOfTasks(t *testing.T) {
 		"tasks.cola": "is a section: set a key in it, such as tasks.cola.lr", "tasks.SST-2": "is a section: set a key in it, such as tasks.sst2.lr",
 		"tasks.SST-2.wait": "unknown key; did you mean tasks.sst2.weight?", "gradient_accumulation_steps": "unknown key; did you mean train.accumulate?",
 	} {
-		_, err := Load("", []string{name + "=1"}, nil)
+		_, err := Load(nil, []string{name + "=1"}, nil)
 		if err == nil || !strings.HasSuffix(err.Error(), ": "+want) {
 			t.Errorf("%s: %v, want %s", name, err, want)
 		}

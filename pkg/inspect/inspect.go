@@ -100,7 +100,7 @@ func (i *Inspection) findRun() error {
 	if filepath.Base(filepath.Dir(i.Dir)) != "adapter" || !place.IsRun(run) {
 		return nil
 	}
-	c, err := config.Load(filepath.Join(run, place.ConfigFile), nil, nil)
+	c, err := config.Load([]string{filepath.Join(run, place.ConfigFile)}, nil, nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -148,7 +148,7 @@ func (o *EvalOptions) takeFromRun() error {
 		o.Predictor.Device = cmp.Or(o.Predictor.Device, "auto")
 		return nil
 	}
-	c, err := config.Load(filepath.Join(o.Dir, place.ConfigFile), nil, nil)
+	c, err := config.Load([]string{filepath.Join(o.Dir, place.ConfigFile)}, nil, nil)
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ func RunTasks(o EvalOptions) ([]string, error) {
 	if !place.IsRun(o.Dir) {
 		return nil, nil
 	}
-	c, err := config.Load(filepath.Join(o.Dir, place.ConfigFile), nil, nil)
+	c, err := config.Load([]string{filepath.Join(o.Dir, place.ConfigFile)}, nil, nil)
 	if err != nil || len(c.Tasks) < 2 {
 		return nil, err
 	}

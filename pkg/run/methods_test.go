@@ -94,7 +94,7 @@ func TestStartFromPEFTsOwnAdapter(t *testing.T) {
 			if second.Method != method || second.Rank != 3 || second.AdapterParams != first.AdapterParams {
 				t.Errorf("%s of rank %d with %d parameters; it was %s of rank 3 with %d", second.Method, second.Rank, second.AdapterParams, method, first.AdapterParams)
 			}
-			recorded, err := config.Load(filepath.Join(second.RunDir, place.ConfigFile), nil, nil)
+			recorded, err := config.Load([]string{filepath.Join(second.RunDir, place.ConfigFile)}, nil, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

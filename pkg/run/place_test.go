@@ -56,7 +56,7 @@ func TestRunsDoNotDependOnTheFolder(t *testing.T) {
 				}
 			}
 			dir := filepath.Join(t.TempDir(), "run")
-			cfg, err := config.Load(filepath.Join(here, "testdata/tiny.yaml"), slices.Concat(relative, c.keys, []string{"run.dir=" + dir}), nil)
+			cfg, err := config.Load([]string{filepath.Join(here, "testdata/tiny.yaml")}, slices.Concat(relative, c.keys, []string{"run.dir=" + dir}), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -69,7 +69,7 @@ func TestRunsDoNotDependOnTheFolder(t *testing.T) {
 			if _, err := run.Train(ctx, o); !errors.Is(err, train.ErrInterrupted) {
 				t.Fatal(err)
 			}
-			recorded, err := config.Load(filepath.Join(dir, place.ConfigFile), nil, nil)
+			recorded, err := config.Load([]string{filepath.Join(dir, place.ConfigFile)}, nil, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -124,7 +124,7 @@ func TestNamesStayNames(t *testing.T) {
 	if _, err := run.Train(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	recorded, err := config.Load(filepath.Join(o.Config.Run.Dir, place.ConfigFile), nil, nil)
+	recorded, err := config.Load([]string{filepath.Join(o.Config.Run.Dir, place.ConfigFile)}, nil, nil)
 	if err != nil || recorded.Model.Path != "minilm" {
 		t.Errorf("recorded %q (%v)", recorded.Model.Path, err)
 	}

@@ -25,7 +25,7 @@ func (s *Session) Resume(ctx context.Context, dir string, o Options) (*Summary, 
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s is not a run directory: it has no %s", dir, place.ConfigFile)
 	}
-	c, err := config.Load(path, nil, nil)
+	c, err := config.Load([]string{path}, nil, nil)
 	if err != nil {
 		return nil, err
 	}

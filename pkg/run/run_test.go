@@ -205,7 +205,7 @@ func TestRunDirectory(t *testing.T) {
 		}
 	}
 	// The resolved configuration gives the same run again.
-	again, err := config.Load(filepath.Join(summary.RunDir, "config.yaml"), []string{"run.dir=" + filepath.Join(t.TempDir(), "again")}, nil)
+	again, err := config.Load([]string{filepath.Join(summary.RunDir, "config.yaml")}, []string{"run.dir=" + filepath.Join(t.TempDir(), "again")}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ type Asked struct {
 	Budget   int  // 0: none
 	Saved    bool // a saved adapter decides method and modes
 	// Counts reports whether a key under adapter is set, and nowhere below where the other is: in a file, say, when
-	// that comes from the command line.
+	// that comes from a file over it or the command line.
 	Counts func(key, other string) bool
 }
 

@@ -28,7 +28,7 @@ func (Silent) Note(string)           {}
 
 // TinyIn asks for a run on the committed fixtures, in dir.
 func TinyIn(dir string, overrides ...string) (run.Options, error) {
-	c, err := config.Load("testdata/tiny.yaml", append([]string{"run.dir=" + dir}, overrides...), nil)
+	c, err := config.Load([]string{"testdata/tiny.yaml"}, append([]string{"run.dir=" + dir}, overrides...), nil)
 	return run.Options{Config: c, Version: "test", Observer: Silent{}}, err
 }
 
