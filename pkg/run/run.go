@@ -91,7 +91,7 @@ func (a *assembly) trainsBackbone() bool {
 func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoint) (*Summary, error) {
 	a.observer.Note("run directory: " + dir)
 	result, err := train.Run(ctx, train.Setup{
-		Adapter: a.adapter, Tasks: a.trained(), Dir: dir, Records: []string{place.ConfigFile, environmentFile, summaryFile}, Resume: resume, DType: a.dtype, Device: a.device,
+		Adapter: a.adapter, Tasks: a.trained(), Dir: dir, Records: []string{place.ConfigFile, EnvironmentFile, SummaryFile}, Resume: resume, DType: a.dtype, Device: a.device,
 		Dropout: a.first().Dropout(a.config.Model.Dropout), Options: a.options, Hooks: a.hooks(), Observer: a.observer, SaveAdapter: a.saveAdapter,
 	})
 	interrupted := errors.Is(err, train.ErrInterrupted)
@@ -125,7 +125,7 @@ func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoi
 			s.Rank = int(slices.Max(ranks))
 		}
 	}
-	if saved := writeJSON(filepath.Join(dir, summaryFile), s); saved != nil {
+	if saved := writeJSON(filepath.Join(dir, SummaryFile), s); saved != nil {
 		return nil, saved
 	}
 	return s, err

@@ -20,8 +20,8 @@ import (
 
 // The files of a run directory beside its configuration and those that training writes.
 const (
-	environmentFile = "environment.json"
-	summaryFile     = "summary.json"
+	EnvironmentFile = "environment.json"
+	SummaryFile     = "summary.json"
 )
 
 // makeRunDir makes the folder of a new run. A configured folder must not hold a
@@ -77,8 +77,8 @@ func (a *assembly) settlePlaces() error {
 	return nil
 }
 
-// environment is environment.json.
-type environment struct {
+// Environment is what a run was made with: environment.json.
+type Environment struct {
 	Version   string            `json:"version"`
 	Torch     torch.Environment `json:"libtorch"`
 	Device    string            `json:"device"`
@@ -95,7 +95,7 @@ func (a *assembly) record(dir, version string) error {
 	if err := renameio.WriteFile(filepath.Join(dir, place.ConfigFile), text, 0o644, renameio.WithTempDir(dir)); err != nil {
 		return err
 	}
-	return writeJSON(filepath.Join(dir, environmentFile), environment{
+	return writeJSON(filepath.Join(dir, EnvironmentFile), Environment{
 		Version: version, Torch: torch.ReadEnvironment(), Device: a.device.String(), Model: place.Absolute(a.modelDir), StartedAt: time.Now().UTC(),
 	})
 }

@@ -122,7 +122,7 @@ func (t *Trainer) evaluate(ctx context.Context) error {
 		return err
 	}
 	since := t.clock.Lap
-	if err := t.Time(timingEvent{"eval", step, since.Seconds, since.speed(), seconds}); err != nil {
+	if err := t.Time(EvalTiming{"eval", step, since.Seconds, since.speed(), seconds}); err != nil {
 		return err
 	}
 	t.clock.Lap, t.state.Last, t.state.Evaluated = lap{}, found, true

@@ -73,7 +73,8 @@ type SweepTiming struct {
 	Seconds float64 `json:"seconds"`
 }
 
-type timingEvent struct {
+// EvalTiming is how long an evaluation took, and the training before it.
+type EvalTiming struct {
 	Event            string  `json:"event"`
 	Step             int     `json:"step"`
 	Seconds          float64 `json:"seconds"` // of training since the last such event

@@ -10,17 +10,22 @@ import (
 	"iter"
 )
 
-// Event is one line of metrics.jsonl: one of Step, Eval and Sweep is set.
+// Event is one line of metrics.jsonl: one of Step, Eval, Sweep and Unknown is set.
 type Event struct {
 	Line  int // from 1
 	Step  *StepEvent
 	Eval  *EvalEvent
 	Sweep *SweepEvent
+	// What another version wrote, of [AnyEvents] alone.
+	Unknown string // name of an event that this build lacks
+	Extra   bool   // the event has fields that this build lacks
 }
 
-// at is the step that the event is of.
+// at is the step that the event is of; 0 where the event is unknown.
 func (e Event) at() int {
 	switch {
+	case e.Unknown != "":
+		return 0
 	case e.Step != nil:
 		return e.Step.Step
 	case e.Eval != nil:
@@ -29,13 +34,35 @@ func (e Event) at() int {
 	return e.Sweep.Step
 }
 
+// Kind is the event's name.
+func (e Event) Kind() string {
+	switch {
+	case e.Step != nil:
+		return e.Step.Event
+	case e.Eval != nil:
+		return e.Eval.Event
+	case e.Sweep != nil:
+		return e.Sweep.Event
+	}
+	return e.Unknown
+}
+
+// ErrBreaksOff: the last line has no end. A run is writing it, or was killed.
+var ErrBreaksOff = errors.New("the line breaks off: a run is writing it, or was killed")
+
 // largestEvent bounds a line in bytes: a sweep over many bonds takes kilobytes.
 const largestEvent = 1 << 20
 
 // Events reads the events of a metrics.jsonl, which errors call file, in their
 // order. An error, which names the line, is the last that comes: what is no event
 // of this build, goes back in steps, or breaks off.
-func Events(r io.Reader, file string) iter.Seq2[Event, error] {
+func Events(r io.Reader, file string) iter.Seq2[Event, error] { return events(r, file, true) }
+
+// AnyEvents is [Events] of a file that another version may have written: what this
+// build lacks is no error, and marked.
+func AnyEvents(r io.Reader, file string) iter.Seq2[Event, error] { return events(r, file, false) }
+
+func events(r io.Reader, file string, strict bool) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		buffer := bufio.NewReader(r)
 		last := 0
@@ -46,19 +73,19 @@ func Events(r io.Reader, file string) iter.Seq2[Event, error] {
 			}
 			event := Event{Line: line}
 			if err == nil {
-				err = event.parse(text)
+				err = event.parse(text, strict)
 			}
-			if err == nil && event.at() < last {
+			if err == nil && event.Unknown == "" && event.at() < last {
 				err = fmt.Errorf("step %d after step %d", event.at(), last)
 			}
 			if err != nil {
 				if errors.Is(err, io.EOF) {
-					err = errors.New("the line breaks off: a run is writing it, or was killed")
+					err = ErrBreaksOff
 				}
 				yield(Event{}, fmt.Errorf("%s:%d: %w", file, line, err))
 				return
 			}
-			last = event.at()
+			last = max(last, event.at())
 			if !yield(event, nil) {
 				return
 			}
@@ -79,7 +106,7 @@ func readEvent(buffer *bufio.Reader) (line []byte, err error) {
 	}
 }
 
-func (e *Event) parse(text []byte) error {
+func (e *Event) parse(text []byte, strict bool) error {
 	var kind struct {
 		Event string `json:"event"`
 		Step  int    `json:"step"`
@@ -100,14 +127,22 @@ func (e *Event) parse(text []byte) error {
 		e.Sweep, first = &SweepEvent{}, 0 // one before the first step
 		into = e.Sweep
 	default:
+		if !strict && kind.Event != "" {
+			e.Unknown = kind.Event
+			return nil
+		}
 		return fmt.Errorf("the event %.40q is unknown; there are step, eval and sweep", kind.Event)
 	}
 	if kind.Step < first {
 		return fmt.Errorf("%s of step %d", kind.Event, kind.Step)
 	}
-	strict := json.NewDecoder(bytes.NewReader(text))
-	strict.DisallowUnknownFields()
-	if err := strict.Decode(into); err != nil {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	err := decoder.Decode(into)
+	if err != nil && !strict && json.Unmarshal(text, into) == nil {
+		e.Extra, err = true, nil
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", kind.Event, err)
 	}
 	return nil
