@@ -228,7 +228,7 @@ func TestTrainHandsOverTheResolvedConfiguration(t *testing.T) {
 			t.Fatalf("%v: %+v", args, r)
 		}
 		c := got.Config
-		if c.Task() != "rte" || c.Train.LR != 2e-3 || c.Train.Seed != 6 || c.Adapter.Rank != 4 || !c.FromCommandLine("adapter.rank") || got.GLUEDir != "/glue" || got.Version == "" {
+		if c.Task() != "rte" || c.Train.LR != 2e-3 || c.Train.Seed != 6 || c.Adapter.Rank != 4 || !c.Overrides("adapter.rank") || got.GLUEDir != "/glue" || got.Version == "" {
 			t.Errorf("%v: got %+v of %+v", args, got, c)
 		}
 	}

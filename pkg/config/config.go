@@ -131,8 +131,8 @@ type Run struct {
 	LogEvery int    `yaml:"log_every" default:"10" range:"[1,)" aka:"logging_steps" doc:"steps between printed lines where there is no terminal"`
 }
 
-// FromCommandLine reports whether key ("adapter.rank") was given as key=value on the command line.
-func (c *Config) FromCommandLine(key string) bool { return c.where[key] == commandLine }
+// Overrides reports whether key ("adapter.rank") was put over the files: as key=value on the command line, or by [LoadSettings].
+func (c *Config) Overrides(key string) bool { return c.from[key] == overriding }
 
 // YAML returns the resolved configuration: every key in the schema's order, without comments. Loading it again
 // gives an equal Config.
