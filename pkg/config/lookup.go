@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"reflect"
+	"slices"
 )
 
 // Lookup is the key of a name; the error says which was probably meant.
@@ -12,6 +13,14 @@ func Lookup(name string) (Key, error) {
 		return *key, nil
 	}
 	return Key{}, errors.New(schema().unknown(name))
+}
+
+// Concerns reports whether a method looks at the key.
+func (k Key) Concerns(method string) bool {
+	if declared(method).Unranked && (k.Name == "adapter.rank" || k.Name == "adapter.budget") {
+		return false
+	}
+	return k.methods == nil || slices.Contains(k.methods, method)
 }
 
 // IsList: values of the key are lists, or, as task, one or a list.

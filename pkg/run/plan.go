@@ -35,10 +35,13 @@ type TaskExamples struct {
 	Train, Dev int
 }
 
+// Describe is [Session.Describe] in a session of one run.
+func Describe(ctx context.Context, o Options) (*Plan, error) { return new(Session).Describe(ctx, o) }
+
 // Describe reads and checks everything that training would, and says what it
 // would do. Nothing is written.
-func Describe(ctx context.Context, o Options) (*Plan, error) {
-	a, err := new(Session).assemble(ctx, o, nil)
+func (s *Session) Describe(ctx context.Context, o Options) (*Plan, error) {
+	a, err := s.assemble(ctx, o, nil)
 	if err != nil {
 		return nil, err
 	}
