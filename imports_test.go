@@ -37,6 +37,7 @@ var mayImport = map[string][]string{
 	"pkg/internal":       {},
 	"pkg/folder":         {},
 	"pkg/download":       {},
+	"pkg/digest":         {},
 	"pkg/spelling":       {},
 	"pkg/textenc":        {},
 	"pkg/models":         {"pkg/torch", "pkg/models"},
