@@ -63,7 +63,7 @@ func (p *program) envCommand() *cobra.Command {
 func commit(b run.Build) string {
 	switch {
 	case b.Commit == "":
-		return "unknown: built outside a checkout"
+		return "unknown: the build recorded none"
 	case b.Modified:
 		return b.Commit + ", with changes"
 	}

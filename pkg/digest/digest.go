@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -125,6 +126,22 @@ func (c Cache) recall(s state) (Sum, bool) {
 
 func (c Cache) keep(s state, sum Sum) {
 	if text, err := json.Marshal(entry{s, sum.SHA256}); err == nil && os.MkdirAll(c.Dir, 0o755) == nil {
+		c.forget()
 		_ = renameio.WriteFile(c.file(s), text, 0o644)
+	}
+}
+
+// forget removes what is remembered of files that are gone.
+func (c Cache) forget() {
+	files, _ := filepath.Glob(filepath.Join(c.Dir, "*.json"))
+	for _, file := range files {
+		var e entry
+		text, err := os.ReadFile(file)
+		if err != nil || json.Unmarshal(text, &e) != nil {
+			continue
+		}
+		if _, err := os.Lstat(e.Path); errors.Is(err, fs.ErrNotExist) {
+			_ = os.Remove(file)
+		}
 	}
 }

@@ -120,6 +120,28 @@ func TestNotRemembered(t *testing.T) {
 	}
 }
 
+// What is remembered of a file goes when the file has.
+func TestForgotten(t *testing.T) {
+	dir, c := t.TempDir(), Cache{t.TempDir()}
+	for _, name := range []string{"a", "b", "c"} {
+		path := filepath.Join(dir, name)
+		put(t, path, nil, 0)
+		s, err := stateOf(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.keep(s, Sum{})
+		if name != "b" {
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if kept, err := os.ReadDir(c.Dir); err != nil || len(kept) != 2 { // b, and c that nothing came after
+		t.Errorf("%d entries, %v", len(kept), err)
+	}
+}
+
 func TestRefused(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := (Cache{}).Of(t.Context(), filepath.Join(dir, "none")); !errors.Is(err, fs.ErrNotExist) {
