@@ -49,7 +49,7 @@ func Prepare(ctx context.Context, dir, into string, o run.Options, note func(str
 	if err != nil {
 		return nil, err
 	}
-	return &Plan{r, into, r.Environment.Differences(now), o}, nil
+	return &Plan{r, into, r.Environment.AllDifferences(now), o}, nil
 }
 
 // quiet leaves out notes, which the run itself makes again; nothing else is to be seen before it.

@@ -12,6 +12,19 @@ type Difference struct {
 	Then, Now string
 }
 
+// AllDifferences are those of a run that went on with something else, too, each once.
+func (e Environment) AllDifferences(now Environment) []Difference {
+	all := e.Differences(now)
+	for _, later := range e.Resumed {
+		for _, d := range later.Differences(now) {
+			if !slices.Contains(all, d) {
+				all = append(all, d)
+			}
+		}
+	}
+	return all
+}
+
 // Differences are those of what a run's numbers depend on beside its configuration: the program, libtorch, the
 // processor, threads and device, and what the files hold that the run reads. What a record of an older program lacks
 // is different.

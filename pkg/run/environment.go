@@ -25,6 +25,8 @@ type Environment struct {
 	Model     string            `json:"model_folder"`
 	Inputs    Inputs            `json:"inputs"`
 	StartedAt time.Time         `json:"started_at"`
+	// Resumed are those with which the run went on, where they differ in what numbers depend on from those before.
+	Resumed []Environment `json:"resumed,omitempty"`
 }
 
 // Inputs are the files that decide a run's numbers.

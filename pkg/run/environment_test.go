@@ -1,16 +1,20 @@
 package run_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/metatt/metatt/pkg/run"
 	"github.com/metatt/metatt/pkg/run/runtest"
+	"github.com/metatt/metatt/pkg/train"
 )
 
 // environmentOf is a run's environment.json.
@@ -92,5 +96,76 @@ func TestEnvironmentOfData(t *testing.T) {
 	}
 	if _, err := run.ReadEnvironment(t.Context(), tiny(t, "task=mnli", "data.glue="+runtest.MNLI(t))); err == nil {
 		t.Error("a training file that is not there is recorded")
+	}
+}
+
+// A run that goes on with other data says so and records it, once.
+func TestResumedWithOther(t *testing.T) {
+	glue := filepath.Join(t.TempDir(), "glue")
+	if err := os.CopyFS(glue, os.DirFS("testdata/glue")); err != nil {
+		t.Fatal(err)
+	}
+	o := tiny(t, "data.glue="+glue)
+	interrupted(t, o, 3)
+	dir := o.Config.Run.Dir
+	first := environmentOf(t, dir)
+	resume := func(step int) (said []string) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		o.Observer = noting{silent{step: func(s train.StepInfo) {
+			if s.Step == step {
+				cancel()
+			}
+		}}, &said}
+		if _, err := run.Resume(ctx, dir, o); err != nil && !errors.Is(err, train.ErrInterrupted) {
+			t.Fatal(err)
+		}
+		return slices.DeleteFunc(said, func(text string) bool { return !strings.HasPrefix(text, "the run goes on with another ") })
+	}
+	if said := resume(5); len(said) > 0 || len(environmentOf(t, dir).Resumed) > 0 {
+		t.Errorf("nothing changed: %q", said)
+	}
+	replace(t, filepath.Join(glue, "MRPC/dev.tsv"), "king", "cat")
+	if said := resume(7); len(said) != 1 || !strings.HasPrefix(said[0], "the run goes on with another data MRPC/dev.tsv: ") {
+		t.Errorf("said %q", said)
+	}
+	if said := resume(9); len(said) > 0 {
+		t.Errorf("said again %q", said)
+	}
+	e := environmentOf(t, dir)
+	if len(e.Resumed) != 1 || !reflect.DeepEqual(e.Inputs, first.Inputs) || e.Resumed[0].Inputs.Data[1] == first.Inputs.Data[1] {
+		t.Errorf("%+v", e)
+	}
+	if all := e.AllDifferences(first); len(all) != 1 || all[0].What != "data MRPC/dev.tsv" {
+		t.Errorf("%+v", all)
+	}
+	if err := os.WriteFile(filepath.Join(dir, run.EnvironmentFile), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	resume(11) // goes on all the same
+}
+
+// What tells two programs, and what does not.
+func TestDifferencesOfPrograms(t *testing.T) {
+	build := func(commit string, modified bool, executable string) run.Environment {
+		return run.Environment{Version: "v1", Build: run.Build{Commit: commit, Modified: modified, Go: "go1", Executable: executable}}
+	}
+	for _, c := range []struct {
+		then, now run.Environment
+		differ    bool
+	}{
+		{build("a", false, "1"), build("a", false, "1"), false},
+		{build("a", false, "1"), build("a", false, "2"), false}, // of the same sources
+		{build("a", true, "1"), build("a", true, "1"), false},
+		{build("a", true, "1"), build("a", true, "2"), true},
+		{build("a", false, "1"), build("b", false, "2"), true},
+		{build("", false, "1"), build("", false, "1"), false},
+		{build("", false, "1"), build("", false, "2"), true},
+		{build("a", false, ""), build("a", false, "1"), false},
+		{run.Environment{}, build("a", false, "1"), true},
+	} {
+		if got := c.then.Differences(c.now); len(got) > 0 != c.differ || c.differ && got[0].What != "program" {
+			t.Errorf("%+v and %+v: %+v", c.then.Build, c.now.Build, got)
+		}
 	}
 }
