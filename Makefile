@@ -29,7 +29,7 @@ setup: ## find or install libtorch and fit gotch to it
 	@GOWORK=off go run ./cmd/setup
 
 build: setup ## build bin/finetune
-	@go build -o bin/finetune ./cmd/finetune
+	@go build -buildvcs=auto -o bin/finetune ./cmd/finetune
 
 run: build ## fine-tune a real BERT with a MetaTT adapter (CONFIG=configs/….yaml)
 	@bin/finetune fetch minilm

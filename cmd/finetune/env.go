@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
-	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/metatt/metatt/pkg/run"
 )
 
 func (p *program) envCommand() *cobra.Command {
@@ -15,7 +17,7 @@ func (p *program) envCommand() *cobra.Command {
 		Short:   "Show the libtorch in use and what this machine offers it",
 		Args:    p.exactly(0, ""),
 		RunE: func(*cobra.Command, []string) error {
-			e := p.backend.environment()
+			e, build := p.backend.environment(), run.ReadBuild()
 			devices := e.CUDA
 			if len(devices) == 0 {
 				devices = []string{"none"}
@@ -29,7 +31,9 @@ func (p *program) envCommand() *cobra.Command {
 			}
 			rows := []row{
 				{"finetune", version()},
-				{"go", runtime.Version()},
+				{"commit", commit(build)},
+				{"go", build.Go},
+				{"gotch", cmp.Or(build.Gotch, "unknown")},
 				{"libtorch", e.Version},
 				{"from", e.Path},
 				{"C++ ABI", e.ABI},
@@ -53,6 +57,17 @@ func (p *program) envCommand() *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// commit says which source the program was built of.
+func commit(b run.Build) string {
+	switch {
+	case b.Commit == "":
+		return "unknown: the build recorded none"
+	case b.Modified:
+		return b.Commit + ", with changes"
+	}
+	return b.Commit
 }
 
 // exactly asks for n arguments, called what.

@@ -33,6 +33,7 @@ type program struct {
 	env            func(string) (string, bool)
 	columns        func(io.Writer) int // width of the terminal behind a writer; 0: it is none
 	backend        backend
+	args           []string // of the command line that is executed
 }
 
 // columns asks the terminal anew each time: it may have been resized.
@@ -60,6 +61,7 @@ func (e *usageError) Error() string {
 
 // run executes one command line and returns the exit code. Errors are printed here and nowhere else.
 func (p *program) run(ctx context.Context, args []string) int {
+	p.args = args
 	root := p.rootCommand()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -102,7 +104,7 @@ func (p *program) rootCommand() *cobra.Command {
 	)
 	root.SetHelpCommandGroupID("setup")
 	root.SetCompletionCommandGroupID("setup")
-	root.AddCommand(p.trainCommand(), p.experimentCommand(), p.validateCommand(), p.evalCommand(), p.predictCommand(), p.inspectCommand(), p.mergeCommand(), p.exportCommand(),
+	root.AddCommand(p.trainCommand(), p.experimentCommand(), p.validateCommand(), p.evalCommand(), p.predictCommand(), p.inspectCommand(), p.mergeCommand(), p.exportCommand(), p.repeatCommand(),
 		p.listCommand(), p.importCommand(), p.fetchCommand(), p.envCommand())
 	return root
 }

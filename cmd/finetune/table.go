@@ -16,7 +16,10 @@ type table struct {
 // row is a name and what there is to say.
 type row struct{ name, text string }
 
-const ruleWidth = 64
+const (
+	ruleWidth = 64
+	nameWidth = 20 // of a row
+)
 
 func writeTable(w io.Writer, t table) {
 	rule := strings.Repeat("─", ruleWidth)
@@ -30,7 +33,6 @@ func writeTable(w io.Writer, t table) {
 }
 
 func writeRows(w io.Writer, rows []row) {
-	const nameWidth = 20
 	for _, r := range rows {
 		gap := strings.Repeat(" ", max(1, nameWidth-utf8.RuneCountInString(r.name)))
 		fmt.Fprintln(w, strings.TrimRight(r.name+gap+r.text, " "))

@@ -116,7 +116,7 @@ func (p *program) describe(ctx context.Context, c *config.Config) error {
 
 func (p *program) options(c *config.Config, o run.Observer) run.Options {
 	glueDir, _ := p.env("GLUE_DIR")
-	return run.Options{Config: c, GLUEDir: glueDir, Version: version(), Observer: o}
+	return run.Options{Config: c, GLUEDir: glueDir, Version: version(), Command: append([]string{"finetune"}, p.args...), Observer: o}
 }
 
 // completeKeys offers the keys of the schema as "key=".

@@ -10,6 +10,7 @@ import (
 	"github.com/metatt/metatt/pkg/hf"
 	"github.com/metatt/metatt/pkg/inspect"
 	"github.com/metatt/metatt/pkg/predict"
+	"github.com/metatt/metatt/pkg/repeat"
 	"github.com/metatt/metatt/pkg/report"
 	"github.com/metatt/metatt/pkg/run"
 	"github.com/metatt/metatt/pkg/task"
@@ -22,6 +23,7 @@ type backend struct {
 	train       func(context.Context, run.Options) (*run.Summary, error)
 	resume      func(ctx context.Context, dir string, o run.Options) (*run.Summary, error)
 	describe    func(context.Context, run.Options) (*run.Plan, error)
+	repeat      func(ctx context.Context, dir, into string, o run.Options, note func(string)) (*repeat.Plan, error)
 	evaluate    func(context.Context, predict.EvalOptions) (*predict.Evaluation, error)
 	predictor   func(dir string, o predict.Options) (predictor, error)
 	merge       func(context.Context, convert.MergeOptions) error
@@ -40,6 +42,7 @@ func wired() backend {
 		train:       run.Train,
 		resume:      run.Resume,
 		describe:    run.Describe,
+		repeat:      repeat.Prepare,
 		evaluate:    predict.Evaluate,
 		predictor:   openPredictor,
 		merge:       convert.Merge,

@@ -220,6 +220,9 @@ func Read(dir string) (*Saved, error) {
 	return s, nil
 }
 
+// Files are the two files that s was read from.
+func (s *Saved) Files() []string { return []string{filepath.Join(s.Dir, ConfigFile), s.weights.Path()} }
+
 // openWeights opens the tensors of an adapter folder: safetensors, or what older
 // versions of PEFT wrote.
 func openWeights(dir string) (*safetensors.Tensors, error) {

@@ -26,6 +26,8 @@ type assembly struct {
 	others   otherTasks
 	options  train.Options
 	ranks    *ranks.Plan
+
+	startFiles []string // of the saved adapter that a new run begins with
 }
 
 // learned is one of the tasks of a run: its examples, and the model with its head.
@@ -54,7 +56,7 @@ func (s *Session) assemble(ctx context.Context, o Options, checkpoint *train.Che
 		a.settleMachine, // device, dtype, threads
 		// checkpoint | adapter.append.to | adapter.init_from | nothing; before all that
 		// takes long, for its errors are the user's to mend.
-		func() error { from, err = openStart(a.config, checkpoint); return err },
+		func() error { from, err = openStart(a.config, checkpoint); a.startFiles = from.files(); return err },
 		func() error { return a.settleTasks(o.GLUEDir, from) }, // classes, files, the model's folder
 		func() error { return a.loadModels(from) },             // the session's backbone, the tasks' heads
 		func() error { return a.loadAdapter(from) },            // saved, or new: spec and budget

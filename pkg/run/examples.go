@@ -82,13 +82,18 @@ func (s *source) key(c *config.Config) string {
 
 // readTraining reads the examples to train on; note is told what is left out.
 func (s *source) readTraining(c *config.Config, note func(string)) ([]task.Example, error) {
-	switch {
-	case s.files != nil:
+	if s.files != nil {
 		return s.readFile("data.train")
-	case c.Data.TrainSubset && slices.Contains(s.task.Splits, task.TrainSubset):
-		return s.from.Read(s.task, task.TrainSubset, note)
 	}
-	return s.from.Read(s.task, task.Train, note)
+	return s.from.Read(s.task, s.trainSplit(c.Data.TrainSubset), note)
+}
+
+// trainSplit is the split to train on; subset: the subset of the tasks that have one.
+func (s *source) trainSplit(subset bool) task.Split {
+	if subset && slices.Contains(s.task.Splits, task.TrainSubset) {
+		return task.TrainSubset
+	}
+	return task.Train
 }
 
 // readDev reads the examples to evaluate on; note is told what is left out.

@@ -40,6 +40,9 @@ func (s *Session) Resume(ctx context.Context, dir string, o Options) (*Summary, 
 		return nil, err
 	}
 	defer a.free()
+	if err := a.recordResumption(ctx, dir, o); err != nil {
+		return nil, fmt.Errorf("run directory: %w", err)
+	}
 	summary, err := a.train(ctx, dir, checkpoint)
 	return summary, suggestPrevious(dir, o, err)
 }

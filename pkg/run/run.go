@@ -26,8 +26,9 @@ type Observer = train.Observer
 // Options ask for a run.
 type Options struct {
 	Config   *config.Config
-	GLUEDir  string // the environment's GLUE_DIR
-	Version  string // of this program, for the record
+	GLUEDir  string   // the environment's GLUE_DIR
+	Version  string   // of this program, for the record
+	Command  []string // likewise the command line; no key or flag takes a secret
 	Observer Observer
 	// FromPrevious: Resume goes on from the newest checkpoint that can be read of
 	// those before the newest, which is damaged.

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,14 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/google/renameio/v2"
 
 	"github.com/metatt/metatt/pkg/config"
 	"github.com/metatt/metatt/pkg/place"
 	"github.com/metatt/metatt/pkg/task/glue"
-	"github.com/metatt/metatt/pkg/torch"
 )
 
 // The files of a run directory beside its configuration and those that training writes.
@@ -77,17 +76,12 @@ func (a *assembly) settlePlaces() error {
 	return nil
 }
 
-// Environment is what a run was made with: environment.json.
-type Environment struct {
-	Version   string            `json:"version"`
-	Torch     torch.Environment `json:"libtorch"`
-	Device    string            `json:"device"`
-	Model     string            `json:"model_folder"`
-	StartedAt time.Time         `json:"started_at"`
-}
-
 // record writes config.yaml and environment.json.
-func (a *assembly) record(dir, version string) error {
+func (a *assembly) record(ctx context.Context, dir string, o Options) error {
+	environment, err := a.environment(ctx, o)
+	if err != nil {
+		return err
+	}
 	text, err := a.config.YAML()
 	if err != nil {
 		return err
@@ -95,9 +89,7 @@ func (a *assembly) record(dir, version string) error {
 	if err := renameio.WriteFile(filepath.Join(dir, place.ConfigFile), text, 0o644, renameio.WithTempDir(dir)); err != nil {
 		return err
 	}
-	return writeJSON(filepath.Join(dir, EnvironmentFile), Environment{
-		Version: version, Torch: torch.ReadEnvironment(), Device: a.device.String(), Model: place.Absolute(a.modelDir), StartedAt: time.Now().UTC(),
-	})
+	return writeJSON(filepath.Join(dir, EnvironmentFile), environment)
 }
 
 func writeJSON(path string, value any) error {

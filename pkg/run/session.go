@@ -70,7 +70,7 @@ func (s *Session) Train(ctx context.Context, o Options) (*Summary, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.record(dir, o.Version); err != nil {
+	if err := a.record(ctx, dir, o); err != nil {
 		return nil, fmt.Errorf("run directory: %w", err)
 	}
 	return a.train(ctx, dir, nil)

@@ -50,6 +50,14 @@ func (s start) trained() *adapter.Saved {
 	return s.saved
 }
 
+// files are the saved adapter's.
+func (s start) files() []string {
+	if s.saved == nil {
+		return nil
+	}
+	return s.saved.Files()
+}
+
 // needsBackbone: saved has tasks that only the model that they were trained on serves.
 func (s start) needsBackbone() bool {
 	return s.saved != nil && (s.appends || len(s.saved.Config.FrozenTasks) > 0)

@@ -24,6 +24,14 @@ type Folder string
 // Of is the folder of one task.
 func (d Folder) Of(t task.Task) string { return filepath.Join(string(d), layouts[t.Name].folder) }
 
+// File is the file of one split, which may not be there.
+func (d Folder) File(t task.Task, s task.Split) (string, error) {
+	f, err := fileOf(t, s)
+	return d.path(t, f), err
+}
+
+func (d Folder) path(t task.Task, f file) string { return filepath.Join(d.Of(t), f.name) }
+
 // Read returns the examples of one split in the order of its file. Bytes that are
 // not UTF-8 are replaced by U+FFFD. A file that is not in the task's form is a
 // [*fileformat.Error], one that is missing an error that wraps [fs.ErrNotExist].
@@ -32,7 +40,7 @@ func (d Folder) Read(t task.Task, s task.Split, note func(string)) ([]task.Examp
 	if err != nil {
 		return nil, err
 	}
-	path := filepath.Join(d.Of(t), f.name)
+	path := d.path(t, f)
 	content, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, missing(t, path, s)
