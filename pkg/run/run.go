@@ -40,7 +40,7 @@ type Summary struct {
 	Task             string           `json:"task"`
 	Method           string           `json:"method"`
 	Rank             int              `json:"rank,omitempty"`
-	Ranks            []int64          `json:"ranks,omitempty"` // of a tensor train's bonds, where they differ or were adapted
+	Ranks            []int64          `json:"ranks,omitempty"` // of a tensor train's bonds, or of modes, where they differ or were adapted
 	Seed             int              `json:"seed"`
 	Steps            int              `json:"steps"`
 	Epochs           int              `json:"epochs"`
@@ -62,13 +62,13 @@ type Summary struct {
 	Interrupted      bool             `json:"interrupted,omitempty"`
 }
 
-// rankName is the rank, or of ranks that differ one for each bond, as in 8-6-4;
+// rankName is the rank, or of ranks that differ one for each bond or mode, as in 8-6-4;
 // empty where the method has none.
 func (a *assembly) rankName() string {
 	if !a.ranked() {
 		return ""
 	}
-	ranks := a.bondRanks()
+	ranks := a.eachRank()
 	if ranks == nil {
 		return strconv.Itoa(a.config.Adapter.Rank)
 	}
@@ -113,7 +113,7 @@ func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoi
 		s.Tasks = result.Last
 	}
 	if a.ranked() {
-		s.Rank, s.Ranks = c.Adapter.Rank, a.bondRanks()
+		s.Rank, s.Ranks = c.Adapter.Rank, a.eachRank()
 	}
 	var counted error
 	if s.WholeParams, counted = a.wholeAdapter(); counted != nil {
