@@ -40,6 +40,7 @@ var mayImport = map[string][]string{
 	"pkg/download":       {},
 	"pkg/spelling":       {},
 	"pkg/textenc":        {},
+	"pkg/tensorboard":    {},
 	"pkg/models":         {"pkg/torch", "pkg/models"},
 	"pkg/models/encoder": {"pkg/torch", "pkg/adapter", "pkg/hf", "pkg/safetensors", "pkg/spelling"},
 	"pkg/models/bert":    {"pkg/torch", "pkg/adapter", "pkg/hf", "pkg/models/encoder"},

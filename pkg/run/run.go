@@ -90,9 +90,11 @@ func (a *assembly) trainsBackbone() bool {
 // train runs the loop in dir and writes summary.json.
 func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoint) (*Summary, error) {
 	a.observer.Note("run directory: " + dir)
+	hooks, board := a.hooks()
+	defer board.close()
 	result, err := train.Run(ctx, train.Setup{
-		Adapter: a.adapter, Tasks: a.trained(), Dir: dir, Records: []string{place.ConfigFile, EnvironmentFile, SummaryFile}, Resume: resume, DType: a.dtype, Device: a.device,
-		Dropout: a.first().Dropout(a.config.Model.Dropout), Options: a.options, Hooks: a.hooks(), Observer: a.observer, SaveAdapter: a.saveAdapter,
+		Adapter: a.adapter, Tasks: a.trained(), Dir: dir, Records: []string{place.ConfigFile, EnvironmentFile, SummaryFile, boardTemporary}, Resume: resume, DType: a.dtype, Device: a.device,
+		Dropout: a.first().Dropout(a.config.Model.Dropout), Options: a.options, Hooks: hooks, Observer: a.observer, SaveAdapter: a.saveAdapter,
 	})
 	interrupted := errors.Is(err, train.ErrInterrupted)
 	if err != nil && !interrupted {
@@ -124,6 +126,9 @@ func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoi
 		if ranks := a.adapter.Config().Ranks; len(ranks) > 0 {
 			s.Rank = int(slices.Max(ranks))
 		}
+	}
+	if ended := board.end(s); ended != nil {
+		return nil, ended
 	}
 	if saved := writeJSON(filepath.Join(dir, SummaryFile), s); saved != nil {
 		return nil, saved
