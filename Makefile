@@ -52,6 +52,7 @@ parity: build $(VENV)/ready ## compare with PyTorch, transformers and PEFT (need
 	@$(VENV)/bin/python parity/methods.py --dump bin/dump
 	@$(VENV)/bin/python parity/export.py --dump bin/dump --finetune bin/finetune
 	@$(VENV)/bin/python parity/merged_tasks.py --finetune bin/finetune
+	@$(VENV)/bin/python parity/event_files.py --finetune bin/finetune
 	@$(VENV)/bin/python parity/same_number.py --finetune bin/finetune --model "$$(bin/finetune fetch minilm --print-path)" --glue "$(GLUE_DIR)" --roberta-tokenizer "$(ROBERTA_TOKENIZER)"
 	@$(VENV)/bin/python parity/train_steps.py --finetune bin/finetune --model "$$(bin/finetune fetch minilm --print-path)" --glue "$(GLUE_DIR)" --roberta-tokenizer "$(ROBERTA_TOKENIZER)"
 	@$(VENV)/bin/python parity/accumulate.py --finetune bin/finetune --model "$$(bin/finetune fetch minilm --print-path)" --glue "$(GLUE_DIR)" --roberta-tokenizer "$(ROBERTA_TOKENIZER)"

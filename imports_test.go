@@ -30,6 +30,7 @@ var mayImport = map[string][]string{
 	"pkg/fact":           {"pkg/torch", "pkg/tt", "pkg/adapter"},
 	"pkg/loretta":        {"pkg/torch", "pkg/tt", "pkg/adapter"},
 	"pkg/lotr":           {"pkg/torch", "pkg/tt", "pkg/adapter"},
+	"pkg/tenslora":       {"pkg/torch", "pkg/tt", "pkg/adapter"},
 	"pkg/ttlora":         {"pkg/torch", "pkg/tt", "pkg/adapter"},
 	"pkg/lora":           {"pkg/torch", "pkg/tt", "pkg/adapter"},
 	"pkg/full":           {"pkg/torch", "pkg/tt", "pkg/adapter"},
@@ -40,6 +41,7 @@ var mayImport = map[string][]string{
 	"pkg/digest":         {},
 	"pkg/spelling":       {},
 	"pkg/textenc":        {},
+	"pkg/tensorboard":    {},
 	"pkg/models":         {"pkg/torch", "pkg/models"},
 	"pkg/models/encoder": {"pkg/torch", "pkg/adapter", "pkg/hf", "pkg/safetensors", "pkg/spelling"},
 	"pkg/models/bert":    {"pkg/torch", "pkg/adapter", "pkg/hf", "pkg/models/encoder"},
@@ -74,7 +76,7 @@ var mayImport = map[string][]string{
 // methods are the rooms of adapter methods. Each registers itself, and mayName
 // says who may know of one.
 var (
-	methods = []string{"pkg/metatt", "pkg/head", "pkg/full", "pkg/lora", "pkg/cp", "pkg/fact", "pkg/loretta", "pkg/lotr", "pkg/ttlora"}
+	methods = []string{"pkg/metatt", "pkg/head", "pkg/full", "pkg/lora", "pkg/cp", "pkg/fact", "pkg/loretta", "pkg/lotr", "pkg/tenslora", "pkg/ttlora"}
 	mayName = map[string][]string{
 		"pkg/methods": methods,
 		"pkg/convert": {"pkg/lora"}, // what adapters are converted to

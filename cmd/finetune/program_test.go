@@ -199,7 +199,7 @@ func TestOverlays(t *testing.T) {
 	// Alone, each would be right.
 	lora := writeConfig(t, t.TempDir(), "adapter:\n  method: lora\n")
 	ranks := writeConfig(t, t.TempDir(), "adapter:\n  ranks: [3, 2, 4]\n")
-	want := ranks + ":2: adapter.ranks: is for method metatt4d, metatt5d; the method is lora\n"
+	want := ranks + ":2: adapter.ranks: is for method metatt4d, metatt5d, tenslora; the method is lora\n"
 	for _, name := range []string{"train", "validate"} {
 		if r := command(t, t.Context(), b, 0, nil, name, "-c", ranks, "-c", lora); r.code != 2 || r.stderr != want {
 			t.Errorf("%s: got %+v, want %s", name, r, want)

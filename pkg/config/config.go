@@ -127,8 +127,9 @@ type DMRG struct {
 
 // Run is where results go.
 type Run struct {
-	Dir      string `yaml:"dir" default:"" aka:"output_dir,out" doc:"folder of the run; empty: runs/<task>-<method>-r<rank>-s<seed>, of several tasks <task>-<task>-…, of ranks that differ r<rank>-<rank>-…, of an appended task …-append-s<seed>"`
-	LogEvery int    `yaml:"log_every" default:"10" range:"[1,)" aka:"logging_steps" doc:"steps between printed lines where there is no terminal"`
+	Dir         string `yaml:"dir" default:"" aka:"output_dir,out" doc:"folder of the run; empty: runs/<task>-<method>-r<rank>-s<seed>, of several tasks <task>-<task>-…, of ranks that differ r<rank>-<rank>-…, of an appended task …-append-s<seed>"`
+	TensorBoard bool   `yaml:"tensorboard" default:"false" aka:"report_to" doc:"an event file for TensorBoard in the folder: losses, rates, dev figures, ranks, the configuration, hyper-parameters and what came of them; written every run.log_every steps"`
+	LogEvery    int    `yaml:"log_every" default:"10" range:"[1,)" aka:"logging_steps" doc:"steps between printed lines where there is no terminal"`
 }
 
 // Overrides reports whether key ("adapter.rank") was put over the files: as key=value on the command line, or by [LoadSettings].

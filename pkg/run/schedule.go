@@ -63,10 +63,14 @@ func (a *assembly) trained() []train.Task {
 	return tasks
 }
 
-// hooks are those that the configuration asks for.
-func (a *assembly) hooks() []train.Hook {
-	if a.ranks == nil {
-		return nil
+// hooks are those that the configuration asks for; the board is one of them, or nil.
+func (a *assembly) hooks() (hooks []train.Hook, b *board) {
+	if a.ranks != nil {
+		hooks = append(hooks, ranks.New(*a.ranks))
 	}
-	return []train.Hook{ranks.New(*a.ranks)}
+	if a.config.Run.TensorBoard {
+		b = a.newBoard()
+		hooks = append(hooks, b)
+	}
+	return hooks, b
 }
