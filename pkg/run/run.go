@@ -91,7 +91,7 @@ func (a *assembly) trainsBackbone() bool {
 func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoint) (*Summary, error) {
 	a.observer.Note("run directory: " + dir)
 	result, err := train.Run(ctx, train.Setup{
-		Adapter: a.adapter, Tasks: a.trained(), Dir: dir, Records: []string{place.ConfigFile, EnvironmentFile, SummaryFile}, Resume: resume, DType: a.dtype, Device: a.device,
+		Adapter: a.adapter, Tasks: a.trained(), Dir: dir, Records: []string{place.ConfigFile, EnvironmentFile, SummaryFile, train.PredictionsFile}, Resume: resume, DType: a.dtype, Device: a.device,
 		Dropout: a.first().Dropout(a.config.Model.Dropout), Options: a.options, Hooks: a.hooks(), Observer: a.observer, SaveAdapter: a.saveAdapter,
 	})
 	interrupted := errors.Is(err, train.ErrInterrupted)
@@ -123,6 +123,11 @@ func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoi
 		s.Ranks = adapter.TrainRanks(a.adapter)
 		if ranks := a.adapter.Config().Ranks; len(ranks) > 0 {
 			s.Rank = int(slices.Max(ranks))
+		}
+	}
+	if c.Run.Predictions && !interrupted {
+		if kept := a.keepPredictions(dir); kept != nil {
+			return nil, kept
 		}
 	}
 	if saved := writeJSON(filepath.Join(dir, SummaryFile), s); saved != nil {

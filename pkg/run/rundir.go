@@ -16,6 +16,7 @@ import (
 	"github.com/metatt/metatt/pkg/place"
 	"github.com/metatt/metatt/pkg/task/glue"
 	"github.com/metatt/metatt/pkg/torch"
+	"github.com/metatt/metatt/pkg/train"
 )
 
 // The files of a run directory beside its configuration and those that training writes.
@@ -98,6 +99,20 @@ func (a *assembly) record(dir, version string) error {
 	return writeJSON(filepath.Join(dir, EnvironmentFile), Environment{
 		Version: version, Torch: torch.ReadEnvironment(), Device: a.device.String(), Model: place.Absolute(a.modelDir), StartedAt: time.Now().UTC(),
 	})
+}
+
+// keepPredictions puts those of the best adapter into the run directory too, where they
+// outlive the weights.
+func (a *assembly) keepPredictions(dir string) error {
+	text, err := os.ReadFile(filepath.Join(dir, "adapter", "best", train.PredictionsFile))
+	if errors.Is(err, fs.ErrNotExist) { // somebody has taken adapter/best away
+		a.observer.Note("run.predictions: those of the best adapter are gone")
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("run.predictions: %w", err)
+	}
+	return renameio.WriteFile(filepath.Join(dir, train.PredictionsFile), text, 0o644, renameio.WithTempDir(dir))
 }
 
 func writeJSON(path string, value any) error {
