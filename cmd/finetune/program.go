@@ -102,7 +102,7 @@ func (p *program) rootCommand() *cobra.Command {
 	)
 	root.SetHelpCommandGroupID("setup")
 	root.SetCompletionCommandGroupID("setup")
-	root.AddCommand(p.trainCommand(), p.validateCommand(), p.evalCommand(), p.predictCommand(), p.inspectCommand(), p.mergeCommand(), p.exportCommand(),
+	root.AddCommand(p.trainCommand(), p.validateCommand(), p.evalCommand(), p.predictCommand(), p.inspectCommand(), p.reportCommand(), p.mergeCommand(), p.exportCommand(),
 		p.listCommand(), p.importCommand(), p.fetchCommand(), p.envCommand())
 	return root
 }
