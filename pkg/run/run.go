@@ -94,7 +94,7 @@ func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoi
 	hooks, board := a.hooks()
 	defer board.close()
 	result, err := train.Run(ctx, train.Setup{
-		Adapter: a.adapter, Tasks: a.trained(), Dir: dir, Records: []string{place.ConfigFile, EnvironmentFile, SummaryFile, boardTemporary}, Resume: resume, DType: a.dtype, Device: a.device,
+		Adapter: a.adapter, Tasks: a.trained(), Dir: dir, Records: []string{place.ConfigFile, EnvironmentFile, SummaryFile, train.PredictionsFile, boardTemporary}, Resume: resume, DType: a.dtype, Device: a.device,
 		Dropout: a.first().Dropout(a.config.Model.Dropout), Options: a.options, Hooks: hooks, Observer: a.observer, SaveAdapter: a.saveAdapter,
 	})
 	interrupted := errors.Is(err, train.ErrInterrupted)
@@ -130,6 +130,11 @@ func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoi
 	}
 	if ended := board.end(s); ended != nil {
 		return nil, ended
+	}
+	if c.Run.Predictions && !interrupted {
+		if kept := a.keepPredictions(dir); kept != nil {
+			return nil, kept
+		}
 	}
 	if saved := writeJSON(filepath.Join(dir, SummaryFile), s); saved != nil {
 		return nil, saved

@@ -28,7 +28,7 @@ func (a *assembly) plan() error {
 		Seed: uint64(c.Seed), Mixture: train.Mixture(c.Mixture), Schedule: schedule,
 		AdamW:           optim.AdamWConfig{Beta1: c.Beta1, Beta2: c.Beta2, Eps: c.Eps, WeightDecay: c.WeightDecay, ClipNorm: c.ClipNorm},
 		CheckpointEvery: stepsOf(c.CheckpointEvery, perEpoch), KeepCheckpoints: c.KeepCheckpoints,
-		EvalEvery: stepsOf(c.EvalEvery, perEpoch), Patience: c.Patience, Best: best,
+		EvalEvery: stepsOf(c.EvalEvery, perEpoch), Patience: c.Patience, Best: best, Predictions: a.config.Run.Predictions,
 	}
 	return nil
 }

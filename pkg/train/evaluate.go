@@ -85,6 +85,7 @@ func (t *Trainer) evaluate(ctx context.Context) error {
 	began := time.Now()
 	step, epoch := t.state.Step, t.Epoch(t.state.Step)
 	var found []TaskEval
+	var predicted [][]float32
 	var loss float64
 	for _, task := range t.Tasks {
 		logits, err := Predict(ctx, task.Model, adapter.ForTask(t.Adapter, task.Index), task.Dev, t.Options.EvalBatchSize, t.DType)
@@ -101,11 +102,11 @@ func (t *Trainer) evaluate(ctx context.Context) error {
 		}
 		e.Loss, loss = float32(mean), loss+mean/float64(len(t.Tasks))
 		e.OneClass, _ = task.Dev.Task.OneClass(logits)
-		found = append(found, e)
+		found, predicted = append(found, e), append(predicted, logits)
 	}
 	seconds := time.Since(began).Seconds()
 	value := t.Options.Best.of(found)
-	isBest, err := t.best.take(value, epoch)
+	isBest, err := t.best.take(value, epoch, predicted)
 	if err != nil {
 		return err
 	}

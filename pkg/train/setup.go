@@ -80,6 +80,7 @@ type Options struct {
 	EvalEvery       int // steps between evaluations; 0: an epoch's
 	Patience        int // evaluations in a row without a new best that end the run; 0: none do
 	Best            Criterion
+	Predictions     bool // keep the best adapter's, see PredictionsFile
 }
 
 // ErrInterrupted: the context was cancelled; the state is saved.
