@@ -30,6 +30,7 @@ func (p *program) envCommand() *cobra.Command {
 			rows := []row{
 				{"finetune", version()},
 				{"go", runtime.Version()},
+				{"MPI", p.mpi()},
 				{"libtorch", e.Version},
 				{"from", e.Path},
 				{"C++ ABI", e.ABI},
@@ -53,6 +54,15 @@ func (p *program) envCommand() *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// mpi is by what a run can be several processes, or why it cannot.
+func (p *program) mpi() string {
+	name, path, err := p.backend.mpi()
+	if err != nil {
+		return "none: " + err.Error()
+	}
+	return name + ", by " + path
 }
 
 // exactly asks for n arguments, called what.
