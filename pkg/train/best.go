@@ -47,6 +47,9 @@ func (b *best) take(value *float64, epoch int) (isBest bool, err error) {
 
 // save makes the adapter as it is the best.
 func (b *best) save() error {
+	if !b.leads() {
+		return nil
+	}
 	if err := b.keep(); err != nil {
 		return err
 	}
@@ -138,7 +141,7 @@ func (b *best) restore() error {
 func (t *Trainer) ForgetBest(kept string) error {
 	known := t.state.Best != nil
 	t.state.Last, t.state.Best, t.state.Waited = nil, nil, 0
-	if !known || kept == "" {
+	if !known || kept == "" || !t.leads() {
 		return nil
 	}
 	// adapter/best itself stays until a checkpoint knows of the change. One that is
