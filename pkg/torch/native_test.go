@@ -114,6 +114,32 @@ func TestNativeGELU(t *testing.T) {
 	})
 }
 
+// In place are the same bytes, of views with gaps too.
+func TestGELUInPlace(t *testing.T) {
+	if err := Do(func() error {
+		for _, dtype := range []DType{Float64, Float32, BFloat16} {
+			for _, tanh := range []bool{false, true} {
+				x := Randn(Float32, CPU, 70, 301).MulScalar(3).ToDType(dtype)
+				for name, view := range map[string]func(x *Tensor) *Tensor{
+					"all":       func(x *Tensor) *Tensor { return x },
+					"columns":   func(x *Tensor) *Tensor { return x.Narrow(1, 3, 101) },
+					"transpose": func(x *Tensor) *Tensor { return x.T() },
+					"none":      func(x *Tensor) *Tensor { return x.Narrow(0, 3, 0) },
+				} {
+					y := x.Clone()
+					want := view(x).GELU(tanh)
+					if got := view(y).GELUInPlace(tanh); !got.Equal(want) || !view(y).Equal(want) {
+						t.Errorf("%s, tanh %v, %s: other bytes in place", dtype, tanh, name)
+					}
+				}
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Far from 0 the value is 0 or x, and the slope 0 or 1, at infinity too; NaN stays.
 func TestNativeGELUFar(t *testing.T) {
 	inf := float32(math.Inf(1))
