@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"time"
@@ -30,6 +31,9 @@ a job array is submitted, whose tasks share the runs.`
 // experimentFlags are those of the command.
 type experimentFlags struct {
 	file, launcher string
+	packed         string // folder of a packed experiment, in the place of file
+	pack           string
+	take, records  string
 	jobs           int
 	dryRun         bool
 	stopAfter      time.Duration
@@ -50,13 +54,13 @@ func (p *program) experimentCommand() *cobra.Command {
   finetune experiment -c experiments/budget-mrpc.yaml --launcher slurm`,
 		ValidArgsFunction: completeKeys,
 		RunE: func(cmd *cobra.Command, overrides []string) error {
-			if f.file == "" {
+			if (f.file == "") == (f.packed == "") {
 				return &usageError{cmd, "no experiment: give -c FILE"}
 			}
 			if f.launcher != "local" && f.launcher != "slurm" {
 				return &usageError{cmd, "--launcher is local or slurm"}
 			}
-			e, err := experiment.Read(f.file, p.env)
+			e, places, err := p.readExperiment(f)
 			if err == nil {
 				err = e.Override(overrides)
 			}
@@ -72,7 +76,7 @@ func (p *program) experimentCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return p.experiment(cmd.Context(), plan, f, overrides)
+			return p.experiment(cmd.Context(), plan, places, f, overrides)
 		},
 	}
 	flags := cmd.Flags()
@@ -81,19 +85,32 @@ func (p *program) experimentCommand() *cobra.Command {
 	flags.IntVar(&f.jobs, "jobs", 1, "`PROCESSES` at once")
 	flags.StringVar(&f.launcher, "launcher", "local", "`local` or slurm")
 	flags.DurationVar(&f.stopAfter, "stop-after", 0, "save what goes on and stop after this `TIME`, as 90m")
+	flags.StringVar(&f.pack, "pack", "", "write `ARCHIVE`, which makes the runs that are left on a machine with a PyTorch and nothing else, and stop")
+	flags.StringVar(&f.take, "take", "", "add the records in `ARCHIVE`, which a packed experiment wrote, and stop")
+	flags.StringVar(&f.packed, "packed", "", "")
+	flags.StringVar(&f.records, "records", "", "")
 	flags.BoolVar(&f.worker, "worker", false, "")
 	flags.Int64Var(&f.began, "began", 0, "")
 	flags.Int64Var(&f.stopAt, "stop-at", 0, "")
 	flags.IntVar(&f.threads, "threads", 0, "")
-	for _, name := range []string{"worker", "began", "stop-at", "threads"} {
+	for _, name := range []string{"packed", "records", "worker", "began", "stop-at", "threads"} {
 		_ = flags.MarkHidden(name)
 	}
 	return cmd
 }
 
-func (p *program) experiment(ctx context.Context, plan *experiment.Plan, f experimentFlags, overrides []string) error {
+// readExperiment reads the file, or the packed folder.
+func (p *program) readExperiment(f experimentFlags) (*experiment.Experiment, *experiment.Places, error) {
+	if f.packed != "" {
+		return experiment.ReadPacked(f.packed)
+	}
+	e, err := experiment.Read(f.file, p.env)
+	return e, nil, err
+}
+
+func (p *program) experiment(ctx context.Context, plan *experiment.Plan, places *experiment.Places, f experimentFlags, overrides []string) error {
 	glueDir, _ := p.env("GLUE_DIR")
-	o := experiment.Options{GLUEDir: glueDir, Version: version(), Threads: f.threads, Began: time.Now()}
+	o := experiment.Options{GLUEDir: glueDir, Version: version(), Threads: f.threads, Began: time.Now(), Places: places}
 	if f.began != 0 {
 		o.Began = time.Unix(f.began, 0)
 	}
@@ -109,6 +126,21 @@ func (p *program) experiment(ctx context.Context, plan *experiment.Plan, f exper
 		return saved(plan.Execute(ctx, o))
 	case f.dryRun:
 		return p.describeExperiment(ctx, plan, o)
+	case f.pack != "":
+		return p.pack(ctx, plan, f.pack, o)
+	case f.records != "":
+		count, err := plan.Records(f.records)
+		if err == nil {
+			fmt.Fprintf(p.stdout, "records of %d runs in %s\n", count, f.records)
+		}
+		return err
+	case f.take != "":
+		count, notes, err := plan.Take(f.take)
+		for _, note := range notes {
+			fmt.Fprintln(p.stderr, note)
+		}
+		fmt.Fprintf(p.stdout, "records of %d runs added\n", count)
+		return errors.Join(err, p.outcome(plan))
 	case f.launcher == "slurm":
 		return p.submit(ctx, plan, f, o, overrides)
 	}
@@ -144,7 +176,7 @@ func (p *program) processes(ctx context.Context, plan *experiment.Plan, jobs int
 	if err != nil {
 		return err
 	}
-	arguments := []string{"experiment", "-c", f.file, "--worker", "--began", strconv.FormatInt(o.Began.Unix(), 10),
+	arguments := []string{"experiment", "--config", f.file, "--packed", f.packed, "--worker", "--began", strconv.FormatInt(o.Began.Unix(), 10),
 		"--threads", strconv.Itoa(max(1, runtime.NumCPU()/jobs))}
 	if !o.Stop.IsZero() {
 		arguments = append(arguments, "--stop-at", strconv.FormatInt(o.Stop.Unix(), 10))
@@ -177,4 +209,40 @@ func (p *program) submit(ctx context.Context, plan *experiment.Plan, f experimen
 	}
 	fmt.Fprintf(p.stdout, "submitted %s as job %s; its tasks write to %s\n", file, job, plan.Dir)
 	return nil
+}
+
+// portable is the program beside this one that make portable builds: without paths of this
+// machine, and smaller.
+const portable = "finetune-portable"
+
+func (p *program) pack(ctx context.Context, plan *experiment.Plan, file string, o experiment.Options) error {
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	if better := filepath.Join(filepath.Dir(program), portable); newer(better, program) {
+		program = better
+	} else {
+		fmt.Fprintf(p.stderr, "%s is packed as it is, with paths of this machine; make portable builds one without, a third of its size\n", program)
+	}
+	notes, err := plan.Pack(ctx, file, program, o)
+	if err != nil {
+		return err
+	}
+	for _, note := range notes {
+		fmt.Fprintln(p.stderr, note)
+	}
+	info, err := os.Stat(file)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.stdout, "packed %s, %s: unpack it where a Python has torch %s, and call run.sh there\n", file, size(info.Size()), p.backend.environment().Version)
+	return nil
+}
+
+// newer: the file is there, and not older than the other.
+func newer(file, other string) bool {
+	a, err := os.Stat(file)
+	b, err2 := os.Stat(other)
+	return err == nil && err2 == nil && !a.ModTime().Before(b.ModTime())
 }

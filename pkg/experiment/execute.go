@@ -31,6 +31,7 @@ type Options struct {
 	// its state saved. Zero: never.
 	Stop    time.Time
 	Observe func(Event)
+	Places  *Places // of a packed experiment; nil: configurations say themselves
 }
 
 // ErrStopped is that the time of Options.Stop has come.
@@ -198,6 +199,9 @@ func (w *worker) make(ctx context.Context, r *Run) error {
 	c.Run.Dir = r.Dir
 	if c.Threads == 0 {
 		c.Threads = w.options.Threads
+	}
+	if w.options.Places != nil {
+		w.options.Places.of(&c)
 	}
 	o := run.Options{Config: &c, GLUEDir: w.options.GLUEDir, Version: w.options.Version, Observer: &observer{run: r, tell: w.options.Observe}}
 	began := time.Now()

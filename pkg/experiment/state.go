@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -76,6 +77,9 @@ func (p *Plan) find() (map[string]string, error) {
 		for _, entry := range entries {
 			dir := filepath.Join(folder, entry.Name())
 			at := p.seen[dir]
+			if strings.HasPrefix(entry.Name(), ".") {
+				continue
+			}
 			if at == nil {
 				id, err := requested(dir)
 				if err != nil {
