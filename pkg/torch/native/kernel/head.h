@@ -24,11 +24,20 @@ struct Scratch {
   }
 };
 
+// next_head asks for the row of the head behind this one, whose turn is next: rows stand far
+// apart, and the processor foresees their lines badly.
+template <typename T>
+INLINE void next_head(const T *row, int64_t width) {
+  const char *next = (const char *)(row + width);
+  for (int64_t i = 0; i < width * int64_t(sizeof(T)); i += 64) __builtin_prefetch(next + i, 0, 2);
+}
+
 // copy_in copies rows of a head, times scale, padded with zeros.
 template <typename T>
 INLINE void copy_in(const Matrix &from, int64_t first, int64_t rows, int64_t column, int64_t width, float scale, Rows to) {
   for (int64_t i = 0; i < rows; i++) {
     const T *row = (const T *)from.data + (first + i) * from.stride + column;
+    next_head(row, width);
     each(0, width, [&](int64_t j, int64_t count) { store(to.data + i * to.stride + j, load_most(row + j, count) * scale); });
   }
 }
@@ -37,6 +46,7 @@ template <typename T>
 INLINE void copy_out(Rows from, const Matrix &to, int64_t first, int64_t rows, int64_t column, int64_t width, float scale) {
   for (int64_t i = 0; i < rows; i++) {
     T *row = (T *)to.data + (first + i) * to.stride + column;
+    next_head(row, width);
     each(0, width, [&](int64_t j, int64_t count) { store_most(row + j, load(from.data + i * from.stride + j) * scale, count); });
   }
 }

@@ -25,6 +25,7 @@ INLINE words load_halves(const bfloat16 *p, int64_t count) {
 INLINE void pair_columns(const Matrix &from, int64_t first, int64_t rows, int64_t column, int64_t width, Pairs to) {
   for (int64_t i = 0; i < rows; i++) {
     const bfloat16 *row = (const bfloat16 *)from.data + (first + i) * from.stride + column;
+    next_head(row, width);
     for (int64_t j = 0; j < width; j += 2 * lanes) store(to.data + i * to.stride + j / 2, load_pairs(row + j, width - j));
   }
 }
@@ -33,6 +34,8 @@ INLINE void pair_columns(const Matrix &from, int64_t first, int64_t rows, int64_
 INLINE void pair_rows(const Matrix &from, int64_t first, int64_t rows, int64_t column, int64_t width, Pairs to) {
   for (int64_t i = 0; i < rows; i += 2) {
     const bfloat16 *row = (const bfloat16 *)from.data + (first + i) * from.stride + column;
+    next_head(row, width);
+    if (i + 1 < rows) next_head(row + from.stride, width);
     for (int64_t j = 0; j < width; j += lanes) {
       words low = load_halves(row + j, width - j), high = {};
       if (i + 1 < rows) high = load_halves(row + from.stride + j, width - j);
@@ -74,6 +77,7 @@ INLINE void pair_transposed(const Matrix &from, int64_t first, int64_t rows, int
   for (int64_t i = 0; i < rows; i += lanes) {
     const bfloat16 *row = (const bfloat16 *)from.data + (first + i) * from.stride + column;
     const int64_t last = rows - 1 - i < lanes ? rows - 1 - i : lanes - 1;
+    for (int64_t k = 0; k <= last; k++) next_head(row + k * from.stride, width);
     for (int64_t j = 0; j < width; j += 2 * lanes) {
       words block[lanes];
 #pragma GCC unroll 16
