@@ -5,6 +5,7 @@ import (
 	"html"
 	"image/color"
 	"io"
+	"math"
 	"strings"
 
 	"gonum.org/v1/plot"
@@ -62,12 +63,36 @@ var ink = color.NRGBA{0x21, 0x21, 0x21, 0xff}
 // print by their lightness too: Paul Tol's "bright", without grey.
 var colors = []color.NRGBA{
 	{0x44, 0x77, 0xaa, 0xff}, {0xee, 0x66, 0x77, 0xff}, {0x22, 0x88, 0x33, 0xff},
-	{0xcc, 0xbb, 0x44, 0xff}, {0x66, 0xcc, 0xee, 0xff}, {0xaa, 0x33, 0x77, 0xff},
+	{0xaa, 0x33, 0x77, 0xff}, {0x66, 0xcc, 0xee, 0xff}, {0xcc, 0xbb, 0x44, 0xff},
 }
 
 var dashes = [][]vg.Length{nil, {6, 3}, {2, 2}, {8, 3, 2, 3}, {12, 4}}
 
-var glyphs = []draw.GlyphDrawer{draw.CircleGlyph{}, draw.BoxGlyph{}, draw.PyramidGlyph{}, draw.SquareGlyph{}, draw.TriangleGlyph{}, draw.CrossGlyph{}}
+var glyphs = []draw.GlyphDrawer{draw.CircleGlyph{}, polygon{4, math.Pi / 4}, polygon{3, math.Pi / 2}, polygon{4, 0}, polygon{3, -math.Pi / 2}, polygon{6, 0}}
+
+// polygon is a filled glyph with so many corners, the first at an angle.
+type polygon struct {
+	corners int
+	first   float64
+}
+
+// DrawGlyph implements [draw.GlyphDrawer].
+func (g polygon) DrawGlyph(c *draw.Canvas, style draw.GlyphStyle, at vg.Point) {
+	var path vg.Path
+	radius := 1.25 * style.Radius // about the area of the circle
+	for k := range g.corners {
+		sin, cos := math.Sincos(g.first + 2*math.Pi*float64(k)/float64(g.corners))
+		corner := at.Add(vg.Point{X: radius * vg.Length(cos), Y: radius * vg.Length(sin)})
+		if k == 0 {
+			path.Move(corner)
+		} else {
+			path.Line(corner)
+		}
+	}
+	path.Close()
+	c.SetColor(style.Color)
+	c.Fill(path)
+}
 
 // faint is the color for what lies behind.
 func (l look) faint(alpha uint8) color.NRGBA {
@@ -106,6 +131,7 @@ func newPlot(x, y string) *plot.Plot {
 		axis.Label.TextStyle.Font, axis.Label.TextStyle.Color = sans, ink
 		axis.Tick.Label.Font, axis.Tick.Label.Color = sans, ink
 		axis.Padding = 3
+		axis.Tick.Marker = plot.TickerFunc(roundTicks)
 	}
 	p.Title.TextStyle.Font, p.Title.TextStyle.Color = sans, ink
 	return p

@@ -50,12 +50,17 @@ func group(runs []member, fields []field) []*Group {
 	return groups
 }
 
-// naturally orders numbers by their size, and all else as texts.
+// naturally orders numbers by their size, and behind them texts.
 func naturally(a, b string) int {
 	x, err := strconv.ParseFloat(strings.TrimPrefix(a, "≤"), 64)
 	y, err2 := strconv.ParseFloat(strings.TrimPrefix(b, "≤"), 64)
-	if err == nil && err2 == nil {
+	switch {
+	case err == nil && err2 == nil:
 		return cmp.Or(cmp.Compare(x, y), strings.Compare(a, b))
+	case err == nil:
+		return -1
+	case err2 == nil:
+		return 1
 	}
 	return strings.Compare(a, b)
 }

@@ -146,25 +146,6 @@ func (n shades) Colors() []color.Color {
 	return colors
 }
 
-// decades marks 1, 2 and 5 of each power of ten.
-func decades(low, high float64) []plot.Tick {
-	var ticks []plot.Tick
-	for power := math.Floor(math.Log10(low)); power <= math.Log10(high); power++ {
-		for digit := 1.0; digit < 10; digit++ {
-			value := digit * math.Pow(10, power)
-			if value < low || value > high {
-				continue
-			}
-			tick := plot.Tick{Value: value}
-			if digit == 1 || high/low < 1e3 && (digit == 2 || digit == 5) {
-				tick.Label = strconv.FormatFloat(value, 'g', 3, 64)
-			}
-			ticks = append(ticks, tick)
-		}
-	}
-	return ticks
-}
-
 // indexTicks are ticks at 0, 1 … n-1.
 func indexTicks(n int, name func(int) string) plot.ConstantTicks {
 	ticks := make(plot.ConstantTicks, n)

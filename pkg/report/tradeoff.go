@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -151,23 +150,4 @@ func mappedNumbers(xs []float64, f func(float64) string) []string {
 		out[i] = f(x)
 	}
 	return out
-}
-
-// parameterTicks marks 1, 2 and 5 of each power of ten as 200, 5k, 1M.
-func parameterTicks(low, high float64) []plot.Tick {
-	ticks := decades(low, high)
-	for i, t := range ticks {
-		if t.Label == "" {
-			continue
-		}
-		value, unit := t.Value, ""
-		switch {
-		case value >= 1e6*0.999:
-			value, unit = value/1e6, "M"
-		case value >= 1e3*0.999:
-			value, unit = value/1e3, "k"
-		}
-		ticks[i].Label = strconv.FormatFloat(value, 'g', 3, 64) + unit
-	}
-	return ticks
 }
