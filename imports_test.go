@@ -67,7 +67,7 @@ var mayImport = map[string][]string{
 	"pkg/train":          {"pkg/torch", "pkg/folder", "pkg/safetensors", "pkg/adapter", "pkg/models/encoder", "pkg/task", "pkg/data", "pkg/optim", "pkg/dmrg", "pkg/parallel"},
 	"pkg/train/ranks":    {"pkg/torch", "pkg/tt", "pkg/adapter", "pkg/dmrg", "pkg/optim", "pkg/train"},
 	"pkg/config":         {"pkg/spelling", "pkg/adapter/setting"},
-	"cmd/setup":          {"cmd/setup/internal", "pkg/torch/cuda"},
+	"cmd/setup":          {"cmd/setup/internal", "pkg/torch/cuda", "pkg/parallel/mpi"},
 
 	"pkg/adapter/setting": {},
 	"pkg/train/traintest": {"pkg/adapter", "pkg/data", "pkg/metatt", "pkg/models", "pkg/optim", "pkg/task", "pkg/tokenizer", "pkg/torch", "pkg/train"},

@@ -34,6 +34,7 @@ func (p *program) envCommand() *cobra.Command {
 				{"commit", commit(build)},
 				{"go", build.Go},
 				{"gotch", cmp.Or(build.Gotch, "unknown")},
+				{"MPI", p.mpi()},
 				{"libtorch", e.Version},
 				{"from", e.Path},
 				{"C++ ABI", e.ABI},
@@ -68,6 +69,7 @@ func commit(b run.Build) string {
 		return b.Commit + ", with changes"
 	}
 	return b.Commit
+				{"MPI", p.mpi()},
 }
 
 // exactly asks for n arguments, called what.

@@ -333,7 +333,8 @@ func TestKeysOfMethods(t *testing.T) {
 
 func TestEnv(t *testing.T) {
 	e := torch.Environment{Version: "2.11.0+cpu", Path: "/opt/torch/lib/libtorch_cpu.so", ABI: "cxx11", Threads: 2, Capability: []string{"AVX2", "AVX512"}, Kernels: "avx2"}
-	b := backend{environment: func() torch.Environment { return e }}
+	mpi := errors.New("set-up found no MPI")
+	b := backend{environment: func() torch.Environment { return e }, mpi: func() (string, string, error) { return "Open MPI v4.1.4", "/opt/libmetatt_mpi.so", mpi }}
 	got := command(t, t.Context(), b, 0, nil, "env")
 	want := `libtorch            2.11.0+cpu
 from                /opt/torch/lib/libtorch_cpu.so
@@ -345,7 +346,11 @@ CPU kernels         avx2
 dtype auto          fp32
 CUDA                none
 `
-	if !strings.HasSuffix(got.stdout, want) {
+	if !strings.HasSuffix(got.stdout, want) || !strings.Contains(got.stdout, "MPI                 none: set-up found no MPI\n") {
+		t.Errorf("got\n%s", got.stdout)
+	}
+	mpi = nil
+	if got = command(t, t.Context(), b, 0, nil, "env"); !strings.Contains(got.stdout, "MPI                 Open MPI v4.1.4, by /opt/libmetatt_mpi.so\n") {
 		t.Errorf("got\n%s", got.stdout)
 	}
 	e.NoCUDA = "libtorch_cuda.so cannot be loaded: libcublas.so.13: no such file"
