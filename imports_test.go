@@ -65,7 +65,7 @@ var mayImport = map[string][]string{
 	"pkg/repeat":         {"pkg/adapter", "pkg/place", "pkg/record", "pkg/run", "pkg/safetensors", "pkg/task", "pkg/train"},
 	"pkg/report":         {"pkg/config", "pkg/inspect", "pkg/record", "pkg/spelling", "pkg/task", "pkg/train"},
 	"pkg/train":          {"pkg/torch", "pkg/folder", "pkg/safetensors", "pkg/adapter", "pkg/models/encoder", "pkg/task", "pkg/data", "pkg/optim", "pkg/dmrg", "pkg/parallel"},
-	"pkg/train/ranks":    {"pkg/torch", "pkg/tt", "pkg/adapter", "pkg/dmrg", "pkg/optim", "pkg/train"},
+	"pkg/train/ranks":    {"pkg/torch", "pkg/tt", "pkg/adapter", "pkg/dmrg", "pkg/optim", "pkg/parallel", "pkg/train"},
 	"pkg/config":         {"pkg/spelling", "pkg/adapter/setting"},
 	"cmd/setup":          {"cmd/setup/internal", "pkg/torch/cuda", "pkg/parallel/mpi"},
 

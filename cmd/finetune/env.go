@@ -69,7 +69,15 @@ func commit(b run.Build) string {
 		return b.Commit + ", with changes"
 	}
 	return b.Commit
-				{"MPI", p.mpi()},
+}
+
+// mpi is by what a run can be several processes, or why it cannot.
+func (p *program) mpi() string {
+	name, path, err := p.backend.mpi()
+	if err != nil {
+		return "none: " + err.Error()
+	}
+	return name + ", by " + path
 }
 
 // exactly asks for n arguments, called what.

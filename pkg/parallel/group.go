@@ -28,6 +28,37 @@ type Group interface {
 // Leads reports whether this process owns files and talks: rank 0 does, or one alone (nil).
 func Leads(g Group) bool { return g == nil || g.Rank() == 0 }
 
+// Once computes in the first process of a group what all of them then have; one alone (nil)
+// computes.
+func Once(g Group, what string, compute func() ([]byte, error)) ([]byte, error) {
+	var made []byte
+	if Leads(g) {
+		var err error
+		if made, err = compute(); err != nil || g == nil {
+			return made, err
+		}
+	}
+	return g.Broadcast(what, made)
+}
+
+// Gather is what each process of a group gives, by rank. All give as many bytes.
+func Gather(g Group, what string, own []byte) ([][]byte, error) {
+	sums := make([]float32, g.Size()*len(own)) // of which each has one term
+	for i, b := range own {
+		sums[g.Rank()*len(own)+i] = float32(b)
+	}
+	if err := g.Sum(what, sums); err != nil {
+		return nil, err
+	}
+	all := make([][]byte, g.Size())
+	for rank := range all {
+		for _, b := range sums[rank*len(own) : (rank+1)*len(own)] {
+			all[rank] = append(all[rank], byte(b))
+		}
+	}
+	return all, nil
+}
+
 // Agree is an error, the same in all processes, where the numbers of one are not those of
 // rank 0. What says what they are of, in the plural.
 func Agree(g Group, what string, numbers ...uint32) error {

@@ -1,4 +1,4 @@
-// The functions of the MPI helper as this package calls them: helper_NAME is metatt_mpi_NAME of
+// The functions of the MPI helper as this package calls them: mpi_NAME is metatt_mpi_NAME of
 // the library that mpi_load has loaded, and an error before.
 #include "mpi/source/functions.h"
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/config"
+	"github.com/metatt/metatt/pkg/parallel"
 	"github.com/metatt/metatt/pkg/place"
 	"github.com/metatt/metatt/pkg/task"
 	"github.com/metatt/metatt/pkg/train"
@@ -30,6 +31,9 @@ type Options struct {
 	Version  string   // of this program, for the record
 	Command  []string // likewise the command line; no key or flag takes a secret
 	Observer Observer
+	// Group is the processes that make the run together; nil: one. That of rank 0 owns
+	// the run directory; all observers are told the same, but of checkpoints.
+	Group parallel.Group
 	// FromPrevious: Resume goes on from the newest checkpoint that can be read of
 	// those before the newest, which is damaged.
 	FromPrevious bool
@@ -91,10 +95,13 @@ func (a *assembly) trainsBackbone() bool {
 // train runs the loop in dir and writes summary.json.
 func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoint) (*Summary, error) {
 	a.observer.Note("run directory: " + dir)
+	if err := a.agree(); err != nil {
+		return nil, err
+	}
 	hooks, board := a.hooks()
 	defer board.close()
 	result, err := train.Run(ctx, train.Setup{
-		Adapter: a.adapter, Tasks: a.trained(), Dir: dir, Records: []string{place.ConfigFile, EnvironmentFile, SummaryFile, train.PredictionsFile, boardTemporary}, Resume: resume, DType: a.dtype, Device: a.device,
+		Group: a.group, Adapter: a.adapter, Tasks: a.trained(), Dir: dir, Records: []string{place.ConfigFile, EnvironmentFile, SummaryFile, train.PredictionsFile, boardTemporary}, Resume: resume, DType: a.dtype, Device: a.device,
 		Dropout: a.first().Dropout(a.config.Model.Dropout), Options: a.options, Hooks: hooks, Observer: a.observer, SaveAdapter: a.saveAdapter,
 	})
 	interrupted := errors.Is(err, train.ErrInterrupted)
@@ -127,6 +134,9 @@ func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoi
 		if ranks := a.adapter.Config().Ranks; len(ranks) > 0 {
 			s.Rank = int(slices.Max(ranks))
 		}
+	}
+	if !parallel.Leads(a.group) {
+		return s, err
 	}
 	if ended := board.end(s); ended != nil {
 		return nil, ended

@@ -3,6 +3,7 @@ package run
 import (
 	"github.com/metatt/metatt/pkg/config"
 	"github.com/metatt/metatt/pkg/optim"
+	"github.com/metatt/metatt/pkg/parallel"
 	"github.com/metatt/metatt/pkg/train"
 	"github.com/metatt/metatt/pkg/train/ranks"
 )
@@ -63,12 +64,13 @@ func (a *assembly) trained() []train.Task {
 	return tasks
 }
 
-// hooks are those that the configuration asks for; the board is one of them, or nil.
+// hooks are those that the configuration asks for; the board is one of them, or nil:
+// it is a file.
 func (a *assembly) hooks() (hooks []train.Hook, b *board) {
 	if a.ranks != nil {
 		hooks = append(hooks, ranks.New(*a.ranks))
 	}
-	if a.config.Run.TensorBoard {
+	if a.config.Run.TensorBoard && parallel.Leads(a.group) {
 		b = a.newBoard()
 		hooks = append(hooks, b)
 	}

@@ -113,6 +113,10 @@ func SetThreads(n int) error {
 // defaultThreads is libtorch's own choice.
 var defaultThreads = Threads()
 
+// DefaultThreads is libtorch's own choice: OMP_NUM_THREADS, else by the cores that the
+// process may use.
+func DefaultThreads() int { return defaultThreads }
+
 // useThreads gives the OS thread the number that was asked for.
 func useThreads() {
 	if n := threads.Load(); n > 0 {

@@ -48,6 +48,9 @@ func (b *best) take(value *float64, epoch int, logits [][]float32) (isBest bool,
 
 // save makes the adapter as it is the best.
 func (b *best) save(logits [][]float32) error {
+	if !b.leads() {
+		return nil
+	}
 	if err := b.keep(); err != nil {
 		return err
 	}
@@ -139,7 +142,7 @@ func (b *best) restore() error {
 func (t *Trainer) ForgetBest(kept string) error {
 	known := t.state.Best != nil
 	t.state.Last, t.state.Best, t.state.Waited = nil, nil, 0
-	if !known || kept == "" {
+	if !known || kept == "" || !t.leads() {
 		return nil
 	}
 	// adapter/best itself stays until a checkpoint knows of the change. One that is
