@@ -35,6 +35,7 @@ type backend struct {
 	importLoRA  func(convert.ImportOptions) (*convert.Imported, error)
 	environment func() torch.Environment
 	mpi         func() (name, path string, err error)
+	join        func(env func(string) (string, bool), output io.Writer) (job, error)
 	fetch       func(ctx context.Context, name string, o hf.FetchOptions) (hf.Fetched, error)
 	fetchGLUE   func(ctx context.Context, dir string, t task.Task, o glue.FetchOptions) (already bool, err error)
 }
@@ -55,6 +56,7 @@ func wired() backend {
 		importLoRA:  convert.Import,
 		environment: torch.ReadEnvironment,
 		mpi:         parallel.Library,
+		join:        join,
 		fetch:       hf.Fetch,
 		fetchGLUE:   glue.Fetch,
 	}
