@@ -34,7 +34,7 @@ type program struct {
 	columns        func(io.Writer) int // width of the terminal behind a writer; 0: it is none
 	backend        backend
 	args           []string // of the command line that is executed
-	job            job // that this process has joined; nil: it is alone
+	job            job      // that this process has joined; nil: it is alone
 }
 
 // columns asks the terminal anew each time: it may have been resized.

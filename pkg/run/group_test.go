@@ -273,6 +273,33 @@ func TestGroupsGoOn(t *testing.T) {
 	}
 }
 
+// What a run keeps beside its adapters is one process's to write, too, and its record says how
+// many made it: with which others it goes on.
+func TestGroupsKeepRecords(t *testing.T) {
+	keys := []string{"threads=1", "run.predictions=true", "run.tensorboard=true", "train.checkpoint_every=4"}
+	one, dir := filepath.Join(t.TempDir(), "one"), filepath.Join(t.TempDir(), "together")
+	trainTogether(t, 1, one, keys)
+	if codes, outputs := together(t, 3, dir, keys, groupStop+"=1 9"); codes[0] != 130 {
+		t.Fatalf("exit code %d: %s", codes[0], outputs[0])
+	}
+	trainTogether(t, 2, dir, keys)
+	for _, name := range []string{"predictions.jsonl", "adapter/best/predictions.jsonl", "config.yaml"} {
+		a, err := os.ReadFile(filepath.Join(dir, name))
+		b, err2 := os.ReadFile(filepath.Join(one, name))
+		if errors.Join(err, err2) != nil || strings.ReplaceAll(string(a), dir, one) != string(b) {
+			t.Errorf("%s is not that of one process (%v)", name, errors.Join(err, err2))
+		}
+	}
+	if found, err := filepath.Glob(filepath.Join(dir, "events.out.*")); err != nil || len(found) != 1 {
+		t.Errorf("event files %v (%v)", found, err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, run.EnvironmentFile))
+	var e run.Environment
+	if err = errors.Join(err, json.Unmarshal(text, &e)); err != nil || e.Processes != 3 || len(e.Resumed) != 1 || e.Resumed[0].Processes != 2 {
+		t.Errorf("%d processes are recorded, then %+v (%v)", e.Processes, e.Resumed, err)
+	}
+}
+
 // Processes that would not make the same run hear so before a step is made.
 func TestGroupsAgree(t *testing.T) {
 	for key, want := range map[string]string{
