@@ -20,7 +20,7 @@ FUZZTIME ?= 1m
 # Tokenizers to compare beside MiniLM's: a RoBERTa's, where a team shares one beside the checkout.
 TOKENIZERS ?= $(wildcard ../shared/data/models/roberta-base-tokenizer)
 
-.PHONY: help setup build portable run test lint parity parity-tokenizer bench bench-quick bench-growth bench-cuda bench-go profile glue fuzz clean
+.PHONY: help setup build portable run test lint parity parity-tokenizer parity-cluster bench bench-quick bench-growth bench-cuda bench-go profile glue fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -66,6 +66,9 @@ parity-tokenizer: build $(VENV)/ready ## compare ids with Hugging Face's on all 
 	@bin/finetune fetch minilm
 	@$(VENV)/bin/python pkg/tokenizer/parity/compare.py $(addprefix --tokenizer ,$(TOKENIZERS)) \
 	  --tokenizer "$$(bin/finetune fetch minilm --print-path)" "$(GLUE_DIR)"/*/*.tsv
+
+parity-cluster: build ## runs of several processes on MPI and on a Slurm of one node (needs both, and root) against one process
+	@python3 parity/parallel.py --finetune bin/finetune
 
 $(VENV)/ready: parity/requirements.txt
 	@python3 -m venv $(VENV) || { echo "parity: python3 has no venv: apt-get install python3-venv" >&2; exit 1; }

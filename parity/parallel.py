@@ -6,7 +6,6 @@ leaves the last common checkpoint; 1, 2 and 3 processes go on from either to the
 """
 
 import argparse
-import json
 import os
 import random
 import shutil
@@ -18,15 +17,14 @@ import time
 from pathlib import Path
 
 import slurm
+from jobs import FIXTURES, Job, Tools, checkpoints, difference, events
 
-FIXTURES = Path(__file__).parent.parent / "pkg" / "run"
 TOLERANCE = 1e-5
 ROUNDINGS = 1e-2  # of losses in bf16, which has 8 bits: two roundings of what is summed up in another order
 LAUNCHERS = [("mpirun", 2), ("mpirun", 3), ("srun", 2)]
 SECONDS = 30  # in which a job that has lost a process is to end
-DEADLINE = 5  # without a sign of life, so that this takes no longer than it must; by default 20
-LONG = ["train.epochs=60", "train.lr=1e-4", "train.checkpoint_every=40", "train.batch_size=7", "model.dropout=0.1"]
-STEPS = 420
+EVERY = 20  # steps between checkpoints
+LONG = ["train.epochs=30", "train.lr=1e-4", f"train.checkpoint_every={EVERY}", "train.batch_size=7", "model.dropout=0.1"]  # 210 steps
 
 DROPOUT = "model.dropout=0.1"
 SWEEP = ["dmrg.unit=step", "train.lr=1e-3"]
@@ -43,66 +41,6 @@ CASES = {
                     "train.eval_every=3", "tasks.rte.weight=0.5", DROPOUT],
     "bf16": ["model.dtype=bf16", "train.max_steps=6", "train.lr=1e-3", DROPOUT],
 }
-
-
-class Job:
-    """Processes that make one run, and their launcher."""
-
-    def __init__(self, tools, launcher, size, *arguments):
-        self.run = next(a.removeprefix("run.dir=").removeprefix("--resume=") for a in arguments if a.startswith(("run.dir=", "--resume=")))
-        self.variable = {"mpirun": "OMPI_COMM_WORLD_RANK", "srun": "SLURM_PROCID"}.get(launcher)
-        command = {
-            "alone": [],
-            "mpirun": ["mpirun", "-n", size, "--oversubscribe", "--mca", "odls_base_sigkill_timeout", 20],
-            "srun": ["srun", "--mpi=pmix", "-n", size, "--kill-on-bad-exit=0"],  # the job is to end by itself
-        }[launcher]
-        self.began = time.monotonic()
-        self.process = subprocess.Popen(
-            [str(part) for part in [*command, tools.finetune, "train", *arguments]], cwd=FIXTURES, env=tools.environment,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )
-
-    def wait(self, want=0):
-        """Waits for the end, which is to be with an exit code, or none of 0 and 130 with want None."""
-        output, _ = self.process.communicate(timeout=120)
-        code = self.process.returncode
-        if code in (0, 130) if want is None else code != want:
-            raise SystemExit(f"{' '.join(self.process.args)}\n{output}\nexit code {code}, want {'a failure' if want is None else want}")
-        return output
-
-    def pid(self, rank):
-        """Of the process of that rank."""
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                if self.run in (folder / "cmdline").read_text() and f"\0{self.variable}={rank}\0" in "\0" + (folder / "environ").read_text():
-                    return int(folder.name)
-            except OSError:
-                pass  # it has ended
-        raise SystemExit(f"no process of rank {rank} trains in {self.run}")
-
-    def until(self, step):
-        """Waits until that step is recorded."""
-        file = Path(self.run, "metrics.jsonl")
-        while not (file.exists() and any(e["event"] == "step" and e["step"] >= step for e in events(self.run))):
-            if self.process.poll() is not None:
-                raise SystemExit(f"{self.run} has ended before step {step}: {self.process.stdout.read()}")
-            time.sleep(0.002)
-
-
-def events(run):
-    lines = Path(run, "metrics.jsonl").read_text().split("\n")
-    return [json.loads(line) for line in lines[:-1]]  # the last is empty, or being written
-
-
-def difference(a, b):
-    """The largest relative one of two JSON values' numbers, those near zero compared with 1e-3; 1 where they differ elsewhere."""
-    if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
-        return max((difference(a[k], b[k]) for k in a), default=0.0)
-    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
-        return max((difference(*pair) for pair in zip(a, b)), default=0.0)
-    if isinstance(a, (int, float)) and isinstance(b, (int, float)) and not isinstance(a, bool):
-        return abs(a - b) / max(abs(b), 1e-3)
-    return 0.0 if a == b else 1.0
 
 
 class Parity:
@@ -153,49 +91,67 @@ class Parity:
             self.resume("alone" if next == 1 else "mpirun", next, run)
             self.compare(f"{title}, resumed with {next}", run, self.one, TOLERANCE)
 
-    def start(self, launcher, size, name):
+    def start(self, launcher, size, name, *keys, **more):
         run = self.scratch / name
-        return run, Job(self.tools, launcher, size, "-c", "testdata/tiny.yaml", f"run.dir={run}", "threads=1", *LONG)
+        return run, Job(self.tools, launcher, size, "-c", "testdata/tiny.yaml", f"run.dir={run}", "threads=1", *LONG, *keys, **more)
+
+    def saved(self, title, run):
+        last, left = events(run)[-1]["step"], checkpoints(run)[-1]
+        self.say(f"{title}: saved after step {left} of {last}", abs(last - left), 0)
 
     def stopped(self):
         """SIGTERM to one process, whichever it is."""
         for launcher, size, rank in [("mpirun", 3, 2), ("srun", 2, 1), ("mpirun", 2, 0)]:
             run, job = self.start(launcher, size, f"stopped-{launcher}-{rank}")
-            job.until(random.randint(30, 150))
+            job.until(random.randint(20, 100))
             os.kill(job.pid(rank), signal.SIGTERM)
             job.wait(130)
-            last = events(run)[-1]["step"]
-            title = f"{launcher} -n {size}, SIGTERM to rank {rank}, saved after step {last}"
-            if checkpoints(run)[-1] != last:
-                self.say(title, 1.0, 0, f": the newest checkpoint is of step {checkpoints(run)[-1]}")
+            title = f"{launcher} -n {size}, SIGTERM to rank {rank}"
+            self.saved(title, run)
             self.go_on(title, run)
 
     def interrupted(self):
-        """Ctrl-C as mpirun hands it on: SIGTERM to all."""
-        run, job = self.start("mpirun", 2, "interrupted")
-        job.until(random.randint(30, 150))
+        """Ctrl-C as launchers hand it on: mpirun by SIGTERM to all after a second, scancel by SIGTERM."""
+        run, job = self.start("mpirun", 2, "interrupted", "train.epochs=10000")
+        job.until(30)
         job.process.send_signal(signal.SIGINT)
         job.wait(None)
-        self.go_on(f"mpirun -n 2, SIGINT to mpirun, saved after step {checkpoints(run)[-1]}", run)
+        self.saved("mpirun -n 2, Ctrl-C", run)
+        run, job = self.start("srun", 2, "cancelled", "train.epochs=10000")
+        job.until(30)
+        subprocess.run(["scancel", "--signal=TERM", "--user=root"], env=self.tools.environment, check=True)
+        job.wait(130)
+        self.saved("srun -n 2, scancel --signal=TERM", run)
 
     def killed(self):
         for launcher, size, rank in [("mpirun", 3, 1), ("mpirun", 2, 0), ("srun", 2, 1), ("srun", 2, 0)]:
             run, job = self.start(launcher, size, f"killed-{launcher}-{rank}")
-            job.until(random.randint(45, 150))
+            job.until(random.randint(EVERY + 5, 100))
             time.sleep(random.random() / 20)
             os.kill(job.pid(rank), signal.SIGKILL)
             began = time.monotonic()
             job.wait(None)
             took, left = time.monotonic() - began, checkpoints(run)
-            title = f"{launcher} -n {size}, rank {rank} killed in step {events(run)[-1]['step']}, newest checkpoint {left[-1]}"
+            title = f"{launcher} -n {size}, rank {rank} killed after step {events(run)[-1]['step']}"
             self.say(f"{title}: ended after {took:.1f} s", max(0.0, took - SECONDS), 0)
-            if any(step % 40 for step in left):
-                self.say(f"{title}: a checkpoint that is not all processes'", 1.0, 0)
+            self.say(f"{title}: checkpoints of steps {left}", float(any(step % EVERY for step in left)), 0)
             self.go_on(title, run)
 
+    def suspended(self):
+        """A job that is stopped as a whole, for longer than its deadline, goes on when it is let."""
+        run, job = self.start("mpirun", 2, "suspended", deadline=3)
+        job.until(50)
+        pids = [job.pid(rank) for rank in range(2)]
+        for number, pause in ((signal.SIGSTOP, 6), (signal.SIGCONT, 0)):
+            for pid in pids:
+                os.kill(pid, number)
+            time.sleep(pause)
+        job.wait()
+        self.compare("mpirun -n 2, all stopped for 6 s and continued", run, self.one, TOLERANCE)
+
     def hung(self):
-        """A process that is stopped gives no sign of life, with the deadline that nobody has set."""
-        run, job = self.start("srun", 2, "hung")
+        """A process that is stopped gives no sign of life; with the deadline of those who set none."""
+        run, job = self.start("srun", 2, "hung", deadline=None)
         job.until(50)
         pid = job.pid(1)
         os.kill(pid, signal.SIGSTOP)
@@ -204,10 +160,6 @@ class Parity:
         took = time.monotonic() - began
         said = "rank 1 has given no sign of life for" in output
         self.say(f"srun -n 2, rank 1 stopped: ended after {took:.1f} s, {'saying so' if said else 'without a word'}", max(0.0, took - SECONDS) + (not said), 0)
-
-
-def checkpoints(run):
-    return sorted(int(f.name.removeprefix("step-")) for f in Path(run, "checkpoints").glob("step-*"))
 
 
 def three_tasks(scratch):
@@ -229,17 +181,10 @@ def three_tasks(scratch):
     return glue
 
 
-class Tools:
-    def __init__(self, finetune, cluster):
-        self.finetune, self.environment = finetune, cluster.environment | {"METATT_MPI_DEADLINE": str(DEADLINE)}
-        if os.getuid() == 0:
-            self.environment |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--finetune", required=True)
-    parser.add_argument("--only", default="", help="one of curves, repeated, stopped, interrupted, killed, hung")
+    parser.add_argument("--only", default="", help="one of curves, repeated, stopped, interrupted, killed, suspended, hung")
     parser.add_argument("--seed", type=int, default=random.randrange(1000), help="of the moments")
     args = parser.parse_args()
     finetune = Path(args.finetune).absolute()
@@ -254,7 +199,7 @@ def main():
     with tempfile.TemporaryDirectory() as scratch, slurm.OneNode(cores=4) as cluster:
         parity = Parity(Tools(finetune, cluster), Path(scratch))
         parity.long()
-        for part in (parity.curves, parity.repeated, parity.stopped, parity.interrupted, parity.killed, parity.hung):
+        for part in (parity.curves, parity.repeated, parity.stopped, parity.interrupted, parity.killed, parity.suspended, parity.hung):
             if args.only in part.__name__:
                 part()
     print(f"{parity.failed} of all failed, in {time.monotonic() - began:.0f} s")

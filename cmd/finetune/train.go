@@ -29,8 +29,8 @@ as if it had never stopped; where its newest checkpoint is damaged,
 goes to standard error, the closing table to standard output.
 
 Processes that mpirun or srun --mpi=pmix have started, on one machine or on
-several with the same files, make one run together, whose numbers are those of
-one process (docs/cluster.md).`
+several that see the same files, make one run together, with the numbers of one
+process (docs/cluster.md).`
 
 func (p *program) trainCommand() *cobra.Command {
 	var files []string

@@ -1,5 +1,6 @@
 package parallel
 
+// #include <sched.h>
 // #include "helper.h"
 import "C"
 
@@ -56,15 +57,18 @@ func (t *thread) complete(begun *C.char) error {
 	})
 }
 
-// until polls, the less often the longer it takes, and lives meanwhile.
+// until polls, the less often the longer it takes, and lives meanwhile. MPI goes on with an
+// operation only when it is asked; at first the thread only steps back behind others that
+// want its core.
 func (t *thread) until(done func() (bool, error)) error {
 	began := time.Now()
 	for {
 		if ok, err := done(); ok || err != nil {
 			return err
 		}
-		waited := time.Since(began)
-		if waited > 50*time.Microsecond {
+		if waited := time.Since(began); waited < time.Millisecond {
+			C.sched_yield()
+		} else {
 			time.Sleep(min(waited/8, time.Millisecond))
 		}
 		select {

@@ -26,7 +26,7 @@ func (e Environment) AllDifferences(now Environment) []Difference {
 }
 
 // Differences are those of what a run's numbers depend on beside its configuration: the program, libtorch, the
-// processor, threads and device, and what the files hold that the run reads. What a record of an older program lacks
+// processor, threads, processes and device, and what the files hold that the run reads. What a record of an older program lacks
 // is different.
 func (e Environment) Differences(now Environment) (all []Difference) {
 	compare := func(what, then, now string) {
@@ -41,6 +41,7 @@ func (e Environment) Differences(now Environment) (all []Difference) {
 	compare("CPU", strings.Join(e.Torch.Capability, " "), strings.Join(now.Torch.Capability, " "))
 	compare("CPU kernels", e.Torch.Kernels, now.Torch.Kernels)
 	compare("threads", fmt.Sprint(e.Torch.Threads), fmt.Sprint(now.Torch.Threads))
+	compare("number of processes", fmt.Sprint(max(1, e.Processes)), fmt.Sprint(max(1, now.Processes)))
 	compare("device", e.Device, now.Device)
 	if e.Device != "cpu" || now.Device != "cpu" {
 		compare("CUDA", strings.Join(e.Torch.CUDA, ", "), strings.Join(now.Torch.CUDA, ", "))

@@ -22,6 +22,7 @@ type Environment struct {
 	Command   []string          `json:"command,omitempty"`
 	Torch     torch.Environment `json:"libtorch"`
 	Device    string            `json:"device"`
+	Processes int               `json:"processes,omitempty"` // that make the run together; 0: one
 	Model     string            `json:"model_folder"`
 	Inputs    Inputs            `json:"inputs"`
 	StartedAt time.Time         `json:"started_at"`
@@ -70,6 +71,9 @@ func (a *assembly) environment(ctx context.Context, o Options) (Environment, err
 	e := Environment{
 		Version: o.Version, Build: ReadBuild(), Command: o.Command, Torch: torch.ReadEnvironment(), Device: a.device.String(),
 		Model: place.Absolute(a.modelDir), StartedAt: time.Now().UTC(),
+	}
+	if a.group != nil {
+		e.Processes = a.group.Size()
 	}
 	names, err := hf.Files(a.modelDir)
 	if err != nil {

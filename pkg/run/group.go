@@ -59,7 +59,7 @@ func (a *assembly) shareThreads() (int, error) {
 	for _, text := range all {
 		own = min(own, int(binary.LittleEndian.Uint32(text)))
 	}
-	a.observer.Note(fmt.Sprintf("%d processes make the run, with %d threads each", a.group.Size(), own))
+	a.observer.Note(fmt.Sprintf("%d processes make the run; threads of each: %d", a.group.Size(), own))
 	return own, nil
 }
 

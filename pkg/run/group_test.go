@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,6 +20,7 @@ import (
 	"github.com/metatt/metatt/pkg/place"
 	"github.com/metatt/metatt/pkg/run"
 	"github.com/metatt/metatt/pkg/run/runtest"
+	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train"
 )
 
@@ -270,6 +272,76 @@ func TestGroupsGoOn(t *testing.T) {
 		}
 		trainTogether(t, c.next, dir, keys)
 		sameCurve(t, fmt.Sprintf("%d processes, one killed, then %d", c.size, c.next), dir, one, 1e-5)
+	}
+}
+
+// An evaluation of the same parameters finds the same bits, whoever computes which batch.
+func TestGroupsEvaluateAsOne(t *testing.T) {
+	keys := []string{"threads=1", "train.eval_batch_size=4", "train.lr=1e-30", "train.epochs=2"} // which moves nothing
+	evaluations := func(dir string) (lines []string) {
+		for line := range strings.Lines(string(metrics(t, dir))) {
+			if strings.Contains(line, `"event":"eval"`) {
+				lines = append(lines, line)
+			}
+		}
+		return lines
+	}
+	one := filepath.Join(t.TempDir(), "one")
+	trainTogether(t, 1, one, keys)
+	for _, size := range []int{2, 3, 5} { // of four batches
+		dir := filepath.Join(t.TempDir(), "together")
+		trainTogether(t, size, dir, keys)
+		if got, want := evaluations(dir), evaluations(one); len(got) != 2 || !slices.Equal(got, want) {
+			t.Errorf("%d processes:\n%s\nwant\n%s", size, got, want)
+		}
+	}
+}
+
+// What a run keeps beside its adapters is one process's to write, too, and its record says how
+// many made it: with which others it goes on.
+func TestGroupsKeepRecords(t *testing.T) {
+	keys := []string{"threads=1", "run.predictions=true", "run.tensorboard=true", "train.checkpoint_every=4"}
+	one, dir := filepath.Join(t.TempDir(), "one"), filepath.Join(t.TempDir(), "together")
+	trainTogether(t, 1, one, keys)
+	if codes, outputs := together(t, 3, dir, keys, groupStop+"=1 9"); codes[0] != 130 {
+		t.Fatalf("exit code %d: %s", codes[0], outputs[0])
+	}
+	trainTogether(t, 2, dir, keys)
+	for _, name := range []string{"predictions.jsonl", "adapter/best/predictions.jsonl", "config.yaml"} {
+		a, err := os.ReadFile(filepath.Join(dir, name))
+		b, err2 := os.ReadFile(filepath.Join(one, name))
+		if errors.Join(err, err2) != nil || strings.ReplaceAll(string(a), dir, one) != string(b) {
+			t.Errorf("%s is not that of one process (%v)", name, errors.Join(err, err2))
+		}
+	}
+	if found, err := filepath.Glob(filepath.Join(dir, "events.out.*")); err != nil || len(found) != 1 {
+		t.Errorf("event files %v (%v)", found, err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, run.EnvironmentFile))
+	var e run.Environment
+	if err = errors.Join(err, json.Unmarshal(text, &e)); err != nil || e.Processes != 3 || len(e.Resumed) != 1 || e.Resumed[0].Processes != 2 {
+		t.Errorf("%d processes are recorded, then %+v (%v)", e.Processes, e.Resumed, err)
+	}
+}
+
+// Processes on the same cores divide them, unless the user says how many threads each has.
+func TestGroupsDivideCores(t *testing.T) {
+	alone := torch.DefaultThreads()
+	if text := os.Getenv("OMP_NUM_THREADS"); text != "" {
+		t.Skip("OMP_NUM_THREADS is ", text)
+	}
+	for _, c := range []struct {
+		keys []string
+		env  []string
+		want int
+	}{{nil, nil, max(1, alone/2)}, {[]string{"threads=3"}, nil, 3}, {nil, []string{"OMP_NUM_THREADS=3"}, 3}} {
+		dir := filepath.Join(t.TempDir(), "run")
+		codes, outputs := together(t, 2, dir, append(c.keys, "train.max_steps=1"), c.env...)
+		text, err := os.ReadFile(filepath.Join(dir, run.EnvironmentFile))
+		var e run.Environment
+		if err = errors.Join(err, json.Unmarshal(text, &e)); err != nil || e.Torch.Threads != c.want || codes[1] != 0 {
+			t.Errorf("%v, %v: %d threads, want %d (%v): %q", c.keys, c.env, e.Torch.Threads, c.want, err, outputs)
+		}
 	}
 }
 

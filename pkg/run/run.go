@@ -135,6 +135,9 @@ func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoi
 			s.Rank = int(slices.Max(ranks))
 		}
 	}
+	if !parallel.Leads(a.group) {
+		return s, err
+	}
 	if ended := board.end(s); ended != nil {
 		return nil, ended
 	}

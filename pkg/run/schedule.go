@@ -64,7 +64,8 @@ func (a *assembly) trained() []train.Task {
 	return tasks
 }
 
-// hooks are those that the configuration asks for; the board is one of them, or nil.
+// hooks are those that the configuration asks for; the board is one of them, or nil:
+// it is a file.
 func (a *assembly) hooks() (hooks []train.Hook, b *board) {
 	if a.ranks != nil {
 		hooks = append(hooks, ranks.New(*a.ranks))
