@@ -155,6 +155,29 @@ func TestClaims(t *testing.T) {
 	}
 }
 
+// A file has the rows that it says.
+func TestRowsToCome(t *testing.T) {
+	c := claim{rows: 2, values: 2, header: dataPage(2, format.Plain, 10), body: []byte("\x01\x00\x00\x00a\x01\x00\x00\x00b")}
+	content := c.file(t)
+	file, err := Open(bytes.NewReader(content), int64(len(content)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rows, want := range map[int64]string{
+		3: "the file ends here, with 1 rows to come by its metadata",
+		1: "row group 1: it has 2 rows; the file has 1, and comes to row 1 here",
+	} {
+		file.rows = rows
+		walk, err := file.Rows("text")
+		for err == nil {
+			_, err = walk.Next()
+		}
+		if err.Error() != want || walk.Row() != int(min(rows, 3)) {
+			t.Errorf("row %d: %v, want %s", walk.Row(), err, want)
+		}
+	}
+}
+
 // Lists in the metadata that claim any number of elements allocate nothing.
 func TestMetadataClaims(t *testing.T) {
 	for name, footer := range map[string]string{

@@ -34,22 +34,20 @@ func (f *File) Rows(names ...string) (*Rows, error) {
 // has them, classes of a ClassLabel by their names. Of an error, Row says where it is.
 func (r *Rows) Next() (cells []string, err error) {
 	defer recovered(&err)
+	r.row++
 	for r.left == 0 {
 		if r.group == len(r.file.groups) {
-			if r.row != r.file.rows {
-				return nil, fmt.Errorf("the file ends, with %d rows to come by its metadata", r.file.rows-r.row)
+			if left := r.file.rows - r.row + 1; left != 0 {
+				return nil, fmt.Errorf("the file ends here, with %d rows to come by its metadata", left)
 			}
 			return nil, io.EOF
 		}
-		r.row++ // the error's place
 		if err := r.open(r.file.groups[r.group]); err != nil {
 			return nil, fmt.Errorf("row group %d: %w", r.group+1, err)
 		}
-		r.row--
 		r.group++
 	}
 	r.left--
-	r.row++
 	cells = make([]string, len(r.chunks))
 	for i, c := range r.chunks {
 		if cells[i], err = c.next(); err != nil {
