@@ -50,7 +50,8 @@ var mayImport = map[string][]string{
 	"pkg/tokenizer":      {"pkg/internal", "pkg/textenc"},
 	"pkg/task":           {"pkg/spelling"},
 	"pkg/task/glue":      {"pkg/task", "pkg/fileformat", "pkg/textenc", "pkg/download"},
-	"pkg/task/own":       {"pkg/task", "pkg/fileformat"},
+	"pkg/parquet":        {},
+	"pkg/task/own":       {"pkg/task", "pkg/fileformat", "pkg/parquet"},
 	"pkg/task/sample":    {"pkg/task"},
 	"pkg/data":           {"pkg/task", "pkg/tokenizer"},
 	"pkg/optim":          {"pkg/torch"},
@@ -89,6 +90,8 @@ var (
 var onlyIn = map[string]string{
 	"github.com/sugarme/gotch":     "pkg/torch",
 	"github.com/sugarme/tokenizer": "pkg/tokenizer",
+
+	"github.com/parquet-go/parquet-go": "pkg/parquet",
 }
 
 // TestImportRules holds the table of rooms: one direction, nothing lower

@@ -26,8 +26,8 @@ const predictHelp = `Predict labels with their probabilities, or the scores of a
 ADAPTER is an adapter folder, or a run directory, whose best adapter is taken.
 With a text as the next argument (and, where the task compares two, a second
 one), its prediction is printed. Otherwise examples are read from --input or
-standard input: TSV, CSV or JSON lines, with the columns or keys that the
-adapter learned from unless --text and --text-pair name others. Each gives a
+standard input: TSV, CSV, JSON lines or Parquet, with the columns or keys that
+the adapter learned from unless --text and --text-pair name others. Each gives a
 line of TSV or JSON. Input may be larger than memory. A file that --output names
 is complete or not there.`
 
@@ -70,7 +70,7 @@ func (p *program) predictCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&line.input, "input", "i", "", "`FILE` of examples; default: standard input")
 	cmd.Flags().StringVarP(&line.output, "output", "o", "", "`FILE` for predictions; default: standard output")
-	cmd.Flags().StringVar(&line.from, "from", "", "tsv, csv or jsonl; default: by extension, or tsv")
+	cmd.Flags().StringVar(&line.from, "from", "", "tsv, csv, jsonl, parquet; default: extension, or tsv")
 	cmd.Flags().StringVar(&line.to, "to", "", "tsv or jsonl; default: by extension, or tsv")
 	cmd.Flags().StringVar(&line.text, "text", "", "`COLUMN` or key of the text")
 	cmd.Flags().StringVar(&line.pair, "text-pair", "", "`COLUMN` or key of the second text")
@@ -95,11 +95,14 @@ func (l *predictCommandLine) settle(args []string) (err error) {
 	}
 	l.adapter = args[0]
 	l.predictor.Device = cmp.Or(l.predictor.Device, "auto")
-	if l.inFormat, err = settleFormat("--from", l.from, l.input, own.TSV, own.CSV, own.JSONL); err != nil {
+	if l.inFormat, err = settleFormat("--from", l.from, l.input, own.TSV, own.CSV, own.JSONL, own.Parquet); err != nil {
 		return err
 	}
-	if l.noHeader && l.inFormat == own.JSONL {
+	switch {
+	case l.noHeader && l.inFormat == own.JSONL:
 		return errors.New("JSON lines have no header to do without: leave --no-header out")
+	case l.noHeader && l.inFormat == own.Parquet:
+		return errors.New("columns of Parquet have names: leave --no-header out")
 	}
 	l.toFormat, err = settleFormat("--to", l.to, l.output, own.TSV, own.JSONL)
 	return err

@@ -144,7 +144,7 @@ func TestExitCodes(t *testing.T) {
 		{"predict a pair's second column alone", nil, failing, "predict x --text-pair b", 2, "finetune: --text-pair needs --text (see finetune predict --help)\n"},
 		{"predict named columns without names", nil, failing, "predict x --text b --no-header", 2, "finetune: without a header, columns have no names: --text cannot be given with --no-header (see finetune predict --help)\n"},
 		{"predict JSON without a header", nil, failing, "predict x -i b.jsonl --no-header", 2, "finetune: JSON lines have no header to do without: leave --no-header out (see finetune predict --help)\n"},
-		{"predict from an unknown format", nil, failing, "predict x --from xml", 2, "finetune: --from xml is unknown; legal: tsv, csv, jsonl (see finetune predict --help)\n"},
+		{"predict from an unknown format", nil, failing, "predict x --from xml", 2, "finetune: --from xml is unknown; legal: tsv, csv, jsonl, parquet (see finetune predict --help)\n"},
 		{"predict to CSV", nil, failing, "predict x -o b.csv", 2, "finetune: --to csv is unknown; legal: tsv, jsonl (see finetune predict --help)\n"},
 		{"failed predict", nil, failing, "predict x", 1, "finetune: x: no adapter here\n"},
 		{"fetch needs a name", nil, failing, "fetch", 2, "finetune: no name given (see finetune fetch --help)\n"},

@@ -59,7 +59,7 @@ func (p *Predictor) Examples(in Input) (iter.Seq2[task.Example, error], error) {
 }
 
 func (in Input) open(columns []string) (*own.Rows, error) {
-	if in.NoHeader && in.Format != own.JSONL {
+	if in.NoHeader && in.Format != own.JSONL && in.Format != own.Parquet {
 		return own.ReadBareRows(in.Reader, in.Name, in.Format, len(columns)), nil
 	}
 	return own.ReadRows(in.Reader, in.Name, in.Format, columns)

@@ -17,6 +17,7 @@ import (
 	"github.com/metatt/metatt/pkg/run/runtest"
 	"github.com/metatt/metatt/pkg/safetensors"
 	"github.com/metatt/metatt/pkg/task"
+	"github.com/metatt/metatt/pkg/task/own"
 )
 
 // reviews is own data in all three formats: 9 examples to train on, 4 to judge.
@@ -266,5 +267,54 @@ func TestStartFromAnAdapterWithOtherLabels(t *testing.T) {
 	_, err := run.Train(t.Context(), tiny(t, "adapter.init_from="+start))
 	if want := start + `: MRPC has the labels "0 1", not "0 yes"`; err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
+	}
+}
+
+// Data sets as the hub has them are learned from, judged and predicted by the names of their classes.
+func TestParquet(t *testing.T) {
+	file := func(name string) string {
+		path, err := filepath.Abs(filepath.Join("../parquet/testdata", name+".parquet"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	o := tiny(t, "task=custom", "data.glue=", "data.train="+file("pages"), "data.dev="+file("hub"), "data.text=sentence", "data.text_pair=other", "data.label=label", "train.epochs=1")
+	summary, err := run.Train(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := predict.Open(summary.RunDir, predict.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if labels := p.Task().Labels; !slices.Equal(labels, []string{"equivalent", "not_equivalent"}) {
+		t.Errorf("labels %q", labels)
+	}
+	input, err := os.Open(file("hub"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer input.Close()
+	examples, err := p.Examples(predict.Input{Reader: input, Name: input.Name(), Format: own.Parquet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := own.Read(file("hub"), p.Task())
+	if err != nil {
+		t.Fatal(err)
+	}
+	right, n := 0, 0
+	err = p.Stream(t.Context(), examples, func(prediction predict.Prediction) error {
+		if prediction.Label == p.Task().Labels[read[n].Label] {
+			right++
+		}
+		n++
+		return nil
+	})
+	accuracy, _ := summary.Last.Get(task.Accuracy)
+	if err != nil || n != 61 || math.Abs(float64(right)/61-accuracy.Value) > 1e-9 {
+		t.Errorf("%d of %d right (%v), training found %v", right, n, err, accuracy.Value)
 	}
 }

@@ -14,6 +14,8 @@ const (
 	TSV   Format = "tsv"
 	CSV   Format = "csv"
 	JSONL Format = "jsonl" // an object a line
+
+	Parquet Format = "parquet" // with the columns of a data set of the Hugging Face hub
 )
 
 // FormatOf tells a file's format by its extension.
@@ -25,6 +27,8 @@ func FormatOf(path string) (Format, error) {
 		return CSV, nil
 	case ".jsonl", ".json":
 		return JSONL, nil
+	case ".parquet":
+		return Parquet, nil
 	}
-	return "", fmt.Errorf("%s: the extension tells the format: .tsv, .csv, .jsonl or .json", path)
+	return "", fmt.Errorf("%s: the extension tells the format: .tsv, .csv, .jsonl, .json or .parquet", path)
 }

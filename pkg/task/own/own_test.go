@@ -126,7 +126,7 @@ func TestReadRejects(t *testing.T) {
 	if _, err := Read("nowhere.tsv", task.Task{Columns: review}); err == nil || err.Error() != "open nowhere.tsv: no such file or directory" {
 		t.Errorf("%v", err)
 	}
-	if _, err := Read("x.txt", task.Task{Columns: review}); err == nil || err.Error() != "x.txt: the extension tells the format: .tsv, .csv, .jsonl or .json" {
+	if _, err := Read("x.txt", task.Task{Columns: review}); err == nil || err.Error() != "x.txt: the extension tells the format: .tsv, .csv, .jsonl, .json or .parquet" {
 		t.Errorf("%v", err)
 	}
 	dir := filepath.Join(t.TempDir(), "folder.tsv")

@@ -55,18 +55,21 @@ func Read(path string, t task.Task) ([]task.Example, error) {
 	if _, err := FormatOf(path); err != nil {
 		return nil, err
 	}
-	most, err := rowsAtMost(path)
+	most, err := boundsOf(path)
 	if err != nil {
 		return nil, err
 	}
-	examples := make([]task.Example, 0, most)
+	examples := make([]task.Example, 0, most.rows)
 	err = each(path, append(t.Columns.Texts(), t.Columns.Label), func(row Row) error {
 		e := task.Example{ID: strconv.Itoa(len(examples)), Text: row.Cells[0], Label: task.Unlabelled}
 		if t.HasPair {
 			e.Pair = row.Cells[1]
 		}
-		if len(examples) == most {
-			return fmt.Errorf("%d rows before this one are too short to hold text", most)
+		if len(examples) == most.rows {
+			return fmt.Errorf("%d rows before this one are too short to hold text", most.rows)
+		}
+		if most.bytes -= len(e.Text) + len(e.Pair); most.bytes < 0 {
+			return errors.New("the texts up to this row are hundreds of times as long as the file")
 		}
 		gold := row.Cells[len(row.Cells)-1]
 		if t.Regression {
@@ -95,13 +98,19 @@ const (
 	minRow       = 6
 )
 
-// rowsAtMost bounds the rows of a file by its lines and by its size.
-func rowsAtMost(path string) (int, error) {
+// bounds are what the examples of a file can be.
+type bounds struct{ rows, bytes int }
+
+// boundsOf bounds the rows of a file by its lines and by its size.
+func boundsOf(path string) (most bounds, err error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return 0, err
+		return most, err
 	}
 	defer file.Close()
+	if format, _ := FormatOf(path); format == Parquet {
+		return parquetBounds(file)
+	}
 	lines, size := 1, 0 // the last line may lack its end
 	buffer := make([]byte, 64<<10)
 	for {
@@ -109,10 +118,10 @@ func rowsAtMost(path string) (int, error) {
 		lines += bytes.Count(buffer[:n], []byte{'\n'})
 		size += n
 		if errors.Is(err, io.EOF) {
-			return min(lines, maxShortRows+size/minRow), nil
+			return bounds{min(lines, maxShortRows+size/minRow), size}, nil
 		}
 		if err != nil {
-			return 0, err
+			return most, err
 		}
 	}
 }
@@ -144,7 +153,7 @@ func each(path string, columns []string, take func(Row) error) error {
 			return err
 		}
 		if err := take(row); err != nil {
-			return &fileformat.Error{Path: path, Line: row.Line, Problem: err.Error()}
+			return rows.wrong(row.Line, err)
 		}
 	}
 }

@@ -13,26 +13,31 @@ import (
 
 // Row is one row's cells in the order in which they were asked for.
 type Row struct {
-	Line  int // of the file, from 1: where the row begins
+	Line  int // of the file, from 1: where the row begins; of Parquet the number of the row
 	Cells []string
 }
 
 // Rows walks over a file row by row, holding one at a time.
 type Rows struct {
-	file string
-	next func() (line int, cells []string, err error)
+	file   string
+	format Format
+	next   func() (line int, cells []string, err error)
 }
 
 // ReadRows walks over r, which errors call file, and takes the cells of the
 // named columns from each row: of TSV and CSV by the header in the first row, of
-// JSON lines by the objects' keys.
+// JSON lines by the objects' keys, of Parquet by the schema, which is at the end of
+// the file: r has to be an [io.ReaderAt] and an [io.Seeker] then.
 func ReadRows(r io.Reader, file string, format Format, columns []string) (*Rows, error) {
+	if format == Parquet {
+		return readParquet(r, file, columns)
+	}
 	bounded := &bounded{r: r}
 	if format == JSONL {
-		return &Rows{file, bounded.within(newObjects(bounded, columns).next)}, nil
+		return &Rows{file, format, bounded.within(newObjects(bounded, columns).next)}, nil
 	}
 	records := newRecords(bounded, format)
-	rows := &Rows{file, bounded.within(records.next)}
+	rows := &Rows{file, format, bounded.within(records.next)}
 	header, err := rows.Next()
 	if errors.Is(err, io.EOF) {
 		return nil, &fileformat.Error{Path: file, Problem: "the file is empty"}
@@ -54,7 +59,7 @@ func ReadBareRows(r io.Reader, file string, format Format, cells int) *Rows {
 	for i := range cells {
 		records.take = append(records.take, i)
 	}
-	return &Rows{file, bounded.within(records.next)}
+	return &Rows{file, format, bounded.within(records.next)}
 }
 
 // Next returns the next row, or io.EOF. What is wrong with the file is a
@@ -74,9 +79,17 @@ func (r *Rows) Next() (Row, error) {
 	case errors.As(err, &outside):
 		return Row{}, fmt.Errorf("%s: %w", r.file, outside.err)
 	case err != nil:
-		return Row{}, &fileformat.Error{Path: r.file, Line: line, Problem: err.Error()}
+		return Row{}, r.wrong(line, err)
 	}
 	return Row{line, cells}, nil
+}
+
+// wrong is the error of what is wrong with a row.
+func (r *Rows) wrong(line int, err error) error {
+	if r.format == Parquet {
+		return &fileformat.Error{Path: r.file, Problem: fmt.Sprintf("row %d: %v", line, err)}
+	}
+	return &fileformat.Error{Path: r.file, Line: line, Problem: err.Error()}
 }
 
 // positions finds columns in a header, each there once.
