@@ -106,6 +106,7 @@ func (p *program) rootCommand() *cobra.Command {
 	root.SetCompletionCommandGroupID("setup")
 	root.AddCommand(p.trainCommand(), p.validateCommand(), p.repeatCommand(), p.evalCommand(), p.predictCommand(), p.inspectCommand(), p.mergeCommand(), p.exportCommand(),
 		p.listCommand(), p.importCommand(), p.fetchCommand(), p.envCommand())
+	p.addCompletion(root)
 	return root
 }
 
