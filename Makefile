@@ -20,7 +20,7 @@ FUZZTIME ?= 1m
 # Tokenizers to compare beside MiniLM's: a RoBERTa's, where a team shares one beside the checkout.
 TOKENIZERS ?= $(wildcard ../shared/data/models/roberta-base-tokenizer)
 
-.PHONY: help setup build portable run test lint parity parity-tokenizer parity-cluster bench bench-quick bench-growth bench-cuda bench-go profile glue fuzz clean
+.PHONY: help setup build portable run test lint parity parity-tokenizer parity-cluster bench bench-quick bench-growth bench-cuda bench-go profile docs glue fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -86,6 +86,10 @@ bench: build $(VENV)/ready glue ## compare with transformers + PEFT (BENCH="mini
 bench-quick: build $(VENV)/ready glue ## the same in two minutes: MiniLM on MRPC, one round of few steps
 	@bin/finetune fetch minilm
 	@$(VENV)/bin/python bench/compare.py $(BENCH_INPUTS) --quick $(if $(BENCH),,--only "minilm mrpc")
+
+docs: build ## write docs/config.md, which lists every key
+	@mkdir -p docs
+	@bin/finetune validate --markdown > docs/config.md
 
 glue:
 	@test -n "$(GLUE_DIR)" || { echo "no GLUE folder: put one at data/glue or set GLUE_DIR" >&2; exit 1; }

@@ -35,7 +35,8 @@ func (p *program) evalCommand() *cobra.Command {
 		Example: `  finetune eval runs/mrpc-metatt4d-r8-s42
   finetune eval runs/mrpc-metatt4d-r8-s42 --submission glue.zip
   finetune eval runs/custom-metatt4d-r8-s42/adapter/last --data test.csv --json`,
-		Args: p.exactly(1, "run directory or adapter folder"),
+		Args:              p.exactly(1, "run directory or adapter folder"),
+		ValidArgsFunction: completeRuns,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !slices.Contains([]string{"dev", "test"}, o.Split) {
 				return &usageError{cmd, fmt.Sprintf("no split %q to evaluate; there are dev and test", o.Split)}

@@ -19,12 +19,13 @@ no LoRA are refused; finetune merge writes most of them into the model.`
 func (p *program) exportCommand() *cobra.Command {
 	var o convert.ExportOptions
 	cmd := &cobra.Command{
-		Use:     "export ADAPTER OUT",
-		GroupID: "use",
-		Short:   "Write an adapter as a LoRA that PEFT loads",
-		Long:    exportHelp,
-		Example: "  finetune export runs/mrpc-metatt4d-r8-s42 mrpc-lora",
-		Args:    p.exactly(2, "adapter and a new folder"),
+		Use:               "export ADAPTER OUT",
+		GroupID:           "use",
+		Short:             "Write an adapter as a LoRA that PEFT loads",
+		Long:              exportHelp,
+		Example:           "  finetune export runs/mrpc-metatt4d-r8-s42 mrpc-lora",
+		Args:              p.exactly(2, "adapter and a new folder"),
+		ValidArgsFunction: completeRuns,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Dir, o.Out, o.Note = args[0], args[1], p.note
 			e, err := p.backend.export(cmd.Context(), o)

@@ -26,7 +26,8 @@ values of a tensor train's bonds, and how much each matrix is changed.
 ADAPTER is an adapter folder, or a run directory, whose best adapter is taken.`,
 		Example: `  finetune inspect runs/mrpc-metatt4d-r8-s42
   finetune inspect runs/mrpc-metatt4d-r8-s42/adapter/last --plot adapter.png`,
-		Args: p.exactly(1, "adapter"),
+		Args:              p.exactly(1, "adapter"),
+		ValidArgsFunction: completeRuns,
 		RunE: func(_ *cobra.Command, args []string) error {
 			o.Dir = args[0]
 			i, err := p.backend.inspect(o)

@@ -19,12 +19,13 @@ one that --task names is merged.`
 func (p *program) mergeCommand() *cobra.Command {
 	var o convert.MergeOptions
 	cmd := &cobra.Command{
-		Use:     "merge ADAPTER OUT",
-		GroupID: "use",
-		Short:   "Write the model with an adapter merged into its weights",
-		Long:    mergeHelp,
-		Example: "  finetune merge runs/mrpc-metatt4d-r8-s42 mrpc-merged",
-		Args:    p.exactly(2, "adapter and a new folder"),
+		Use:               "merge ADAPTER OUT",
+		GroupID:           "use",
+		Short:             "Write the model with an adapter merged into its weights",
+		Long:              mergeHelp,
+		Example:           "  finetune merge runs/mrpc-metatt4d-r8-s42 mrpc-merged",
+		Args:              p.exactly(2, "adapter and a new folder"),
+		ValidArgsFunction: completeRuns,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Dir, o.Out, o.Note = args[0], args[1], p.note
 			if err := p.backend.merge(cmd.Context(), o); err != nil {

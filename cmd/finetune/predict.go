@@ -52,6 +52,7 @@ func (p *program) predictCommand() *cobra.Command {
 		Example: `  finetune predict runs/sst2-metatt4d-r8-s42 "a film of rare warmth"
   finetune predict runs/mrpc-metatt4d-r8-s42 -i pairs.jsonl -o labels.jsonl
   finetune predict runs/sst2-metatt4d-r8-s42 --no-header < sentences.txt`,
+		ValidArgsFunction: completeRuns,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := line.settle(args); err != nil {
 				return &usageError{cmd, err.Error()}

@@ -114,6 +114,7 @@ func (p *program) rootCommand() *cobra.Command {
 	root.SetCompletionCommandGroupID("setup")
 	root.AddCommand(p.trainCommand(), p.experimentCommand(), p.validateCommand(), p.evalCommand(), p.predictCommand(), p.inspectCommand(), p.mergeCommand(), p.exportCommand(), p.repeatCommand(), p.reportCommand(),
 		p.listCommand(), p.importCommand(), p.fetchCommand(), p.envCommand())
+	p.addCompletion(root)
 	return root
 }
 

@@ -37,7 +37,8 @@ func (p *program) repeatCommand() *cobra.Command {
 		Long:    repeatHelp,
 		Example: `  finetune repeat runs/mrpc-metatt4d-r8-s42
   finetune repeat runs/mrpc-metatt4d-r8-s42 /tmp/again`,
-		Args: p.atLeast(1, 2, "run directory"),
+		Args:              p.atLeast(1, 2, "run directory"),
+		ValidArgsFunction: completeRuns,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			into := ""
 			if len(args) > 1 {

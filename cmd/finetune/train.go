@@ -86,6 +86,8 @@ func (p *program) trainCommand() *cobra.Command {
 	}
 	cmd.Flags().StringArrayVarP(&files, "config", "c", nil, "`FILE` in YAML that describes the run; may be repeated")
 	cmd.Flags().StringVar(&resume, "resume", "", "run `DIRECTORY` to go on with; -c may then be left out")
+	completeFlag(cmd, "config", completeYAML)
+	completeFlag(cmd, "resume", completeRuns)
 	cmd.Flags().BoolVar(&fromPrevious, "from-previous", false, "with --resume, leave the newest checkpoint")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what would be trained, and stop")
 	return cmd
@@ -134,15 +136,4 @@ func (p *program) describe(ctx context.Context, c *config.Config) error {
 func (p *program) options(c *config.Config, o run.Observer) run.Options {
 	glueDir, _ := p.env("GLUE_DIR")
 	return run.Options{Config: c, GLUEDir: glueDir, Version: version(), Command: append([]string{"finetune"}, p.args...), Observer: o}
-}
-
-// completeKeys offers the keys of the schema as "key=".
-func completeKeys(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
-	var offers []string
-	for _, key := range config.Keys() {
-		if strings.HasPrefix(key.Name, typed) && !strings.Contains(key.Name, "<") {
-			offers = append(offers, key.Name+"=\t"+key.Doc)
-		}
-	}
-	return offers, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
 }

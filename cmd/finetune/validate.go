@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,7 +12,7 @@ import (
 
 func (p *program) validateCommand() *cobra.Command {
 	var layers []string
-	var keys bool
+	var keys, markdown bool
 	cmd := &cobra.Command{
 		Use:     "validate -c FILE... [FILE ...] [key=value ...]",
 		GroupID: "train",
@@ -25,8 +24,13 @@ takes them. Of names behind one -c, as the shell makes of *.yaml, each is one.`,
 		Example: `  finetune validate -c configs/*.yaml
   finetune validate -c configs/mrpc.yaml -c mine.yaml
   finetune validate --keys`,
+		ValidArgsFunction: completeKeysOrFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if keys {
+			switch {
+			case markdown:
+				writeKeysAsMarkdown(p.stdout)
+				return nil
+			case keys:
 				writeKeys(p.stdout)
 				return nil
 			}
@@ -55,6 +59,8 @@ takes them. Of names behind one -c, as the shell makes of *.yaml, each is one.`,
 	}
 	cmd.Flags().StringArrayVarP(&layers, "config", "c", nil, "`FILE` in YAML to check; may be repeated")
 	cmd.Flags().BoolVar(&keys, "keys", false, "list every key with its type, default and meaning")
+	cmd.Flags().BoolVar(&markdown, "markdown", false, "list them in Markdown, as docs/config.md has them")
+	completeFlag(cmd, "config", completeYAML)
 	return cmd
 }
 
@@ -77,24 +83,4 @@ func (p *program) validate(configurations [][]string, overrides []string) error 
 		return &all
 	}
 	return nil
-}
-
-func writeKeys(w io.Writer) {
-	for i, key := range config.Keys() {
-		if i > 0 {
-			fmt.Fprintln(w)
-		}
-		byDefault := key.Default
-		if byDefault == "" {
-			byDefault = `""`
-		}
-		fmt.Fprintf(w, "%s = %s\n", key.Name, byDefault)
-		legal := strings.ReplaceAll(key.Type, "|", " | ")
-		if methods := key.Methods(); methods != nil {
-			legal += "; for " + strings.Join(methods, ", ")
-		}
-		for _, line := range append(wrap(key.Doc, 76), wrap("("+legal+")", 76)...) {
-			fmt.Fprintf(w, "    %s\n", line)
-		}
-	}
 }

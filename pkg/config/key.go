@@ -37,6 +37,40 @@ type Key struct {
 // Methods are those that the key is for; nil: all.
 func (k Key) Methods() []string { return k.methods }
 
+// Values are the words that can stand as the key's value, or in its list; nil: numbers or any text.
+func (k Key) Values() []string {
+	switch k.kind {
+	case reflect.TypeFor[bool]():
+		return []string{"true", "false"}
+	case reflect.TypeFor[Interval]():
+		if k.Name == evalEvery {
+			return []string{"epoch"}
+		}
+		return []string{"epoch", "never"}
+	case reflect.TypeFor[Mixture]():
+		words := make([]string, len(mixtures))
+		for i, named := range mixtures {
+			words[i] = named.name
+		}
+		return words
+	case reflect.TypeFor[*float64](), reflect.TypeFor[*int]():
+		return []string{"null"}
+	}
+	switch k.Name {
+	case "device":
+		return []string{"auto", "cpu", "cuda"}
+	case bestMetric:
+		return slices.Clone(metrics)
+	}
+	return slices.DeleteFunc(slices.Clone(k.enum), func(word string) bool { return word == "" })
+}
+
+// IsList: the value is several, with commas between.
+func (k Key) IsList() bool { return k.kind.Kind() == reflect.Slice }
+
+// IsPlace: the value is a file or folder, or a name that stands for one.
+func (k Key) IsPlace() bool { return k.place }
+
 // Keys lists the schema in the order in which a resolved configuration is written. Keys that every task has are listed
 // once, as tasks.<task>.lr.
 func Keys() (keys []Key) {

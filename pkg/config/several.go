@@ -23,6 +23,8 @@ func (c *Config) checkSeveral() (problems []Problem) {
 	return append(problems, c.settleBest()...)
 }
 
+const bestMetric = "train.best_metric"
+
 // metrics are those that tasks have; which of them one has is said where tasks are known.
 var metrics = []string{"accuracy", "f1", "macro_f1", "matthews", "pearson", "spearman"}
 
@@ -43,5 +45,5 @@ func (c *Config) settleBest() []Problem {
 	if message == "" {
 		return nil
 	}
-	return []Problem{c.problem("train.best_metric", "%s", message)}
+	return []Problem{c.problem(bestMetric, "%s", message)}
 }
