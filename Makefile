@@ -67,8 +67,9 @@ parity-tokenizer: build $(VENV)/ready ## compare ids with Hugging Face's on all 
 	@$(VENV)/bin/python pkg/tokenizer/parity/compare.py $(addprefix --tokenizer ,$(TOKENIZERS)) \
 	  --tokenizer "$$(bin/finetune fetch minilm --print-path)" "$(GLUE_DIR)"/*/*.tsv
 
-parity-cluster: build ## runs of several processes on MPI and on a Slurm of one node (needs both, and root) against one process
+parity-cluster: build ## runs of several processes on MPI and Slurm, and a job array (needs both, and root) against one process
 	@python3 parity/parallel.py --finetune bin/finetune
+	@python3 parity/arrays.py --finetune bin/finetune
 
 $(VENV)/ready: parity/requirements.txt
 	@python3 -m venv $(VENV) || { echo "parity: python3 has no venv: apt-get install python3-venv" >&2; exit 1; }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/metatt/metatt/pkg/experiment"
+	"github.com/metatt/metatt/pkg/report"
 )
 
 // experimentView shows how far an experiment is: a line for each run that is over and, on
@@ -201,16 +202,31 @@ func (p *program) describeExperiment(ctx context.Context, plan *experiment.Plan,
 	return nil
 }
 
-// outcome says how many runs are done, and what those that failed died of.
+// outcome compares the runs, once all are made, and says which failed, and of what.
 func (p *program) outcome(plan *experiment.Plan) error {
 	if err := plan.Refresh(); err != nil {
 		return err
 	}
 	count := map[experiment.State]int{}
+	var ended []string
 	for _, r := range plan.Runs {
 		count[r.State]++
+		// Runs that a choice makes alike are one.
+		if r.State == experiment.Ended && !r.Choosing && !slices.Contains(ended, r.Dir) {
+			ended = append(ended, r.Dir)
+		}
+	}
+	if len(ended) > 0 && count[experiment.Ended]+count[experiment.Failed] == len(plan.Runs) {
+		r, err := report.Make(report.Options{Runs: ended})
+		if err != nil {
+			return err
+		}
+		writeReport(p.stdout, r)
+		fmt.Fprintln(p.stdout)
+	}
+	for _, r := range plan.Runs {
 		if r.State == experiment.Failed {
-			fmt.Fprintf(p.stdout, "failed: %s: %s\n", r.Name, strings.ReplaceAll(r.Failure, "\n", "; "))
+			writeLines(p.stdout, fmt.Sprintf("failed: %s: %s", r.Name, strings.ReplaceAll(r.Failure, "\n", "; ")))
 		}
 	}
 	fmt.Fprintf(p.stdout, "%d of %d runs done in %s\n", count[experiment.Ended], len(plan.Runs), plan.Dir)
