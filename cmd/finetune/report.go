@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -52,9 +53,12 @@ func (p *program) reportCommand() *cobra.Command {
 			}
 			return nil
 		},
-		RunE: func(_ *cobra.Command, runs []string) error {
+		RunE: func(cmd *cobra.Command, runs []string) error {
 			o.Runs = runs
 			r, err := report.Make(o)
+			if wrong := (*report.OptionError)(nil); errors.As(err, &wrong) {
+				return &usageError{cmd, wrong.Error()}
+			}
 			if err != nil {
 				return err
 			}

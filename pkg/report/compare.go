@@ -167,11 +167,11 @@ func references(groups []*Group, fields []field, against string) (map[string]*Gr
 		case 0:
 			notes = append(notes, fmt.Sprintf("%s: no group is %s: its groups are compared with none", name, against))
 		default:
-			return nil, nil, fmt.Errorf("--against %s: several groups of %s are that: %s", against, name, labels(fit))
+			return nil, nil, wrongOption("--against %s: several groups of %s are that: %s", against, name, labels(fit))
 		}
 	}
 	if against != "" && len(found) == 0 {
-		return nil, nil, fmt.Errorf("--against %s: no group is that; there are %s", against, labels(groups))
+		return nil, nil, wrongOption("--against %s: no group is that; there are %s", against, labels(groups))
 	}
 	return found, notes, nil
 }

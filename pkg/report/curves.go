@@ -184,11 +184,18 @@ func addBand(p *plot.Plot, c curve, l look) error {
 }
 
 func curveTable(groups []*Group, curves []curve) Table {
-	t := Table{Columns: []string{"step"}}
-	steps := map[int]bool{}
-	for i, g := range groups {
+	t := Table{Columns: []string{"step"}, Rows: overSteps(curves, spread)}
+	for _, g := range groups {
 		t.Columns = append(t.Columns, g.Label)
-		for step := range curves[i] {
+	}
+	return t
+}
+
+// overSteps are the rows of a table of curves: a step, and what each curve has there.
+func overSteps(curves []curve, write func(Sample) string) (rows [][]string) {
+	steps := map[int]bool{}
+	for _, c := range curves {
+		for step := range c {
 			steps[step] = true
 		}
 	}
@@ -197,13 +204,13 @@ func curveTable(groups []*Group, curves []curve) Table {
 		for _, c := range curves {
 			cell := ""
 			if c[step] != nil {
-				cell = spread(*c[step])
+				cell = write(*c[step])
 			}
 			row = append(row, cell)
 		}
-		t.Rows = append(t.Rows, row)
+		rows = append(rows, row)
 	}
-	return t
+	return rows
 }
 
 // grey is one of a lightness that shows on white and on black.

@@ -96,7 +96,7 @@ func lookup(names []string) ([]field, error) {
 			if near := spelling.Nearest(name, known); near != "" {
 				message += "; did you mean " + near + "?"
 			}
-			return nil, fmt.Errorf("%s (a key of the configuration, or one of %s)", message, strings.Join(known[:len(recordFields)], ", "))
+			return nil, wrongOption("--by: %s (a key of the configuration, or one of %s)", message, strings.Join(known[:len(recordFields)], ", "))
 		}
 		fields = append(fields, keyField(name))
 	}

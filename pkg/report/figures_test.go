@@ -92,12 +92,16 @@ func TestRankCurves(t *testing.T) {
 	}
 }
 
-// Of a two-site sweep the spectrum is the split pair's bond.
+// Of a two-site sweep the spectrum is the split pair's, whose bond has no rank while it is open.
 func TestSpectraOfPairs(t *testing.T) {
 	pair := 1
-	m := member{Run: &record.Run{Sweeps: []train.SweepEvent{
-		{Step: 3, Ranks: []int64{4, 4}}, {Step: 6, Ranks: []int64{4, 2}, Pair: &pair, Report: &dmrg.Report{Bonds: []dmrg.Bond{{Spectrum: []float64{2, 1}}}}},
+	m := member{Run: &record.Run{Steps: []train.StepEvent{{Step: 8}}, Sweeps: []train.SweepEvent{
+		{Step: 3, Ranks: []int64{4, 24}, Open: &pair},
+		{Step: 6, Ranks: []int64{4, 2}, Pair: &pair, Report: &dmrg.Report{Bonds: []dmrg.Bond{{Before: 4, After: 4}, {Spectrum: []float64{2, 1}}}}},
 	}}}
+	if curves := rankCurves(&Group{runs: []member{m}}); !slices.Equal(curves[0].steps(), []int{3, 6, 8}) || !slices.Equal(curves[1].steps(), []int{6, 8}) {
+		t.Errorf("%v", curves)
+	}
 	if of := spectraOf(m); len(of) != 1 || len(of[1]) != 1 || of[1][0].step != 6 {
 		t.Errorf("%v", of)
 	}

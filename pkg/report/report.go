@@ -17,6 +17,15 @@ type Options struct {
 	Against string   // group to compare with, see [Report.Groups]; empty: LoRA, else the first of each task
 }
 
+// OptionError is what is wrong with an option, and no run's fault.
+type OptionError struct{ message string }
+
+func (e *OptionError) Error() string { return e.message }
+
+func wrongOption(format string, args ...any) error {
+	return &OptionError{fmt.Sprintf(format, args...)}
+}
+
 // Report is what runs came to.
 type Report struct {
 	By     []string // fields that the runs are told apart by

@@ -42,17 +42,7 @@ func rankFigure(g *Group) (*Figure, error) {
 		f.legend = append(f.legend, entry{name, l})
 		f.Data.Columns = append(f.Data.Columns, name)
 	}
-	for _, step := range curves[0].steps() {
-		row := []string{fmt.Sprint(step)}
-		for _, c := range curves {
-			cell := ""
-			if c[step] != nil {
-				cell = digits(c[step].Mean())
-			}
-			row = append(row, cell)
-		}
-		f.Data.Rows = append(f.Data.Rows, row)
-	}
+	f.Data.Rows = overSteps(curves, func(s Sample) string { return digits(s.Mean()) })
 	p.Y.Min = 0
 	p.Y.Max *= 1.08
 	f.panels = []panel{{p, 2.2 * vg.Inch}}
@@ -61,27 +51,29 @@ func rankFigure(g *Group) (*Figure, error) {
 
 // rankCurves are the ranks after each sweep, and before the first and at the end, by bond.
 func rankCurves(g *Group) (curves []curve) {
-	add := func(step int, ranks []int64) {
+	add := func(step int, ranks []int64, open *int) {
 		for b, r := range ranks {
 			if b == len(curves) {
 				curves = append(curves, curve{})
 			}
-			curves[b].add(step, float64(r))
+			if open == nil || b != *open { // a pair that is trained as one has no rank between
+				curves[b].add(step, float64(r))
+			}
 		}
 	}
 	for _, m := range g.runs {
 		var last []int64
 		for i, s := range m.Sweeps {
 			if before := ranksBefore(s); i == 0 && before != nil && s.Step > 0 {
-				add(0, before)
+				add(0, before, nil)
 			}
 			if i+1 == len(m.Sweeps) || m.Sweeps[i+1].Step > s.Step { // of several events of a step, what is left
-				add(s.Step, s.Ranks)
+				add(s.Step, s.Ranks, s.Open)
 			}
 			last = s.Ranks
 		}
 		if n := len(m.Sweeps); n > 0 && m.Sweeps[n-1].Step < m.Last() {
-			add(m.Last(), last)
+			add(m.Last(), last, m.Sweeps[n-1].Open)
 		}
 	}
 	return curves
@@ -112,9 +104,6 @@ func spectraOf(m member) map[int][]spectrum {
 			continue
 		}
 		for b, bond := range s.Report.Bonds {
-			if s.Pair != nil && len(s.Report.Bonds) == 1 {
-				b = *s.Pair
-			}
 			if len(bond.Spectrum) > 0 && bond.Spectrum[0] > 0 {
 				of[b] = append(of[b], spectrum{s.Step, bond.Spectrum})
 			}

@@ -58,19 +58,26 @@ func qualityTable(name string, groups []*Group) Table {
 		t.Rows = append(t.Rows, []string{g.Label, fmt.Sprint(len(g.runs)), spread(main.Best), number(main.Best.Median()), spread(main.Last), number(main.Last.Median())})
 	}
 	t.Notes = append(t.Notes, "mean ±standard deviation over seeds")
-	if undefined > 0 {
-		t.Notes = append(t.Notes, fmt.Sprintf("%s left out, where the metric is undefined", count(undefined, "run")))
-	}
+	t.noteUndefined(undefined)
 	return t
+}
+
+func (t *Table) noteUndefined(values int) {
+	if values > 0 {
+		t.Notes = append(t.Notes, fmt.Sprintf("%s left out: they are undefined", count(values, "value")))
+	}
 }
 
 func metricsTable(name string, groups []*Group) Table {
 	t := Table{Title: name + " · other metrics", Columns: []string{"", "metric", "at the best", "median", "last", "median"}}
+	undefined := 0
 	for _, g := range groups {
 		for _, m := range g.Metrics[1:] {
+			undefined += m.Best.Undefined
 			t.Rows = append(t.Rows, []string{g.Label, m.Name, spread(m.Best), number(m.Best.Median()), spread(m.Last), number(m.Last.Median())})
 		}
 	}
+	t.noteUndefined(undefined)
 	return t
 }
 

@@ -45,7 +45,7 @@ func tradeoff(groups []*Group, looks map[*Group]look) (*Figure, error) {
 		return nil, nil
 	}
 	task, metric := groups[0].Task, groups[0].Main().Name
-	p := newPlot("trained parameters, adapter and head (log)", "best dev "+metric)
+	p := newPlot("trained parameters", "best dev "+metric)
 	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.TickerFunc(parameterTicks)
 	grid(p)
 	if err := frontLine(p, points); err != nil {
@@ -65,7 +65,7 @@ func tradeoff(groups []*Group, looks map[*Group]look) (*Figure, error) {
 	}
 	p.X.Min, p.X.Max = p.X.Min/1.5, p.X.Max*1.5
 	margin(&p.Y)
-	caption := fmt.Sprintf("Best dev %s on %s against what was trained. Large marks are means over seeds, with ± one standard deviation; small ones are single runs. "+
+	caption := fmt.Sprintf("Best dev %s on %s against the trained parameters, adapter and head, on a logarithmic axis. Large marks are means over seeds, with ± one standard deviation; small ones are single runs. "+
 		"The grey line and the rings mark the Pareto front: no other group is better with as few parameters.", metric, task)
 	if missing := len(groups) - len(points); missing > 0 {
 		caption += fmt.Sprintf(" %s without a defined metric cannot be shown.", count(missing, "group"))
