@@ -4,7 +4,8 @@
 // The struct tags of Config, and of what adapter methods declare ([Declare]), are the only table of keys. Of each key they
 // hold the name (yaml), the default, the legal values (enum) or interval (range; in a list, of each element), what other
 // frameworks call it (aka, used in suggestions), the tasks that it is for (for; without it all) and whether these need it
-// (must), the modes of dmrg that it is for (modes), whether it is a file or folder (place), and its meaning (doc). Checking,
+// (must), the modes of dmrg that it is for (modes), whether it is a file or folder (place), or changes no number of a
+// run (neutral), and its meaning (doc). Checking,
 // suggestions, the listing of keys and the resolved file are all read from them.
 package config
 
@@ -25,7 +26,7 @@ type Config struct {
 	DMRG    DMRG    `yaml:"dmrg"`
 	Run     Run     `yaml:"run"`
 	Device  string  `yaml:"device" default:"auto" doc:"auto (cuda where there is one, else cpu), cpu, cuda or cuda:N"`
-	Threads int     `yaml:"threads" default:"0" range:"[0,)" aka:"num_threads" doc:"CPU threads of libtorch; 0: libtorch decides"`
+	Threads int     `yaml:"threads" neutral:"true" default:"0" range:"[0,)" aka:"num_threads" doc:"CPU threads of libtorch; 0: libtorch decides"`
 
 	where map[string]string // of the keys that are set: the place, as in Problem
 	from  map[string]int    // of the same: which source, of those that lie over one another
@@ -40,7 +41,7 @@ type Model struct {
 
 // Data is where examples come from and how they are cut.
 type Data struct {
-	GLUE string `yaml:"glue" default:"" place:"true" aka:"glue_dir,data_dir" doc:"GLUE folder; empty: $GLUE_DIR, else data/glue"`
+	GLUE string `yaml:"glue" neutral:"true" default:"" place:"true" aka:"glue_dir,data_dir" doc:"GLUE folder; empty: $GLUE_DIR, else data/glue"`
 
 	TrainSubset bool `yaml:"train_subset" default:"false" for:"mnli,qnli,qqp" doc:"train on train_subset.tsv, a part of the official training file, in the place of train.tsv"`
 
@@ -53,7 +54,7 @@ type Data struct {
 	Kind     string `yaml:"kind" default:"classification" enum:"classification,regression" for:"custom" aka:"problem_type" doc:"classification among the labels that data.train has, or regression of a number"`
 
 	Shuffle   bool `yaml:"shuffle" default:"true" doc:"a new order of the training set each epoch; false: the file's order"`
-	Cache     bool `yaml:"cache" default:"true" aka:"use_cache" doc:"keep encoded data sets in metatt's cache folder ($METATT_HOME, else the user's)"`
+	Cache     bool `yaml:"cache" neutral:"true" default:"true" aka:"use_cache" doc:"keep encoded data sets in metatt's cache folder ($METATT_HOME, else the user's)"`
 	MaxLength int  `yaml:"max_length" default:"128" range:"[4,)" aka:"max_seq_length,max_len" doc:"tokens an example is cut to, special tokens included"`
 	Limit     int  `yaml:"limit" default:"0" range:"[0,)" aka:"max_train_samples,max_samples" doc:"examples of each split that are used, drawn by train.seed; 0: all"`
 }
@@ -100,8 +101,8 @@ type Train struct {
 	Mixture         Mixture  `yaml:"mixture" default:"size" aka:"mixing,sampling" doc:"how a run of several tasks draws the task of a batch: by size, by its root (sqrt), all alike (uniform), in turn (round-robin), or by size to the power 1/T for a temperature T"`
 	EvalEvery       Interval `yaml:"eval_every" default:"epoch" aka:"eval_steps,eval_strategy,evaluation_strategy" doc:"when the dev set is evaluated: epoch or a number of steps"`
 	Patience        int      `yaml:"patience" default:"0" range:"[0,)" aka:"early_stopping_patience,early_stopping" doc:"evaluations in a row without a new best after which training ends, counted once the ranks are what they are to end with (dmrg, adalora); 0: it never ends early"`
-	CheckpointEvery Interval `yaml:"checkpoint_every" default:"epoch" aka:"save_steps,save_strategy" doc:"when the state to resume from is saved: epoch, never or a number of steps"`
-	KeepCheckpoints int      `yaml:"keep_checkpoints" default:"1" range:"[1,)" aka:"save_total_limit" doc:"newest checkpoints that are kept"`
+	CheckpointEvery Interval `yaml:"checkpoint_every" neutral:"true" default:"epoch" aka:"save_steps,save_strategy" doc:"when the state to resume from is saved: epoch, never or a number of steps"`
+	KeepCheckpoints int      `yaml:"keep_checkpoints" neutral:"true" default:"1" range:"[1,)" aka:"save_total_limit" doc:"newest checkpoints that are kept"`
 	BestMetric      string   `yaml:"best_metric" default:"" aka:"metric_for_best_model,metric" doc:"dev metric that chooses adapter/best: accuracy, f1, macro_f1, matthews, pearson or spearman; of several tasks TASK (its own metric) or TASK.METRIC; empty: the task's own, of several tasks the mean of theirs"`
 }
 
@@ -127,10 +128,10 @@ type DMRG struct {
 
 // Run is where results go.
 type Run struct {
-	Dir         string `yaml:"dir" default:"" aka:"output_dir,out" doc:"folder of the run; empty: runs/<task>-<method>-r<rank>-s<seed>, of several tasks <task>-<task>-…, of ranks that differ r<rank>-<rank>-…, of an appended task …-append-s<seed>"`
-	TensorBoard bool   `yaml:"tensorboard" default:"false" aka:"report_to" doc:"an event file for TensorBoard in the folder: losses, rates, dev figures, ranks, the configuration, hyper-parameters and what came of them; written every run.log_every steps"`
-	LogEvery    int    `yaml:"log_every" default:"10" range:"[1,)" aka:"logging_steps" doc:"steps between printed lines where there is no terminal"`
-	Predictions bool   `yaml:"predictions" default:"false" aka:"save_predictions,keep_predictions" doc:"keep what the best adapter predicts for each dev example, as predictions.jsonl beside it and, when the run has ended, in the run's folder: finetune report compares runs by them"`
+	Dir         string `yaml:"dir" neutral:"true" default:"" aka:"output_dir,out" doc:"folder of the run; empty: runs/<task>-<method>-r<rank>-s<seed>, of several tasks <task>-<task>-…, of ranks that differ r<rank>-<rank>-…, of an appended task …-append-s<seed>"`
+	TensorBoard bool   `yaml:"tensorboard" neutral:"true" default:"false" aka:"report_to" doc:"an event file for TensorBoard in the folder: losses, rates, dev figures, ranks, the configuration, hyper-parameters and what came of them; written every run.log_every steps"`
+	LogEvery    int    `yaml:"log_every" neutral:"true" default:"10" range:"[1,)" aka:"logging_steps" doc:"steps between printed lines where there is no terminal"`
+	Predictions bool   `yaml:"predictions" neutral:"true" default:"false" aka:"save_predictions,keep_predictions" doc:"keep what the best adapter predicts for each dev example, as predictions.jsonl beside it and, when the run has ended, in the run's folder: finetune report compares runs by them"`
 }
 
 // Overrides reports whether key ("adapter.rank") was put over the files: as key=value on the command line, or by [LoadSettings].

@@ -26,6 +26,7 @@ type Key struct {
 	tasks  []string // that the key is for; nil: all
 	must   bool     // these tasks do not go without
 	place  bool     // a file or folder, or a name that stands for one
+	same   bool     // it changes no number of a run
 
 	setting bool              // a method declares it
 	tags    reflect.StructTag // all that is said of it
@@ -137,6 +138,7 @@ func (s *keySet) collect(t reflect.Type, prefix string, section []int) {
 			limits:  parseLimits(field.Tag.Get("range")),
 			must:    field.Tag.Get("must") == "true",
 			place:   field.Tag.Get("place") == "true",
+			same:    field.Tag.Get("neutral") == "true",
 		}
 		if tasks, ok := field.Tag.Lookup("for"); ok {
 			key.tasks = strings.Split(tasks, ",")

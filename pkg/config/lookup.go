@@ -51,3 +51,21 @@ func (k Key) read(text string) (any, string) {
 	}
 	return l.values[k.Name], ""
 }
+
+// Neutral: the key changes no number of a run: where it goes, how it is watched, how often its state is saved, how many
+// threads compute it, where GLUE is.
+func (k Key) Neutral() bool { return k.same }
+
+// WithoutNeutral is a copy of c whose neutral keys have their defaults: equal for runs that make the same numbers.
+func (c *Config) WithoutNeutral() *Config {
+	n := *c
+	for i := range schema().keys {
+		key := &schema().keys[i]
+		if !key.same {
+			continue
+		}
+		value, _ := key.parse(key.Default)
+		reflect.ValueOf(&n).Elem().FieldByIndex(key.index).Set(reflect.ValueOf(value))
+	}
+	return &n
+}

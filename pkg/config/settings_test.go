@@ -116,3 +116,26 @@ func TestDeclaredKeys(t *testing.T) {
 		}()
 	}
 }
+
+// What is neutral is as if it were not set; all else stays.
+func TestWithoutNeutral(t *testing.T) {
+	neutral, other := []string{"run.dir=a", "run.predictions=true", "threads=3", "data.cache=false", "train.checkpoint_every=7"}, "train.lr=0.5"
+	plain, err := Load(nil, []string{other}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := Load(nil, append(neutral, other), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := plain.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := set.WithoutNeutral().YAML(); err != nil || string(got) != string(want) {
+		t.Errorf("%v\n%s\nwant\n%s", err, got, want)
+	}
+	if set.Threads != 3 {
+		t.Error("the configuration itself was changed")
+	}
+}

@@ -18,18 +18,9 @@ import (
 // made of it.
 const requestedFile = "requested.yaml"
 
-// neutral is a configuration without what changes nothing of a run's numbers: where it
-// goes, how often its state is saved, how many threads compute it, where GLUE is.
-func neutral(c *config.Config) *config.Config {
-	n := *c
-	n.Run, n.Threads, n.Data.GLUE, n.Data.Cache = config.Run{}, 0, "", false
-	n.Train.CheckpointEvery, n.Train.KeepCheckpoints = config.Interval{}, 0
-	return &n
-}
-
 // identity is equal for runs that are the same.
 func identity(c *config.Config) string {
-	text, err := neutral(c).YAML()
+	text, err := c.WithoutNeutral().YAML()
 	if err != nil { // of what was loaded: not to be seen
 		return fmt.Sprintf("%p", c)
 	}

@@ -106,13 +106,11 @@ func lookup(names []string) ([]field, error) {
 // silent are the keys that say where a run is, when it saves and how it is watched, and not
 // what it computes. Runs that differ in the second kind are noted.
 func silent(key string) (silent, noted bool) {
-	switch {
-	case key == "train.seed", strings.HasPrefix(key, "run."):
+	if key == "train.seed" || strings.HasPrefix(key, "run.") {
 		return true, false
-	case slices.Contains([]string{"threads", "data.cache", "data.glue", "train.checkpoint_every", "train.keep_checkpoints"}, key):
-		return true, true
 	}
-	return false, false
+	known, err := config.Lookup(key)
+	return err == nil && known.Neutral(), true
 }
 
 // differing are the keys that runs have with different values, in the schema's order. What
