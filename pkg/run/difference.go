@@ -26,8 +26,8 @@ func (e Environment) AllDifferences(now Environment) []Difference {
 }
 
 // Differences are those of what a run's numbers depend on beside its configuration: the program, libtorch, the
-// processor, threads, processes and device, and what the files hold that the run reads. What a record of an older program lacks
-// is different.
+// processor, threads, the number of processes, the device, and what the files hold that the run reads. What a record
+// of an older program lacks is different.
 func (e Environment) Differences(now Environment) (all []Difference) {
 	compare := func(what, then, now string) {
 		if then != now {

@@ -17,10 +17,10 @@ func (a *assembly) settleMachine() (err error) {
 		return config.Invalid("device", err)
 	}
 	c.Device = a.device.String()
-	if a.group != nil && a.device != torch.CPU {
-		a.shareDevices()
-	}
 	if a.device != torch.CPU {
+		if a.group != nil {
+			a.shareDevices()
+		}
 		torch.KeepKernels(filepath.Join(hf.Home(), "kernels"))
 	}
 	if err = a.settleDType(); err != nil {

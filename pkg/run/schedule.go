@@ -64,8 +64,8 @@ func (a *assembly) trained() []train.Task {
 	return tasks
 }
 
-// hooks are those that the configuration asks for; the board is one of them, or nil:
-// it is a file.
+// hooks are those that the configuration asks for; the board is one of them, or nil: a
+// process of a group that owns no files has none.
 func (a *assembly) hooks() (hooks []train.Hook, b *board) {
 	if a.ranks != nil {
 		hooks = append(hooks, ranks.New(*a.ranks))
