@@ -14,7 +14,7 @@ import (
 // values takes the n values of a page one after the other.
 func (c *chunk) values(encoding format.Encoding, data []byte, n int) (func() (string, error), error) {
 	switch {
-	case encoding == format.RLEDictionary || encoding == format.PlainDictionary:
+	case encoding == format.RLEDictionary || encoding == plainDictionary:
 		return c.looked(data, n)
 	case encoding == format.Plain:
 		return c.plain(data)
