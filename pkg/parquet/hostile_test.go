@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -116,6 +117,7 @@ func TestClaims(t *testing.T) {
 		want string
 	}{
 		"nothing":                     {claim{rows: 2, values: 2, header: dataPage(2, format.Plain, len(two)), body: two}, ""},
+		"packs that are filled up":    {claim{rows: 2, values: 2, optional: true, header: dataPage(2, format.Plain, 47), body: slices.Concat([]byte{33, 0, 0, 0, 32<<1 | 1}, bytes.Repeat([]byte{3}, 32), two)}, ""},
 		"more rows than values":       {claim{rows: 1 << 40, values: 2, header: dataPage(2, format.Plain, len(two)), body: two}, "it has 2 values for 1099511627776 rows"},
 		"more rows than pages":        {claim{rows: 1 << 40, values: 1 << 40, header: dataPage(2, format.Plain, len(two)), body: two}, "its pages end before 1099511627774 of its values"},
 		"more values than rows":       {claim{rows: 2, values: 2, header: dataPage(3, format.Plain, len(two)), body: two}, "a page of 3 values where 2 are left"},
@@ -131,7 +133,8 @@ func TestClaims(t *testing.T) {
 		"no zstd":                     {claim{rows: 2, values: 2, header: dataPage(2, format.Plain, 10), codec: format.Zstd, body: two}, "a page cannot be unpacked"},
 		"no dictionary":               {claim{rows: 2, values: 2, header: dataPage(2, format.RLEDictionary, 3), body: append([]byte{1}, run(2, 1)...)}, "value 1 of a dictionary of 0"},
 		"a run of more":               {claim{rows: 2, values: 2, header: dataPage(2, format.RLEDictionary, 7), body: append([]byte{1}, run(1<<31, 1)...)}, "a run of 2147483648 numbers where 2 are left"},
-		"a run without bits":          {claim{rows: 2, values: 2, header: dataPage(2, format.RLEDictionary, 6), body: append([]byte{0}, run(1<<31, 1)[:5]...)}, "a run of 2147483648 numbers where 2 are left"},
+		"a run without bits":          {claim{rows: 2, values: 2, header: dataPage(2, format.RLEDictionary, 6), body: append([]byte{0}, run(1<<31, 1)[:5]...)}, "value 0 of a dictionary of 0"},
+		"packs of more":               {claim{rows: 2, values: 2, header: dataPage(2, format.RLEDictionary, 6), body: append([]byte{1}, binary.AppendUvarint(nil, 1<<31|1)...)}, "it breaks off"},
 		"numbers of many bits":        {claim{rows: 2, values: 2, header: dataPage(2, format.RLEDictionary, 3), body: append([]byte{200}, run(2, 1)...)}, "numbers of 200 bits"},
 		"levels of more":              {claim{rows: 2, values: 2, optional: true, header: dataPage(2, format.Plain, 10), body: append([]byte{6, 0, 0, 0}, run(1<<31, 1)...)}, "a run of 2147483648 numbers where 2 are left"},
 		"levels behind the page":      {claim{rows: 2, values: 2, optional: true, header: dataPage(2, format.Plain, 4), body: []byte{0xff, 0xff, 0xff, 0xff}}, "it breaks off"},

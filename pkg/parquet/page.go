@@ -15,6 +15,9 @@ const (
 	mostValues  = 1 << 23
 )
 
+// plainDictionary is what older writers call dictionaries, and places in them.
+const plainDictionary format.Encoding = 2
+
 // body reads what follows the header.
 func (c *chunk) body(h format.PageHeader) ([]byte, error) {
 	size := int64(h.CompressedPageSize)
@@ -40,7 +43,7 @@ func (c *chunk) readDictionary(h format.PageHeader, body []byte) error {
 	switch {
 	case c.dictionary != nil:
 		return errors.New("it has two dictionaries")
-	case d.Encoding != format.Plain && d.Encoding != format.PlainDictionary:
+	case d.Encoding != format.Plain && d.Encoding != plainDictionary:
 		return fmt.Errorf("a dictionary in encoding %v", d.Encoding)
 	}
 	data, err := unpacked(c.codec, body, int(h.UncompressedPageSize))

@@ -14,7 +14,7 @@ import (
 // values takes the n values of a page one after the other.
 func (c *chunk) values(encoding format.Encoding, data []byte, n int) (func() (string, error), error) {
 	switch {
-	case encoding == format.RLEDictionary || encoding == format.PlainDictionary:
+	case encoding == format.RLEDictionary || encoding == plainDictionary:
 		return c.looked(data, n)
 	case encoding == format.Plain:
 		return c.plain(data)
@@ -137,12 +137,15 @@ func (c *chunk) int64(n int64) string {
 
 func float(x float64, bits int) string { return strconv.FormatFloat(x, 'g', -1, bits) }
 
-// runs decodes n numbers of so many bits, in runs and in packs of eight. Runs may claim
-// any number: the decoder is given them once they are known to be n, or up to seven more
-// that fill a pack.
+// runs decodes n numbers of so many bits, in runs and in packs of eight. A run may claim
+// any number: the decoder is given what is known to be n. The last packs may be filled up
+// (DuckDB's are 256 numbers), with bits that are there.
 func runs(data []byte, width, n int) ([]int32, error) {
-	if width > 32 {
+	switch {
+	case width > 32:
 		return nil, fmt.Errorf("numbers of %d bits", width)
+	case width == 0:
+		return make([]int32, n), nil
 	}
 	at, count := 0, 0
 	for count < n {
@@ -152,16 +155,17 @@ func runs(data []byte, width, n int) ([]int32, error) {
 		}
 		at += size
 		numbers, length := head>>1, uint64(width+7)/8
-		if head&1 == 1 {
-			numbers, length = numbers*8, numbers*uint64(width)
+		if packed := head&1 == 1; packed {
+			packs := min(numbers, uint64(len(data))+1) // each has a byte or more
+			numbers, length = min(8*packs, uint64(n-count)), packs*uint64(width)
 		}
-		if numbers > uint64(n-count)+7 || length > uint64(len(data)-at) {
+		if numbers > uint64(n-count) {
 			return nil, fmt.Errorf("a run of %d numbers where %d are left", numbers, n-count)
 		}
+		if length > uint64(len(data)-at) {
+			return nil, errShort
+		}
 		at, count = at+int(length), count+int(numbers)
-	}
-	if width == 0 {
-		return make([]int32, n), nil
 	}
 	numbers, err := (&rle.Encoding{BitWidth: width}).DecodeInt32(nil, data[:at])
 	if err == nil && len(numbers) < n {

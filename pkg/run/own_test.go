@@ -138,7 +138,7 @@ func TestWrongOwnData(t *testing.T) {
 		{"bad JSON", "dev.jsonl", `"verdict":"good"}`, `"verdict":"good"`, nil, "dev.jsonl:1: not a JSON object on one line", false},
 		{"not a number", "", "", "", []string{"data.kind=regression"}, `train.csv:2: score "good" is not a finite number`, false},
 		{"missing test", "", "", "", []string{"data.test=nowhere.tsv"}, "data.test: open nowhere.tsv: no such file or directory", false},
-		{"unknown extension", "", "", "", []string{"data.test=x.parquet"}, "data.test: x.parquet: the extension tells the format", true},
+		{"unknown extension", "", "", "", []string{"data.test=x.xlsx"}, "data.test: x.xlsx: the extension tells the format", true},
 		{"one column twice", "", "", "", []string{"data.text_pair=title"}, `data: column "title" is named twice`, true},
 		{"metric of another kind", "", "", "", []string{"train.best_metric=spearman"}, "train.best_metric", true},
 	} {
