@@ -198,10 +198,11 @@ func (g *Group) is(described string, fields []field) bool {
 		if !named {
 			value = part
 		}
-		if !slices.ContainsFunc(fields, func(f field) bool {
-			own := g.Values[slices.IndexFunc(fields, func(x field) bool { return x.name == f.name })]
-			return (!named || f.name == name) && own == strings.TrimSpace(value)
-		}) {
+		has := false
+		for i, f := range fields {
+			has = has || (!named || f.name == name) && g.Values[i] == strings.TrimSpace(value)
+		}
+		if !has {
 			return false
 		}
 	}

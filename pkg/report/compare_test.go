@@ -73,7 +73,7 @@ func TestMcNemar(t *testing.T) {
 		t.Fatalf("%+v", compared.Tests)
 	}
 	test := compared.Tests[0]
-	if test.Task != "MRPC" || test.Pairs != 2 || test.Examples != 134 || test.Ours != 23 || test.Reference != 13 || !close(test.P, 0.13249816396273675) {
+	if test.Task != "MRPC" || test.Pairs != 2 || test.Examples != 134 || test.Ours != 23 || test.Reference != 13 || !almost(test.P, 0.13249816396273675) {
 		t.Errorf("%+v", test)
 	}
 	if notes := strings.Join(compared.Notes, "\n"); !strings.Contains(notes, "seed 3: no McNemar's test, for the runs were judged by different examples") || !strings.Contains(notes, "seed 4: no McNemar's test, for predictions were not kept") {

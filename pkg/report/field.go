@@ -105,7 +105,7 @@ func lookup(names []string) ([]field, error) {
 
 // silent are the keys that say where a run is, when it saves and how it is watched, and not
 // what it computes. Runs that differ in the second kind are noted.
-func silent(key string) (silent, noted bool) {
+func silent(key string) (quiet, noted bool) {
 	if key == "train.seed" || strings.HasPrefix(key, "run.") {
 		return true, false
 	}

@@ -20,7 +20,7 @@ func metatt(seed int, accuracies ...float64) made {
 	return made{keys: []string{"adapter.rank=4", "train.lr=2e-3"}, seed: seed, accuracies: accuracies, parameters: 3200}
 }
 
-func close(got, want float64) bool { return math.Abs(got-want) <= 1e-12*math.Abs(want) }
+func almost(got, want float64) bool { return math.Abs(got-want) <= 1e-12*math.Abs(want) }
 
 // numpy.mean, numpy.std(ddof=1) and numpy.median of the values.
 func TestFiguresOverSeeds(t *testing.T) {
@@ -32,17 +32,17 @@ func TestFiguresOverSeeds(t *testing.T) {
 	}
 	g := groupOf(t, r, "lora r2")
 	main := g.Main()
-	if !slices.Equal(g.Seeds, []int{1, 2, 3, 4}) || !close(main.Best.Mean(), 0.72) || !close(main.Best.Std(), 0.021602468994692887) || !close(main.Best.Median(), 0.715) {
+	if !slices.Equal(g.Seeds, []int{1, 2, 3, 4}) || !almost(main.Best.Mean(), 0.72) || !almost(main.Best.Std(), 0.021602468994692887) || !almost(main.Best.Median(), 0.715) {
 		t.Errorf("seeds %v, best %v ± %v, median %v", g.Seeds, main.Best.Mean(), main.Best.Std(), main.Best.Median())
 	}
-	if !close(main.Last.Mean(), (0.69+0.70+0.72+0.66)/4) || !close(main.Last.Median(), 0.695) {
+	if !almost(main.Last.Mean(), (0.69+0.70+0.72+0.66)/4) || !almost(main.Last.Median(), 0.695) {
 		t.Errorf("last %v, median %v", main.Last.Mean(), main.Last.Median())
 	}
-	if g.Adapter.Mean() != 18432 || g.Head.Mean() != 770 || g.Parameters() != 19202 || !close(g.Seconds.Mean(), 12.5) || g.Speed.Mean() != 100 || g.Memory.Mean() != 1<<30 {
+	if g.Adapter.Mean() != 18432 || g.Head.Mean() != 770 || g.Parameters() != 19202 || !almost(g.Seconds.Mean(), 12.5) || g.Speed.Mean() != 100 || g.Memory.Mean() != 1<<30 {
 		t.Errorf("cost %v", g)
 	}
 	main = groupOf(t, r, "metatt4d r4").Main()
-	if !close(main.Best.Mean(), 0.742) || !close(main.Best.Std(), 0.023874672772626667) || main.Best.Median() != 0.74 {
+	if !almost(main.Best.Mean(), 0.742) || !almost(main.Best.Std(), 0.023874672772626667) || main.Best.Median() != 0.74 {
 		t.Errorf("best %v ± %v, median %v", main.Best.Mean(), main.Best.Std(), main.Best.Median())
 	}
 }
@@ -83,7 +83,7 @@ func TestWhatTellsRunsApart(t *testing.T) {
 	}
 
 	r = reportOf(t, report.Options{By: []string{"method"}}, metatt(1, 0.7), with(metatt(1, 0.9), "train.warmup=0.2"), lora(1, 0.6))
-	if g := groupOf(t, r, "metatt4d"); len(r.Groups) != 2 || !close(g.Main().Best.Mean(), 0.8) || !slices.Equal(g.Pooled, []string{"train.warmup"}) {
+	if g := groupOf(t, r, "metatt4d"); len(r.Groups) != 2 || !almost(g.Main().Best.Mean(), 0.8) || !slices.Equal(g.Pooled, []string{"train.warmup"}) {
 		t.Errorf("%d groups, %+v", len(r.Groups), g)
 	}
 	if len(r.Notes) != 1 || r.Notes[0] != "MRPC metatt4d: its runs differ in train.warmup" {
