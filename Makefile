@@ -20,7 +20,7 @@ FUZZTIME ?= 1m
 # Tokenizers to compare beside MiniLM's: a RoBERTa's, where a team shares one beside the checkout.
 TOKENIZERS ?= $(wildcard ../shared/data/models/roberta-base-tokenizer)
 
-.PHONY: help setup build run test lint parity parity-tokenizer bench bench-quick bench-growth bench-cuda bench-go profile docs glue fuzz clean
+.PHONY: help setup build portable run test lint parity parity-tokenizer bench bench-quick bench-growth bench-cuda bench-go profile docs glue fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -30,6 +30,9 @@ setup: ## find or install libtorch and fit gotch to it
 
 build: setup ## build bin/finetune
 	@go build -buildvcs=auto -o bin/finetune ./cmd/finetune
+
+portable: build ## build bin/finetune-portable, without paths of this machine, for other machines with the same PyTorch
+	@packaging/portable bin/finetune-portable
 
 run: build ## fine-tune a real BERT with a MetaTT adapter (CONFIG=configs/….yaml)
 	@bin/finetune fetch minilm
@@ -52,6 +55,7 @@ parity: build $(VENV)/ready ## compare with PyTorch, transformers and PEFT (need
 	@$(VENV)/bin/python parity/methods.py --dump bin/dump
 	@$(VENV)/bin/python parity/export.py --dump bin/dump --finetune bin/finetune
 	@$(VENV)/bin/python parity/merged_tasks.py --finetune bin/finetune
+	@$(VENV)/bin/python parity/event_files.py --finetune bin/finetune
 	@$(VENV)/bin/python parity/same_number.py --finetune bin/finetune --model "$$(bin/finetune fetch minilm --print-path)" --glue "$(GLUE_DIR)" --roberta-tokenizer "$(ROBERTA_TOKENIZER)"
 	@$(VENV)/bin/python parity/train_steps.py --finetune bin/finetune --model "$$(bin/finetune fetch minilm --print-path)" --glue "$(GLUE_DIR)" --roberta-tokenizer "$(ROBERTA_TOKENIZER)"
 	@$(VENV)/bin/python parity/accumulate.py --finetune bin/finetune --model "$$(bin/finetune fetch minilm --print-path)" --glue "$(GLUE_DIR)" --roberta-tokenizer "$(ROBERTA_TOKENIZER)"

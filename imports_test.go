@@ -30,6 +30,7 @@ var mayImport = map[string][]string{
 	"pkg/fact":           {"pkg/torch", "pkg/tt", "pkg/adapter"},
 	"pkg/loretta":        {"pkg/torch", "pkg/tt", "pkg/adapter"},
 	"pkg/lotr":           {"pkg/torch", "pkg/tt", "pkg/adapter"},
+	"pkg/tenslora":       {"pkg/torch", "pkg/tt", "pkg/adapter"},
 	"pkg/ttlora":         {"pkg/torch", "pkg/tt", "pkg/adapter"},
 	"pkg/lora":           {"pkg/torch", "pkg/tt", "pkg/adapter"},
 	"pkg/full":           {"pkg/torch", "pkg/tt", "pkg/adapter"},
@@ -40,6 +41,7 @@ var mayImport = map[string][]string{
 	"pkg/digest":         {},
 	"pkg/spelling":       {},
 	"pkg/textenc":        {},
+	"pkg/tensorboard":    {},
 	"pkg/models":         {"pkg/torch", "pkg/models"},
 	"pkg/models/encoder": {"pkg/torch", "pkg/adapter", "pkg/hf", "pkg/safetensors", "pkg/spelling"},
 	"pkg/models/bert":    {"pkg/torch", "pkg/adapter", "pkg/hf", "pkg/models/encoder"},
@@ -59,12 +61,13 @@ var mayImport = map[string][]string{
 	"pkg/convert":        {"pkg/adapter", "pkg/folder", "pkg/hf", "pkg/lora", "pkg/models", "pkg/place", "pkg/safetensors", "pkg/task", "pkg/torch", "pkg/train", "pkg/tuned"},
 	"pkg/inspect":        {"pkg/adapter", "pkg/config", "pkg/place", "pkg/torch", "pkg/tt", "pkg/tuned"},
 	"pkg/record":         {"pkg/config", "pkg/place", "pkg/run", "pkg/train"},
-	"pkg/report":         {"pkg/config", "pkg/inspect", "pkg/record", "pkg/run", "pkg/task", "pkg/train"},
+	"pkg/experiment":     {"pkg/config", "pkg/folder", "pkg/hf", "pkg/place", "pkg/record", "pkg/run", "pkg/safetensors", "pkg/spelling", "pkg/task/glue", "pkg/torch/cuda", "pkg/train"},
 	"pkg/repeat":         {"pkg/adapter", "pkg/place", "pkg/record", "pkg/run", "pkg/safetensors", "pkg/task", "pkg/train"},
+	"pkg/report":         {"pkg/config", "pkg/inspect", "pkg/record", "pkg/spelling", "pkg/task", "pkg/train"},
 	"pkg/train":          {"pkg/torch", "pkg/folder", "pkg/safetensors", "pkg/adapter", "pkg/models/encoder", "pkg/task", "pkg/data", "pkg/optim", "pkg/dmrg", "pkg/parallel"},
-	"pkg/train/ranks":    {"pkg/torch", "pkg/tt", "pkg/adapter", "pkg/dmrg", "pkg/optim", "pkg/train"},
+	"pkg/train/ranks":    {"pkg/torch", "pkg/tt", "pkg/adapter", "pkg/dmrg", "pkg/optim", "pkg/parallel", "pkg/train"},
 	"pkg/config":         {"pkg/spelling", "pkg/adapter/setting"},
-	"cmd/setup":          {"cmd/setup/internal", "pkg/torch/cuda"},
+	"cmd/setup":          {"cmd/setup/internal", "pkg/torch/cuda", "pkg/parallel/mpi"},
 
 	"pkg/adapter/setting": {},
 	"pkg/train/traintest": {"pkg/adapter", "pkg/data", "pkg/metatt", "pkg/models", "pkg/optim", "pkg/task", "pkg/tokenizer", "pkg/torch", "pkg/train"},
@@ -73,7 +76,7 @@ var mayImport = map[string][]string{
 // methods are the rooms of adapter methods. Each registers itself, and mayName
 // says who may know of one.
 var (
-	methods = []string{"pkg/metatt", "pkg/head", "pkg/full", "pkg/lora", "pkg/cp", "pkg/fact", "pkg/loretta", "pkg/lotr", "pkg/ttlora"}
+	methods = []string{"pkg/metatt", "pkg/head", "pkg/full", "pkg/lora", "pkg/cp", "pkg/fact", "pkg/loretta", "pkg/lotr", "pkg/tenslora", "pkg/ttlora"}
 	mayName = map[string][]string{
 		"pkg/methods": methods,
 		"pkg/convert": {"pkg/lora"}, // what adapters are converted to

@@ -28,7 +28,7 @@ from peft_adapters import CONFIGS, TARGETS, prune, regex, trained
 warnings.filterwarnings("ignore", module="peft")
 warnings.filterwarnings("ignore", category=FutureWarning)
 
-METHODS = ["metatt4d", "metatt5d", "lora", "rslora", "vera", "adalora", "cp4d", "cp5d", "lorta", "lotr", "fact-tt", "fact-tk", "loretta-rep", "tt-lora"]
+METHODS = ["metatt4d", "metatt5d", "lora", "rslora", "vera", "adalora", "cp4d", "cp5d", "lorta", "lotr", "fact-tt", "fact-tk", "loretta-rep", "tt-lora", "tenslora"]
 MIXED = [t for t in TARGETS if "ffn_down" in t]  # where a rank for each kind, and module names, are easiest to get wrong
 REFUSED = ["dora", "loretta-adp", "full", "bitfit", "head"]
 

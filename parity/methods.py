@@ -103,6 +103,13 @@ def fact_tk(s, r):
         "ia,abk,k,bo->io", p["factors.in"], p["core"], p["factors.block"][l, m], p["factors.out"]))
 
 
+def tenslora(s, r):
+    a, b, i, j = r
+    shapes = {"core": (a, b, i, j), "factors.in": (s.D, a), "factors.out": (s.D, b), "factors.matrix": (s.M, i), "factors.layer": (s.L, j)}
+    return shapes, lambda p, t, l: ALPHA * s.blocks(t, lambda m: torch.einsum(
+        "xa,yb,i,j,abij->xy", p["factors.in"], p["factors.out"], p["factors.matrix"][m], p["factors.layer"][l], p["core"]))
+
+
 def cores_of(name, layers, modes, rank):
     bonds = [1] + [rank] * (len(modes) - 1) + [1]
     return {f"{name}.cores.{k}": (layers, bonds[k], n, bonds[k + 1]) for k, n in enumerate(modes)}
@@ -165,6 +172,7 @@ METHODS = {  # equation, rank, peft_type, modes, deviation
     "lotr": (lotr, 6, "LOTR", MODES, 0.5),
     "fact-tt": (fact_tt, 5, "FACT_TT", MODES, 0.3),
     "fact-tk": (fact_tk, 3, "FACT_TK", MODES, 0.5),
+    "tenslora": (tenslora, [5, 3, 2, 2], "TENSLORA", ["in", "out", "matrix", "layer"], 0.5),
     "loretta-rep": (loretta_rep, 7, "LORETTA_REP", [], 0.7),
     "loretta-adp": (loretta_adp, 6, "LORETTA_ADP", [], 0.7),
     "tt-lora": (tt_lora, 3, "TT_LORA", [], 0.5),

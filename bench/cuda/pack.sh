@@ -12,23 +12,7 @@ rm -rf "${folder:?}"/*
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# Where libtorch is stands in the flags of what compiles C++: as an rpath, and in the asserts of its headers. The first is
-# left out by an overlay, the second mapped away. Sections let the linker drop the operations that are never called. Go's
-# cache keeps what is compiled this way beside the usual.
-gotch=$(go list -f '{{.Dir}}' github.com/sugarme/gotch/libtch)
-libtorch=$(go list -f '{{join .CgoLDFLAGS "\n"}}' github.com/sugarme/gotch/libtch | sed -n 's/^-L//p' | head -1)
-number=0 replaced=
-for file in $(go list -deps -test -f '{{$dir := .Dir}}{{range .CgoFiles}}{{$dir}}/{{.}}{{"\n"}}{{end}}' ./cmd/finetune ./pkg/... | sort -u); do
-  if grep -q -- '-Wl,-rpath,' "$file"; then
-    number=$((number + 1))
-    sed -E 's/"-Wl,-rpath,[^"]*"//; s/-Wl,-rpath,[^ ]+//' "$file" >"$scratch/$number.go"
-    replaced+="${replaced:+, }\"$file\": \"$scratch/$number.go\""
-  fi
-done
-echo "{\"Replace\": {$replaced}}" >"$scratch/overlay.json"
-export CGO_CFLAGS="-O2 -ffunction-sections -fdata-sections"
-export CGO_CXXFLAGS="$CGO_CFLAGS '-ffile-prefix-map=${libtorch%/lib}=libtorch' '-ffile-prefix-map=$gotch=gotch' '-ffile-prefix-map=$PWD=metatt'"
-flags=(-trimpath -buildvcs=false -overlay "$scratch/overlay.json" -ldflags "-s -w -extldflags=-Wl,--gc-sections")
+source packaging/portable.sh
 
 programs=$scratch/programs
 mkdir -p "$programs/tests"
@@ -44,9 +28,7 @@ for tested in $with; do
 done
 for program in "$programs/finetune" "$programs"/tests/*/*.test; do
   [ -f "$program" ] || continue
-  for path in "$PWD/" "$libtorch" "$HOME/"; do
-    ! strings -a "$program" | grep -F -m 1 -e "$path" || { echo "pack.sh: $(basename "$program") has a path of this machine" >&2; exit 1; }
-  done
+  check_paths "$program"
 done
 tar -C "$scratch" -cJf "$folder/programs.tar.xz" --owner=0 --group=0 programs
 

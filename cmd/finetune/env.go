@@ -34,6 +34,7 @@ func (p *program) envCommand() *cobra.Command {
 				{"commit", commit(build)},
 				{"go", build.Go},
 				{"gotch", cmp.Or(build.Gotch, "unknown")},
+				{"MPI", p.mpi()},
 				{"libtorch", e.Version},
 				{"from", e.Path},
 				{"C++ ABI", e.ABI},
@@ -68,6 +69,15 @@ func commit(b run.Build) string {
 		return b.Commit + ", with changes"
 	}
 	return b.Commit
+}
+
+// mpi is by what a run can be several processes, or why it cannot.
+func (p *program) mpi() string {
+	name, path, err := p.backend.mpi()
+	if err != nil {
+		return "none: " + err.Error()
+	}
+	return name + ", by " + path
 }
 
 // exactly asks for n arguments, called what.

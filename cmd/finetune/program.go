@@ -34,6 +34,7 @@ type program struct {
 	columns        func(io.Writer) int // width of the terminal behind a writer; 0: it is none
 	backend        backend
 	args           []string // of the command line that is executed
+	job            job      // that this process has joined; nil: it is alone
 }
 
 // columns asks the terminal anew each time: it may have been resized.
@@ -59,12 +60,19 @@ func (e *usageError) Error() string {
 	return fmt.Sprintf("%s (see %s --help)", e.message, e.command.CommandPath())
 }
 
-// run executes one command line and returns the exit code. Errors are printed here and nowhere else.
+// run executes one command line and returns the exit code.
 func (p *program) run(ctx context.Context, args []string) int {
 	p.args = args
 	root := p.rootCommand()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	err := p.leave(root.ExecuteContext(ctx))
+	code := p.report(ctx, err)
+	p.end(err, code)
+	return code
+}
+
+// report prints an error, which is done here and nowhere else, and returns the exit code.
+func (p *program) report(ctx context.Context, err error) int {
 	var usage *usageError
 	var wrong *config.Error
 	switch {
@@ -104,7 +112,7 @@ func (p *program) rootCommand() *cobra.Command {
 	)
 	root.SetHelpCommandGroupID("setup")
 	root.SetCompletionCommandGroupID("setup")
-	root.AddCommand(p.trainCommand(), p.validateCommand(), p.repeatCommand(), p.evalCommand(), p.predictCommand(), p.inspectCommand(), p.mergeCommand(), p.exportCommand(),
+	root.AddCommand(p.trainCommand(), p.experimentCommand(), p.validateCommand(), p.evalCommand(), p.predictCommand(), p.inspectCommand(), p.mergeCommand(), p.exportCommand(), p.repeatCommand(), p.reportCommand(),
 		p.listCommand(), p.importCommand(), p.fetchCommand(), p.envCommand())
 	p.addCompletion(root)
 	return root

@@ -199,7 +199,7 @@ func TestOverlays(t *testing.T) {
 	// Alone, each would be right.
 	lora := writeConfig(t, t.TempDir(), "adapter:\n  method: lora\n")
 	ranks := writeConfig(t, t.TempDir(), "adapter:\n  ranks: [3, 2, 4]\n")
-	want := ranks + ":2: adapter.ranks: is for method metatt4d, metatt5d; the method is lora\n"
+	want := ranks + ":2: adapter.ranks: is for method metatt4d, metatt5d, tenslora; the method is lora\n"
 	for _, name := range []string{"train", "validate"} {
 		if r := command(t, t.Context(), b, 0, nil, name, "-c", ranks, "-c", lora); r.code != 2 || r.stderr != want {
 			t.Errorf("%s: got %+v, want %s", name, r, want)
@@ -228,7 +228,7 @@ func TestTrainHandsOverTheResolvedConfiguration(t *testing.T) {
 			t.Fatalf("%v: %+v", args, r)
 		}
 		c := got.Config
-		if c.Task() != "rte" || c.Train.LR != 2e-3 || c.Train.Seed != 6 || c.Adapter.Rank != 4 || !c.FromCommandLine("adapter.rank") || got.GLUEDir != "/glue" || got.Version == "" {
+		if c.Task() != "rte" || c.Train.LR != 2e-3 || c.Train.Seed != 6 || c.Adapter.Rank != 4 || !c.Overrides("adapter.rank") || got.GLUEDir != "/glue" || got.Version == "" {
 			t.Errorf("%v: got %+v of %+v", args, got, c)
 		}
 	}
@@ -333,7 +333,8 @@ func TestKeysOfMethods(t *testing.T) {
 
 func TestEnv(t *testing.T) {
 	e := torch.Environment{Version: "2.11.0+cpu", Path: "/opt/torch/lib/libtorch_cpu.so", ABI: "cxx11", Threads: 2, Capability: []string{"AVX2", "AVX512"}, Kernels: "avx2"}
-	b := backend{environment: func() torch.Environment { return e }}
+	mpi := errors.New("set-up found no MPI")
+	b := backend{environment: func() torch.Environment { return e }, mpi: func() (string, string, error) { return "Open MPI v4.1.4", "/opt/libmetatt_mpi.so", mpi }}
 	got := command(t, t.Context(), b, 0, nil, "env")
 	want := `libtorch            2.11.0+cpu
 from                /opt/torch/lib/libtorch_cpu.so
@@ -345,7 +346,11 @@ CPU kernels         avx2
 dtype auto          fp32
 CUDA                none
 `
-	if !strings.HasSuffix(got.stdout, want) {
+	if !strings.HasSuffix(got.stdout, want) || !strings.Contains(got.stdout, "MPI                 none: set-up found no MPI\n") {
+		t.Errorf("got\n%s", got.stdout)
+	}
+	mpi = nil
+	if got = command(t, t.Context(), b, 0, nil, "env"); !strings.Contains(got.stdout, "MPI                 Open MPI v4.1.4, by /opt/libmetatt_mpi.so\n") {
 		t.Errorf("got\n%s", got.stdout)
 	}
 	e.NoCUDA = "libtorch_cuda.so cannot be loaded: libcublas.so.13: no such file"

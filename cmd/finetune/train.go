@@ -26,7 +26,11 @@ Ctrl-C saves the run and leaves with exit code 130; a second Ctrl-C leaves at
 once. --resume goes on with a run, by its own configuration, to the same numbers
 as if it had never stopped; where its newest checkpoint is damaged,
 --from-previous goes on from one before it and removes what came later. Progress
-goes to standard error, the closing table to standard output.`
+goes to standard error, the closing table to standard output.
+
+Processes that mpirun or srun --mpi=pmix have started, on one machine or on
+several with the same files, make one run together, whose numbers are those of
+one process (docs/cluster.md).`
 
 func (p *program) trainCommand() *cobra.Command {
 	var files []string
@@ -42,6 +46,9 @@ func (p *program) trainCommand() *cobra.Command {
   finetune train --resume runs/mrpc-metatt4d-r8-s42`,
 		ValidArgsFunction: completeKeys,
 		RunE: func(cmd *cobra.Command, overrides []string) error {
+			if err := p.joinJob(); err != nil {
+				return err
+			}
 			if i := slices.IndexFunc(overrides, func(text string) bool { return !strings.Contains(text, "=") }); i >= 0 && (len(files) == 0 || isYAML(overrides[i])) {
 				return &usageError{cmd, "a configuration is given as -c " + overrides[i]}
 			}
@@ -67,6 +74,9 @@ func (p *program) trainCommand() *cobra.Command {
 					o.FromPrevious = fromPrevious
 					return p.backend.resume(ctx, resume, o)
 				}
+			}
+			if dryRun && !p.leads() {
+				return nil
 			}
 			if dryRun {
 				return p.describe(cmd.Context(), c)
@@ -96,12 +106,19 @@ func recorded(dir string, given *config.Config) (*config.Config, error) {
 }
 
 func (p *program) train(ctx context.Context, c *config.Config, start func(context.Context, run.Options) (*run.Summary, error)) error {
-	view := p.observer(c.Run.LogEvery)
+	var view view = silentView{}
+	if p.leads() {
+		view = p.observer(c.Run.LogEvery)
+	}
 	silence := context.AfterFunc(ctx, func() { view.Note("stopping: saving the run first; once more stops at once") })
-	summary, err := start(ctx, p.options(c, view))
+	o := p.options(c, view)
+	if p.job != nil {
+		o.Group = p.job
+	}
+	summary, err := start(ctx, o)
 	silence()
 	view.close()
-	if summary != nil && (err == nil || errors.Is(err, train.ErrInterrupted)) {
+	if summary != nil && p.leads() && (err == nil || errors.Is(err, train.ErrInterrupted)) {
 		writeTable(p.stdout, summaryTable(summary))
 	}
 	return err

@@ -9,6 +9,7 @@ import (
 	"github.com/metatt/metatt/pkg/convert"
 	"github.com/metatt/metatt/pkg/hf"
 	"github.com/metatt/metatt/pkg/inspect"
+	"github.com/metatt/metatt/pkg/parallel"
 	"github.com/metatt/metatt/pkg/predict"
 	"github.com/metatt/metatt/pkg/repeat"
 	"github.com/metatt/metatt/pkg/report"
@@ -33,6 +34,8 @@ type backend struct {
 	methods     func() []adapter.Method
 	importLoRA  func(convert.ImportOptions) (*convert.Imported, error)
 	environment func() torch.Environment
+	mpi         func() (name, path string, err error)
+	join        func(env func(string) (string, bool), output io.Writer) (job, error)
 	fetch       func(ctx context.Context, name string, o hf.FetchOptions) (hf.Fetched, error)
 	fetchGLUE   func(ctx context.Context, dir string, t task.Task, o glue.FetchOptions) (already bool, err error)
 }
@@ -52,6 +55,8 @@ func wired() backend {
 		methods:     adapter.Methods,
 		importLoRA:  convert.Import,
 		environment: torch.ReadEnvironment,
+		mpi:         parallel.Library,
+		join:        join,
 		fetch:       hf.Fetch,
 		fetchGLUE:   glue.Fetch,
 	}

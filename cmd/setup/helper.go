@@ -13,8 +13,8 @@ import (
 	"github.com/metatt/metatt/pkg/torch/cuda"
 )
 
-// helperDir is where package torch looks for the CUDA helper that is built here. It goes
-// with the copy of gotch, which another libtorch replaces.
+// helperDir is where packages torch and parallel look for the helpers that are built here. It
+// goes with the copy of gotch, which another libtorch replaces.
 const helperDir = ".gotch/helper"
 
 // buildHelper compiles the CUDA helper for a libtorch whose CUDA half can be loaded,

@@ -1,7 +1,7 @@
 // Command setup makes a Go module build against libtorch: it finds or installs a
 // libtorch, adapts gotch to it in the module's .gotch folder and writes a go.work
 // that uses the copy. Afterwards plain go build, go test and gopls work there. Where the
-// libtorch has CUDA it compiles the CUDA helper, too.
+// libtorch has CUDA it compiles the CUDA helper, too, and where there is an MPI the MPI helper.
 //
 //	GOWORK=off go run ./cmd/setup
 //	go run github.com/metatt/metatt/cmd/setup@latest --module DIR
@@ -140,7 +140,10 @@ func prepare(ctx context.Context, module fit.Module, search libtorch.Search, out
 	if verbose && len(result.Unavailable) > 0 {
 		fmt.Fprintf(output, "not in this libtorch: %s\n", strings.Join(result.Unavailable, " "))
 	}
-	return buildHelper(ctx, module.Dir, choice.Library, search, output)
+	if err := buildHelper(ctx, module.Dir, choice.Library, search, output); err != nil {
+		return err
+	}
+	return buildMPI(ctx, module.Dir, output)
 }
 
 func printChoice(output io.Writer, choice libtorch.Choice) {

@@ -50,7 +50,7 @@ func (k *Key) cameTo(here, there any) bool {
 
 func (c *Config) leftToSavedAdapter(key string) bool {
 	decides := key == "adapter.init_from" || strings.HasPrefix(key, "adapter.append.")
-	return c.fromSaved() && strings.HasPrefix(key, "adapter.") && !decides && !c.FromCommandLine(key)
+	return c.fromSaved() && strings.HasPrefix(key, "adapter.") && !decides && !c.Overrides(key)
 }
 
 // of is the key's value in a configuration.

@@ -127,12 +127,14 @@ type DMRG struct {
 
 // Run is where results go.
 type Run struct {
-	Dir      string `yaml:"dir" default:"" aka:"output_dir,out" doc:"folder of the run; empty: runs/<task>-<method>-r<rank>-s<seed>, of several tasks <task>-<task>-…, of ranks that differ r<rank>-<rank>-…, of an appended task …-append-s<seed>"`
-	LogEvery int    `yaml:"log_every" default:"10" range:"[1,)" aka:"logging_steps" doc:"steps between printed lines where there is no terminal"`
+	Dir         string `yaml:"dir" default:"" aka:"output_dir,out" doc:"folder of the run; empty: runs/<task>-<method>-r<rank>-s<seed>, of several tasks <task>-<task>-…, of ranks that differ r<rank>-<rank>-…, of an appended task …-append-s<seed>"`
+	TensorBoard bool   `yaml:"tensorboard" default:"false" aka:"report_to" doc:"an event file for TensorBoard in the folder: losses, rates, dev figures, ranks, the configuration, hyper-parameters and what came of them; written every run.log_every steps"`
+	LogEvery    int    `yaml:"log_every" default:"10" range:"[1,)" aka:"logging_steps" doc:"steps between printed lines where there is no terminal"`
+	Predictions bool   `yaml:"predictions" default:"false" aka:"save_predictions,keep_predictions" doc:"keep what the best adapter predicts for each dev example, as predictions.jsonl beside it and, when the run has ended, in the run's folder: finetune report compares runs by them"`
 }
 
-// FromCommandLine reports whether key ("adapter.rank") was given as key=value on the command line.
-func (c *Config) FromCommandLine(key string) bool { return c.where[key] == commandLine }
+// Overrides reports whether key ("adapter.rank") was put over the files: as key=value on the command line, or by [LoadSettings].
+func (c *Config) Overrides(key string) bool { return c.from[key] == overriding }
 
 // YAML returns the resolved configuration: every key in the schema's order, without comments. Loading it again
 // gives an equal Config.

@@ -69,36 +69,42 @@ func (l *layer) keep(where string, key *Key, value any, problem string) {
 	l.values[key.Name], l.where[key.Name] = value, where
 }
 
-// readFile reads a YAML file against the schema.
-func readFile(path string) *layer {
-	l := newLayer()
+// Document reads a file of one YAML mapping, of experiments as of configurations; nil: it is empty but for comments. What
+// keeps it from being read is a problem with its line.
+func Document(path string) (*yaml.Node, *Problem) {
 	text, err := readBounded(path)
 	if err != nil {
-		l.fail(path, "", err.Error())
-		return l
+		return nil, &Problem{Where: path, Message: err.Error()}
 	}
 	if at := invalidUTF8(text); at >= 0 {
-		l.fail(fmt.Sprintf("%s:%d", path, 1+bytes.Count(text[:at], []byte("\n"))), "", "not UTF-8 text")
-		return l
+		return nil, &Problem{Where: fmt.Sprintf("%s:%d", path, 1+bytes.Count(text[:at], []byte("\n"))), Message: "not UTF-8 text"}
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var document, second yaml.Node
 	switch err := decoder.Decode(&document); {
 	case errors.Is(err, io.EOF): // nothing but comments
-		return l
+		return nil, nil
 	case err != nil:
-		l.failSyntax(path, err)
-		return l
+		return nil, syntaxProblem(path, err)
 	}
 	switch err := decoder.Decode(&second); {
 	case err == nil:
-		l.fail(fmt.Sprintf("%s:%d", path, second.Line), "", "a second document starts here; a configuration is one")
-		return l
+		return nil, &Problem{Where: fmt.Sprintf("%s:%d", path, second.Line), Message: "a second document starts here; a configuration is one"}
 	case !errors.Is(err, io.EOF):
-		l.failSyntax(path, err)
-		return l
+		return nil, syntaxProblem(path, err)
 	}
-	l.readMapping(path, document.Content[0], "")
+	return document.Content[0], nil
+}
+
+// readFile reads a YAML file against the schema.
+func readFile(path string) *layer {
+	l := newLayer()
+	switch root, problem := Document(path); {
+	case problem != nil:
+		l.problems = append(l.problems, *problem)
+	case root != nil:
+		l.readMapping(path, root, "")
+	}
 	return l
 }
 
@@ -140,14 +146,14 @@ func invalidUTF8(text []byte) int {
 
 var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?`)
 
-// failSyntax turns "yaml: line 3: did not find …" into a place and a message.
-func (l *layer) failSyntax(path string, err error) {
+// syntaxProblem turns "yaml: line 3: did not find …" into a place and a message.
+func syntaxProblem(path string, err error) *Problem {
 	message, _, _ := strings.Cut(err.Error(), "\n")
 	match := yamlLine.FindStringSubmatch(message)
 	if match[1] != "" {
 		path += ":" + match[1]
 	}
-	l.fail(path, "", "not YAML: "+strings.TrimPrefix(message, match[0]))
+	return &Problem{Where: path, Message: "not YAML: " + strings.TrimPrefix(message, match[0])}
 }
 
 // readMapping reads a section. Aliases and merge keys are refused rather than expanded: a file of this schema

@@ -2,12 +2,16 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/viper"
 )
+
+// overriding is the source of what is put over the files, after all others.
+const overriding = math.MaxInt
 
 // commandLine is the place of what key=value sets.
 const commandLine = "command line"
@@ -18,6 +22,25 @@ const commandLine = "command line"
 //
 // All that is wrong is reported together, also of a value that another replaces: the error is an *Error.
 func Load(files, overrides []string, env func(string) (string, bool)) (*Config, error) {
+	return load(files, readOverrides(overrides), env)
+}
+
+// Setting is a value that is put over the files', as it is written on the command line: a list as [A, B].
+type Setting struct {
+	Key, Text string
+	Where     string // what problems with it begin with: "experiments/ranks.yaml:7"
+}
+
+// LoadSettings is Load with settings in the place of overrides.
+func LoadSettings(files []string, settings []Setting, env func(string) (string, bool)) (*Config, error) {
+	over := newLayer()
+	for _, s := range settings {
+		over.set(s.Where, s.Key, s.Text)
+	}
+	return load(files, over, env)
+}
+
+func load(files []string, over *layer, env func(string) (string, bool)) (*Config, error) {
 	var sources []*layer // each over those before it
 	for _, path := range files {
 		sources = append(sources, readFile(path))
@@ -25,7 +48,7 @@ func Load(files, overrides []string, env func(string) (string, bool)) (*Config, 
 	if env != nil {
 		sources = append(sources, readEnvironment(env))
 	}
-	sources = append(sources, readOverrides(overrides))
+	sources = append(sources, over)
 	c := &Config{where: map[string]string{}, from: map[string]int{}, Adapter: Adapter{settings: map[string]any{}}}
 	settings := viper.New()
 	for i := range schema().keys {
@@ -43,6 +66,9 @@ func Load(files, overrides []string, env func(string) (string, bool)) (*Config, 
 	}
 	var problems []Problem
 	for i, source := range sources {
+		if source == over {
+			i = overriding
+		}
 		problems = append(problems, source.problems...)
 		for name, value := range source.values {
 			if schema().byName[name].setting {

@@ -139,8 +139,8 @@ func TestPrecedence(t *testing.T) {
 		t.Errorf("got %+v, dropout %v", c.Train, c.Model.Dropout)
 	}
 	for key, want := range map[string]bool{"train.epochs": true, "model.dropout": true, "train.seed": false, "train.lr": false, "train.batch_size": false} {
-		if c.FromCommandLine(key) != want {
-			t.Errorf("FromCommandLine(%s) = %v", key, !want)
+		if c.Overrides(key) != want {
+			t.Errorf("Overrides(%s) = %v", key, !want)
 		}
 	}
 }

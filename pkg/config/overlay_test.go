@@ -56,7 +56,7 @@ func TestProblemsOfOverlays(t *testing.T) {
 	want := strings.Join([]string{
 		files[0] + ":3: train.lr: -1 is out of range; must be > 0",
 		files[1] + ":4: train.sede: unknown key; did you mean train.seed?",
-		files[0] + ":5: adapter.ranks: is for method metatt4d, metatt5d; the method is lora",
+		files[0] + ":5: adapter.ranks: is for method metatt4d, metatt5d, tenslora; the method is lora",
 	}, "\n")
 	var wrong *Error
 	if !errors.As(err, &wrong) || err.Error() != want {

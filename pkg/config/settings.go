@@ -158,7 +158,7 @@ func (c *Config) Overruled(method string, settings any) (keys []string, theirs [
 	after.Adopt(method, settings)
 	for i := range schema().keys {
 		key := &schema().keys[i]
-		if !key.setting || !c.FromCommandLine(key.Name) || reflect.DeepEqual(key.of(c), after.settings[key.Name]) {
+		if !key.setting || !c.Overrides(key.Name) || reflect.DeepEqual(key.of(c), after.settings[key.Name]) {
 			continue
 		}
 		keys = append(keys, key.Name)

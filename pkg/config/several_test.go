@@ -28,7 +28,7 @@ func TestSettingsOfTasks(t *testing.T) {
 	if c.Train.HeadLR = &headLR; *c.Settings("mrpc").LR != headLR || *c.Settings("rte").LR != 0.5 {
 		t.Error("train.head_lr is not between train.lr and a task's own")
 	}
-	if !c.FromCommandLine("tasks.stsb.weight") || c.FromCommandLine("tasks.rte.weight") {
+	if !c.Overrides("tasks.stsb.weight") || c.Overrides("tasks.rte.weight") {
 		t.Error("the place of a task's setting is lost")
 	}
 	checkRoundTrip(t, mustLoad(t, "task: [mrpc, rte]", "tasks.rte.limit=7"))

@@ -188,6 +188,9 @@ func TestExportedRanks(t *testing.T) {
 		{"cp4d", adapter.Kinds(), adapter.Spec{Rank: 17}, map[adapter.Kind]int64{adapter.Query: 12, adapter.FFNUp: 12, adapter.FFNDown: 12}},
 		{"vera", adapter.Kinds(), adapter.Spec{Rank: 19}, map[adapter.Kind]int64{adapter.Query: 12, adapter.FFNUp: 12, adapter.FFNDown: 12}},
 		{"fact-tk", adapter.Kinds(), adapter.Spec{Rank: 4}, map[adapter.Kind]int64{adapter.Query: 4, adapter.FFNUp: 4}},
+		{"tenslora", adapter.Kinds(), adapter.Spec{Rank: 5, Settings: factored.ModeRankSettings{Ranks: []int{5, 3, 4, 2}}},
+			map[adapter.Kind]int64{adapter.Query: 3, adapter.Output: 3, adapter.FFNUp: 5, adapter.FFNDown: 3}},
+		{"tenslora", adapter.Kinds(), adapter.Spec{Rank: 4}, map[adapter.Kind]int64{adapter.Query: 4, adapter.FFNUp: 4}},
 		{"loretta-rep", []adapter.Kind{adapter.Key}, adapter.Spec{Rank: 4, Settings: factored.TensorTrainSettings{TTRank: 2}}, map[adapter.Kind]int64{adapter.Key: 2}},
 		{"tt-lora", []adapter.Kind{adapter.Value, adapter.FFNUp}, adapter.Spec{Rank: 3}, map[adapter.Kind]int64{adapter.Value: 3, adapter.FFNUp: 3}},
 	} {

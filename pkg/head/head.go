@@ -4,6 +4,7 @@ package head
 
 import (
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/adapter/setting"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
@@ -14,6 +15,7 @@ func init() {
 		Name:     name,
 		Summary:  "the classifier alone; no adapter parameters",
 		PEFTType: "HEAD",
+		Settings: setting.Declaration{Unranked: true},
 		Count:    func(adapter.Spec) int64 { return 0 },
 		New:      func(s adapter.Spec) (adapter.Adapter, error) { return none{s.Architecture}, nil },
 		Open: func(s *adapter.Saved, _ torch.Device) (adapter.Adapter, error) {

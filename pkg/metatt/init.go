@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/metatt/metatt/pkg/adapter/factored"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
@@ -173,13 +174,5 @@ func makeMatrix(s start, rows, columns int64) *torch.Tensor {
 	case normal:
 		return torch.Randn(f32, cpu, rows, columns).MulScalar(normalSigma)
 	}
-	// The Q of a Gaussian matrix, with the signs of R's diagonal, is uniformly
-	// distributed (Mezzadri 2007).
-	tall := torch.Randn(f32, cpu, max(rows, columns), min(rows, columns))
-	q, r := tall.QR()
-	q = q.Mul(r.Diagonal().Sign())
-	if rows < columns {
-		q = q.T().Contiguous()
-	}
-	return q
+	return factored.Orthogonal([]int64{rows, columns})
 }

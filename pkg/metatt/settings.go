@@ -1,7 +1,6 @@
 package metatt
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -11,7 +10,7 @@ import (
 
 // Settings are MetaTT's own keys.
 type Settings struct {
-	Ranks     []int  `yaml:"ranks" default:"" range:"[1,)" after:"rank" aka:"bond_ranks,link_dims" doc:"MetaTT: a rank for each bond of the tensor train, from the left, in the place of adapter.rank; empty: adapter.rank for all"`
+	Ranks     []int  `yaml:"ranks" default:"" range:"[1,)" after:"rank" aka:"bond_ranks,link_dims" doc:"a rank for each bond of MetaTT's tensor train, from the left, or for each mode of TensLoRA, in, out, matrix, layer, in the place of adapter.rank; empty: adapter.rank for all, no more than a mode is long"`
 	Init      string `yaml:"init" default:"" after:"targets" aka:"init_weights,init_lora_weights" doc:"MetaTT: start of each core, ze, id, no or or, joined by -; empty: ze-id-id-id (5D: one id more)"`
 	TaskAfter string `yaml:"task_after" default:"" enum:",in,layer,matrix,head" after:"init_from" aka:"task_mode" doc:"MetaTT: the mode behind which the tensor train has a task mode, with a slice for each task of the run and for those appended later; empty: no such mode, one update for all"`
 }
@@ -28,7 +27,7 @@ func settle(asked *setting.Asked, cores int) []setting.Fault {
 		cores++
 		described += " with a task mode"
 	}
-	return append(s.settleInit(asked, cores, described), s.settleRanks(asked, cores-1, described)...)
+	return append(s.settleInit(asked, cores, described), asked.SettleRanks(s.Ranks, cores-1, "bonds", described)...)
 }
 
 // settleInit fills the default in, where it does not depend on the ranks, and
@@ -47,28 +46,6 @@ func (s *Settings) settleInit(asked *setting.Asked, cores int, described string)
 	if err != nil {
 		return []setting.Fault{{Key: "init", Message: err.Error()}}
 	}
-	return nil
-}
-
-// settleRanks makes rank the largest of the ranks. One that was set beside them is
-// taken back only where it stands below them.
-func (s *Settings) settleRanks(asked *setting.Asked, bonds int, described string) []setting.Fault {
-	if len(s.Ranks) == 0 {
-		return nil
-	}
-	fault := func(key, format string, args ...any) []setting.Fault {
-		return []setting.Fault{{Key: key, Message: fmt.Sprintf(format, args...)}}
-	}
-	largest := slices.Max(s.Ranks)
-	switch {
-	case len(s.Ranks) != bonds && !asked.Saved:
-		return fault("ranks", "%d ranks; %s has %d bonds, each with one", len(s.Ranks), described, bonds)
-	case asked.Budget > 0:
-		return fault("budget", "chooses one rank for all bonds; leave adapter.ranks out")
-	case asked.Rank != largest && asked.Counts("rank", "ranks"):
-		return fault("rank", "%d stands beside adapter.ranks %v, which take its place: leave one of them out (adapter.ranks= empties the list)", asked.Rank, s.Ranks)
-	}
-	asked.Rank = largest
 	return nil
 }
 

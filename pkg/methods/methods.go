@@ -11,5 +11,6 @@ import (
 	_ "github.com/metatt/metatt/pkg/loretta"
 	_ "github.com/metatt/metatt/pkg/lotr"
 	_ "github.com/metatt/metatt/pkg/metatt"
+	_ "github.com/metatt/metatt/pkg/tenslora"
 	_ "github.com/metatt/metatt/pkg/ttlora"
 )

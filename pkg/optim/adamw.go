@@ -76,6 +76,10 @@ func (o *AdamW) SetScale(i int, factor float64) { o.scale[i] = factor }
 // Progress is how far the optimizer is with each parameter.
 func (o *AdamW) Progress() []Progress { return slices.Clone(o.progress) }
 
+// Buffers are the values and both moments of all parameters, each of one dimension: what
+// is the same in all processes that make the same updates.
+func (o *AdamW) Buffers() []*torch.Tensor { return []*torch.Tensor{o.values, o.first, o.second} }
+
 // Moments are views of m and v of parameter i. It runs inside [torch.Do].
 func (o *AdamW) Moments(i int) (first, second *torch.Tensor) {
 	return o.view(o.first, i), o.view(o.second, i)

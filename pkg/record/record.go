@@ -143,3 +143,17 @@ func decode(text []byte, into any) (extra bool, err error) {
 	}
 	return strictly != nil, nil
 }
+
+// Predictions are those of the best adapter for the dev examples, in the order of the
+// tasks and their dev sets; nil: the run keeps none, or has none yet.
+func (r *Run) Predictions() ([]train.Prediction, error) {
+	path := r.path(train.PredictionsFile)
+	if r.State != Ended {
+		path = r.path(filepath.Join("adapter", "best", train.PredictionsFile))
+	}
+	predictions, err := train.ReadPredictions(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return predictions, err
+}

@@ -180,6 +180,34 @@ func TestMissing(t *testing.T) {
 	}
 }
 
+// Kept predictions are read from beside the best adapter, and of a run that ended also
+// when that is gone.
+func TestPredictions(t *testing.T) {
+	o := runtest.Tiny(t, "train.max_steps=4", "train.eval_every=2", "run.predictions=true")
+	if _, err := run.Train(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	dir := o.Config.Run.Dir
+	unfinished := filepath.Join(t.TempDir(), "unfinished")
+	if err := os.CopyFS(unfinished, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	for _, gone := range []string{filepath.Join(dir, "adapter"), filepath.Join(unfinished, run.SummaryFile), filepath.Join(unfinished, train.PredictionsFile)} {
+		if err := os.RemoveAll(gone); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, dir := range []string{dir, unfinished} {
+		kept, err := read(t, dir).Predictions()
+		if err != nil || len(kept) != len(runtest.MRPCDev(t)) || kept[0].Task != "MRPC" || kept[0].Label == "" {
+			t.Errorf("%d predictions, the first %+v (%v)", len(kept), kept[0], err)
+		}
+	}
+	if kept, err := read(t, trained(t).RunDir).Predictions(); kept != nil || err != nil {
+		t.Errorf("of a run that keeps none: %d (%v)", len(kept), err)
+	}
+}
+
 // What is damaged, and what is no run, is one clear error.
 func TestRefused(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -1,4 +1,3 @@
-// Package report makes tables and pictures of what runs leave.
 package report
 
 import (
@@ -59,12 +58,6 @@ func PlotInspection(w io.Writer, i *inspect.Inspection) error {
 	return err
 }
 
-// colors keep the bonds apart, also in grey and for most colour-blind eyes.
-var colors = []color.Color{
-	color.RGBA{0x00, 0x3f, 0x5c, 0xff}, color.RGBA{0xef, 0x56, 0x75, 0xff}, color.RGBA{0xff, 0xa6, 0x00, 0xff},
-	color.RGBA{0x7a, 0x51, 0x95, 0xff}, color.RGBA{0x2a, 0x9d, 0x8f, 0xff},
-}
-
 func spectraPanel(i *inspect.Inspection) (*plot.Plot, error) {
 	p := plot.New()
 	p.Title.Text = "singular values of the bonds"
@@ -122,8 +115,8 @@ func deltaPanel(i *inspect.Inspection) (*plot.Plot, plot.Legend) {
 	p.X.Label.Text = "layer"
 	p.Add(heat)
 	layers, matrices := grid.Dims()
-	p.X.Tick.Marker = names(layers, strconv.Itoa)
-	p.Y.Tick.Marker = names(matrices, func(k int) string { return i.Config.Targets[k] })
+	p.X.Tick.Marker = indexTicks(layers, strconv.Itoa)
+	p.Y.Tick.Marker = indexTicks(matrices, func(k int) string { return i.Config.Targets[k] })
 	p.X.Min, p.X.Max = -0.5, float64(layers)-0.5
 	p.Y.Min, p.Y.Max = -0.5, float64(matrices)-0.5
 
@@ -153,27 +146,8 @@ func (n shades) Colors() []color.Color {
 	return colors
 }
 
-// decades marks 1, 2 and 5 of each power of ten.
-func decades(low, high float64) []plot.Tick {
-	var ticks []plot.Tick
-	for power := math.Floor(math.Log10(low)); power <= math.Log10(high); power++ {
-		for digit := 1.0; digit < 10; digit++ {
-			value := digit * math.Pow(10, power)
-			if value < low || value > high {
-				continue
-			}
-			tick := plot.Tick{Value: value}
-			if digit == 1 || high/low < 1e3 && (digit == 2 || digit == 5) {
-				tick.Label = strconv.FormatFloat(value, 'g', 3, 64)
-			}
-			ticks = append(ticks, tick)
-		}
-	}
-	return ticks
-}
-
-// names are ticks at 0, 1 … n-1.
-func names(n int, name func(int) string) plot.ConstantTicks {
+// indexTicks are ticks at 0, 1 … n-1.
+func indexTicks(n int, name func(int) string) plot.ConstantTicks {
 	ticks := make(plot.ConstantTicks, n)
 	for k := range ticks {
 		ticks[k] = plot.Tick{Value: float64(k), Label: name(k)}

@@ -7,6 +7,7 @@ import (
 	"github.com/metatt/metatt/pkg/config"
 	"github.com/metatt/metatt/pkg/data"
 	"github.com/metatt/metatt/pkg/models/encoder"
+	"github.com/metatt/metatt/pkg/parallel"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train"
 	"github.com/metatt/metatt/pkg/train/ranks"
@@ -17,6 +18,7 @@ type assembly struct {
 	session  *Session
 	config   *config.Config // with what a saved adapter decides filled in
 	observer Observer
+	group    parallel.Group // nil: one process
 
 	modelDir string
 	device   torch.Device
@@ -43,7 +45,7 @@ type learned struct {
 // are the checkpoint's.
 func (s *Session) assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *assembly, err error) {
 	resolved := *o.Config
-	a = &assembly{session: s, config: &resolved, observer: o.Observer}
+	a = &assembly{session: s, config: &resolved, observer: o.Observer, group: o.Group}
 	var from start
 	defer func() {
 		from.close()

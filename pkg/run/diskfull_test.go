@@ -31,6 +31,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(killedRun); dir != "" {
 		os.Exit(trainToBeKilled(dir))
 	}
+	if dir := os.Getenv(groupRun); dir != "" {
+		os.Exit(trainInGroup(dir))
+	}
 	os.Exit(m.Run())
 }
 

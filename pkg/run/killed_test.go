@@ -105,7 +105,7 @@ func TestKilledProcesses(t *testing.T) {
 				keys = append(keys, "dmrg.mode=canonical", "dmrg.unit=step", "dmrg.at=9,16", "dmrg.maxdim=4,2")
 			case "tasks":
 				keys = append(keys, "task=mrpc,rte,stsb", "data.glue="+threeTasks(t), "adapter.task_after=layer", "train.accumulate=2", "train.mixture=sqrt",
-					"train.best_metric=", "train.eval_every=3", "train.patience=6")
+					"train.best_metric=", "train.eval_every=3", "train.patience=6", "run.predictions=true")
 			}
 			whole := filepath.Join(t.TempDir(), "whole")
 			began := time.Now()

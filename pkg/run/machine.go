@@ -17,13 +17,22 @@ func (a *assembly) settleMachine() (err error) {
 		return config.Invalid("device", err)
 	}
 	c.Device = a.device.String()
+	if a.group != nil && a.device != torch.CPU {
+		a.shareDevices()
+	}
 	if a.device != torch.CPU {
 		torch.KeepKernels(filepath.Join(hf.Home(), "kernels"))
 	}
 	if err = a.settleDType(); err != nil {
 		return err
 	}
-	if err = torch.SetThreads(c.Threads); err != nil {
+	threads := c.Threads
+	if a.group != nil {
+		if threads, err = a.shareThreads(); err != nil {
+			return err
+		}
+	}
+	if err = torch.SetThreads(threads); err != nil {
 		return config.Invalid("threads", err)
 	}
 	return nil

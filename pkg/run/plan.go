@@ -17,7 +17,7 @@ type Plan struct {
 	Device, DType                             string
 	Sites                                     int
 	Targets                                   []string
-	Modes                                     []adapter.Mode
+	Modes                                     []adapter.Mode // of a tensor train that holds all updates
 	Ranks                                     []int64
 	AdapterParams, HeadParams, BackboneParams int64
 	WholeParams                               int64    // of an adapter with frozen tasks, as stored; else 0
@@ -35,10 +35,13 @@ type TaskExamples struct {
 	Train, Dev int
 }
 
+// Describe is [Session.Describe] in a session of one run.
+func Describe(ctx context.Context, o Options) (*Plan, error) { return new(Session).Describe(ctx, o) }
+
 // Describe reads and checks everything that training would, and says what it
 // would do. Nothing is written.
-func Describe(ctx context.Context, o Options) (*Plan, error) {
-	a, err := new(Session).assemble(ctx, o, nil)
+func (s *Session) Describe(ctx context.Context, o Options) (*Plan, error) {
+	a, err := s.assemble(ctx, o, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -63,6 +66,9 @@ func Describe(ctx context.Context, o Options) (*Plan, error) {
 	p.MemoryBytes = a.memory()
 	if a.ranks != nil {
 		p.Sweeps = &a.ranks.Plan
+	}
+	if _, tensorTrain := a.adapter.(adapter.TensorTrain); !tensorTrain {
+		return p, nil
 	}
 	return p, torch.Do(func() error {
 		for i, core := range adapter.State(a.adapter) {

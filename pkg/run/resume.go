@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/metatt/metatt/pkg/config"
+	"github.com/metatt/metatt/pkg/parallel"
 	"github.com/metatt/metatt/pkg/place"
 	"github.com/metatt/metatt/pkg/train"
 )
@@ -40,7 +41,7 @@ func (s *Session) Resume(ctx context.Context, dir string, o Options) (*Summary, 
 		return nil, err
 	}
 	defer a.free()
-	if err := a.recordResumption(ctx, dir, o); err != nil {
+	if _, err := parallel.Once(a.group, "the record of the run", func() ([]byte, error) { return nil, a.recordResumption(ctx, dir, o) }); err != nil {
 		return nil, fmt.Errorf("run directory: %w", err)
 	}
 	summary, err := a.train(ctx, dir, checkpoint)

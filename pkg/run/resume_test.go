@@ -40,7 +40,13 @@ var keptFiles = []string{
 func sameFiles(t *testing.T, what, got, want string) bool {
 	t.Helper()
 	same := true
-	for _, file := range keptFiles {
+	files := keptFiles
+	for _, file := range []string{"adapter/best/" + train.PredictionsFile, train.PredictionsFile} {
+		if _, err := os.Stat(filepath.Join(want, file)); err == nil {
+			files = append(slices.Clone(files), file)
+		}
+	}
+	for _, file := range files {
 		a, err := os.ReadFile(filepath.Join(got, file))
 		b, err2 := os.ReadFile(filepath.Join(want, file))
 		if errors.Join(err, err2) != nil || !bytes.Equal(a, b) {
@@ -73,6 +79,7 @@ func TestKilledAnywhereEndsTheSame(t *testing.T) {
 		"each epoch":    {},
 		"every 5 steps": {"train.checkpoint_every=5", "train.keep_checkpoints=3"},
 		"once":          {"train.checkpoint_every=23"},
+		"predictions":   {"train.checkpoint_every=5", "run.predictions=true"},
 		"sweep":         {"dmrg.mode=canonical", "dmrg.unit=step", "dmrg.at=9", "dmrg.maxdim=2", "train.checkpoint_every=6", "train.keep_checkpoints=2"},
 	} {
 		t.Run(name, func(t *testing.T) {

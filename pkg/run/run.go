@@ -13,6 +13,7 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/config"
+	"github.com/metatt/metatt/pkg/parallel"
 	"github.com/metatt/metatt/pkg/place"
 	"github.com/metatt/metatt/pkg/task"
 	"github.com/metatt/metatt/pkg/train"
@@ -30,6 +31,9 @@ type Options struct {
 	Version  string   // of this program, for the record
 	Command  []string // likewise the command line; no key or flag takes a secret
 	Observer Observer
+	// Group is the processes that make the run together; nil: one. That of rank 0 owns
+	// the run directory; all observers are told the same, but of checkpoints.
+	Group parallel.Group
 	// FromPrevious: Resume goes on from the newest checkpoint that can be read of
 	// those before the newest, which is damaged.
 	FromPrevious bool
@@ -41,7 +45,7 @@ type Summary struct {
 	Task             string           `json:"task"`
 	Method           string           `json:"method"`
 	Rank             int              `json:"rank,omitempty"`
-	Ranks            []int64          `json:"ranks,omitempty"` // of a tensor train's bonds, where they differ or were adapted
+	Ranks            []int64          `json:"ranks,omitempty"` // of a tensor train's bonds, or of modes, where they differ or were adapted
 	Seed             int              `json:"seed"`
 	Steps            int              `json:"steps"`
 	Epochs           int              `json:"epochs"`
@@ -63,13 +67,13 @@ type Summary struct {
 	Interrupted      bool             `json:"interrupted,omitempty"`
 }
 
-// rankName is the rank, or of ranks that differ one for each bond, as in 8-6-4;
+// rankName is the rank, or of ranks that differ one for each bond or mode, as in 8-6-4;
 // empty where the method has none.
 func (a *assembly) rankName() string {
 	if !a.ranked() {
 		return ""
 	}
-	ranks := a.bondRanks()
+	ranks := a.eachRank()
 	if ranks == nil {
 		return strconv.Itoa(a.config.Adapter.Rank)
 	}
@@ -91,9 +95,14 @@ func (a *assembly) trainsBackbone() bool {
 // train runs the loop in dir and writes summary.json.
 func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoint) (*Summary, error) {
 	a.observer.Note("run directory: " + dir)
+	if err := a.agree(); err != nil {
+		return nil, err
+	}
+	hooks, board := a.hooks()
+	defer board.close()
 	result, err := train.Run(ctx, train.Setup{
-		Adapter: a.adapter, Tasks: a.trained(), Dir: dir, Records: []string{place.ConfigFile, EnvironmentFile, SummaryFile}, Resume: resume, DType: a.dtype, Device: a.device,
-		Dropout: a.first().Dropout(a.config.Model.Dropout), Options: a.options, Hooks: a.hooks(), Observer: a.observer, SaveAdapter: a.saveAdapter,
+		Group: a.group, Adapter: a.adapter, Tasks: a.trained(), Dir: dir, Records: []string{place.ConfigFile, EnvironmentFile, SummaryFile, train.PredictionsFile, boardTemporary}, Resume: resume, DType: a.dtype, Device: a.device,
+		Dropout: a.first().Dropout(a.config.Model.Dropout), Options: a.options, Hooks: hooks, Observer: a.observer, SaveAdapter: a.saveAdapter,
 	})
 	interrupted := errors.Is(err, train.ErrInterrupted)
 	if err != nil && !interrupted {
@@ -114,7 +123,7 @@ func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoi
 		s.Tasks = result.Last
 	}
 	if a.ranked() {
-		s.Rank, s.Ranks = c.Adapter.Rank, a.bondRanks()
+		s.Rank, s.Ranks = c.Adapter.Rank, a.eachRank()
 	}
 	var counted error
 	if s.WholeParams, counted = a.wholeAdapter(); counted != nil {
@@ -126,8 +135,18 @@ func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoi
 			s.Rank = int(slices.Max(ranks))
 		}
 	}
-	if saved := writeJSON(filepath.Join(dir, SummaryFile), s); saved != nil {
-		return nil, saved
+	if ended := board.end(s); ended != nil {
+		return nil, ended
+	}
+	if parallel.Leads(a.group) {
+		if c.Run.Predictions && !interrupted {
+			if kept := a.keepPredictions(dir); kept != nil {
+				return nil, kept
+			}
+		}
+		if saved := writeJSON(filepath.Join(dir, SummaryFile), s); saved != nil {
+			return nil, saved
+		}
 	}
 	return s, err
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/metatt/metatt/pkg/config"
 	"github.com/metatt/metatt/pkg/place"
 	"github.com/metatt/metatt/pkg/task/glue"
+	"github.com/metatt/metatt/pkg/train"
 )
 
 // The files of a run directory beside its configuration and those that training writes.
@@ -90,6 +91,20 @@ func (a *assembly) record(ctx context.Context, dir string, o Options) error {
 		return err
 	}
 	return writeJSON(filepath.Join(dir, EnvironmentFile), environment)
+}
+
+// keepPredictions puts those of the best adapter into the run directory too, where they
+// outlive the weights.
+func (a *assembly) keepPredictions(dir string) error {
+	text, err := os.ReadFile(filepath.Join(dir, "adapter", "best", train.PredictionsFile))
+	if errors.Is(err, fs.ErrNotExist) { // somebody has taken adapter/best away
+		a.observer.Note("run.predictions: those of the best adapter are gone")
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("run.predictions: %w", err)
+	}
+	return renameio.WriteFile(filepath.Join(dir, train.PredictionsFile), text, 0o644, renameio.WithTempDir(dir))
 }
 
 func writeJSON(path string, value any) error {

@@ -3,6 +3,7 @@ package run
 import (
 	"github.com/metatt/metatt/pkg/config"
 	"github.com/metatt/metatt/pkg/optim"
+	"github.com/metatt/metatt/pkg/parallel"
 	"github.com/metatt/metatt/pkg/train"
 	"github.com/metatt/metatt/pkg/train/ranks"
 )
@@ -28,7 +29,7 @@ func (a *assembly) plan() error {
 		Seed: uint64(c.Seed), Mixture: train.Mixture(c.Mixture), Schedule: schedule,
 		AdamW:           optim.AdamWConfig{Beta1: c.Beta1, Beta2: c.Beta2, Eps: c.Eps, WeightDecay: c.WeightDecay, ClipNorm: c.ClipNorm},
 		CheckpointEvery: stepsOf(c.CheckpointEvery, perEpoch), KeepCheckpoints: c.KeepCheckpoints,
-		EvalEvery: stepsOf(c.EvalEvery, perEpoch), Patience: c.Patience, Best: best,
+		EvalEvery: stepsOf(c.EvalEvery, perEpoch), Patience: c.Patience, Best: best, Predictions: a.config.Run.Predictions,
 	}
 	return nil
 }
@@ -63,10 +64,14 @@ func (a *assembly) trained() []train.Task {
 	return tasks
 }
 
-// hooks are those that the configuration asks for.
-func (a *assembly) hooks() []train.Hook {
-	if a.ranks == nil {
-		return nil
+// hooks are those that the configuration asks for; the board is one of them, or nil.
+func (a *assembly) hooks() (hooks []train.Hook, b *board) {
+	if a.ranks != nil {
+		hooks = append(hooks, ranks.New(*a.ranks))
 	}
-	return []train.Hook{ranks.New(*a.ranks)}
+	if a.config.Run.TensorBoard && parallel.Leads(a.group) {
+		b = a.newBoard()
+		hooks = append(hooks, b)
+	}
+	return hooks, b
 }

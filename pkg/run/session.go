@@ -8,6 +8,7 @@ import (
 	"github.com/metatt/metatt/pkg/data"
 	"github.com/metatt/metatt/pkg/models"
 	"github.com/metatt/metatt/pkg/models/encoder"
+	"github.com/metatt/metatt/pkg/parallel"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
@@ -66,14 +67,20 @@ func (s *Session) Train(ctx context.Context, o Options) (*Summary, error) {
 		return nil, err
 	}
 	defer a.free()
-	dir, err := makeRunDir(a.config, a.rankName())
+	dir, err := parallel.Once(a.group, "the run directory", func() ([]byte, error) {
+		dir, err := makeRunDir(a.config, a.rankName())
+		if err != nil {
+			return nil, err
+		}
+		if err := a.record(ctx, dir, o); err != nil {
+			return nil, fmt.Errorf("run directory: %w", err)
+		}
+		return []byte(dir), nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	if err := a.record(ctx, dir, o); err != nil {
-		return nil, fmt.Errorf("run directory: %w", err)
-	}
-	return a.train(ctx, dir, nil)
+	return a.train(ctx, string(dir), nil)
 }
 
 // model puts a head behind the backbone of the model in a folder. Where nothing is

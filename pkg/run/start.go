@@ -74,7 +74,7 @@ func (s start) close() {
 func adopt(c *config.Config, saved adapter.Config) error {
 	var problems []config.Problem
 	check := func(key string, differs bool, theirs any) {
-		if differs && c.FromCommandLine(key) {
+		if differs && c.Overrides(key) {
 			problems = append(problems, config.Problem{
 				Where: "command line", Key: key, Message: fmt.Sprintf("the adapter in %s has %v: leave the key out", cmp.Or(c.Adapter.InitFrom, c.Adapter.Append.To), theirs),
 			})

@@ -150,10 +150,11 @@ func (a *assembly) wholeAdapter() (count int64, err error) {
 	return count, err
 }
 
-// bondRanks are those of a tensor train whose bonds differ; nil where one number says all.
-func (a *assembly) bondRanks() []int64 {
+// eachRank is a rank for each bond of a tensor train, or each mode, where they differ; nil where one
+// number says all.
+func (a *assembly) eachRank() []int64 {
 	ranks := a.adapter.Config().Ranks
-	if _, tensorTrain := a.adapter.(adapter.TensorTrain); !tensorTrain || slices.Min(ranks) == slices.Max(ranks) {
+	if slices.Min(ranks) == slices.Max(ranks) {
 		return nil
 	}
 	return ranks

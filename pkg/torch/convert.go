@@ -55,13 +55,23 @@ func ToSlice[T Element](t *Tensor) []T {
 		panic(Errorf(op, "tensor is %s, not %s", have, want))
 	}
 	data := make([]T, t.Numel())
-	if len(data) > 0 {
-		libtch.AtCopyData(t.handle(op), unsafe.Pointer(&data[0]), uint(len(data)), uint(unsafe.Sizeof(data[0])))
-		if e := libtch.GetAndResetLastErr(); e != nil {
-			panic(failure(op, unsafe.Pointer(e), t))
-		}
-	}
+	CopyTo(data, t)
 	return data
+}
+
+// CopyTo is [ToSlice] into data, which has the tensor's number of elements.
+func CopyTo[T Element](data []T, t *Tensor) {
+	const op = "copy_to"
+	if have, want := t.DType(), dtypeOf[T](); have != want || t.Numel() != int64(len(data)) {
+		panic(Errorf(op, "tensor is %d elements of %s, not %d of %s", t.Numel(), have, len(data), want))
+	}
+	if len(data) == 0 {
+		return
+	}
+	libtch.AtCopyData(t.handle(op), unsafe.Pointer(&data[0]), uint(len(data)), uint(unsafe.Sizeof(data[0])))
+	if e := libtch.GetAndResetLastErr(); e != nil {
+		panic(failure(op, unsafe.Pointer(e), t))
+	}
 }
 
 // Item is the value of a tensor with one element, as float64. On a CUDA device

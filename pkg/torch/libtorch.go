@@ -6,6 +6,7 @@ package torch
 // #cgo LDFLAGS: -ldl
 // #cgo CFLAGS: -D_GNU_SOURCE
 // #include <dlfcn.h>
+// #include <stdbool.h>
 // #include <stdint.h>
 // #include <stdio.h>
 // #include <stdlib.h>
@@ -15,6 +16,7 @@ package torch
 // extern int at_get_num_threads(void);
 // extern void at_set_num_threads(int n);
 // extern void atg_gelu(void **out, void *self, char *approximate, int len);
+// extern void atg_gelu_(void **out, void *self, char *approximate, int len);
 // extern void atg_linalg_qr(void **out, void *a, char *mode, int len);
 //
 // static void bound_primitive_cache(void) {
@@ -33,9 +35,8 @@ package torch
 //   if (!dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL)) snprintf(cuda_loader, sizeof cuda_loader, "%s", dlerror());
 // }
 //
-// static void gelu(void **out, void *self, int tanh_approximation) {
-//   if (tanh_approximation) atg_gelu(out, self, "tanh", 4);
-//   else atg_gelu(out, self, "none", 4);
+// static void gelu(void **out, void *self, bool tanh_approximation, bool in_place) {
+//   (in_place ? atg_gelu_ : atg_gelu)(out, self, tanh_approximation ? "tanh" : "none", 4);
 // }
 // static void reduced_qr(void **out, void *a) { atg_linalg_qr(out, a, "reduced", 7); }
 // static void triangular_qr(void **out, void *a) { atg_linalg_qr(out, a, "r", 1); }
@@ -113,6 +114,10 @@ func SetThreads(n int) error {
 // defaultThreads is libtorch's own choice.
 var defaultThreads = Threads()
 
+// DefaultThreads is libtorch's own choice: OMP_NUM_THREADS, else by the cores that the
+// process may use.
+func DefaultThreads() int { return defaultThreads }
+
 // useThreads gives the OS thread the number that was asked for.
 func useThreads() {
 	if n := threads.Load(); n > 0 {
@@ -130,12 +135,20 @@ func (t *Tensor) GELU(tanhApproximation bool) *Tensor {
 	if nativeServes(t) {
 		return nativeGELU(t, tanhApproximation)
 	}
-	approximate := C.int(0)
-	if tanhApproximation {
-		approximate = 1
-	}
-	C.gelu((*unsafe.Pointer)(unsafe.Pointer(&slots[0])), unsafe.Pointer(t.handle("gelu")), approximate)
+	t.gelu("gelu", tanhApproximation, false)
 	return result("gelu", t)
+}
+
+// GELUInPlace is [Tensor.GELU] in t's own memory.
+func (t *Tensor) GELUInPlace(tanhApproximation bool) *Tensor {
+	t.gelu("gelu_", tanhApproximation, true)
+	discard("gelu_", t)
+	return t
+}
+
+// gelu is libtorch's, into a slot.
+func (t *Tensor) gelu(op string, tanhApproximation, inPlace bool) {
+	C.gelu((*unsafe.Pointer)(unsafe.Pointer(&slots[0])), unsafe.Pointer(t.handle(op)), C.bool(tanhApproximation), C.bool(inPlace))
 }
 
 // QR is the reduced QR decomposition of a (m, n) matrix: q (m, k), r (k, n)

@@ -14,7 +14,7 @@ func eachKernels(t *testing.T, f func(t *testing.T)) {
 	if err := native.Ready(); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"generic", "avx2", "avx512"} {
+	for _, name := range []string{"generic", "avx2", "avx512", "avx512bf16"} {
 		t.Run(name, func(t *testing.T) {
 			if err := native.Choose(name); err != nil {
 				t.Skip(err)

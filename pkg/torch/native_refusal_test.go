@@ -155,7 +155,7 @@ func TestNativeVariable(t *testing.T) {
 	for value, want := range map[string]string{
 		"generic": result + "generic, <nil>",
 		"":        result + native.Name() + ", <nil>",
-		"AVX":     "gelu: METATT_CPU: AVX: the CPU kernels are for avx512, avx2 and generic",
+		"AVX":     "gelu: METATT_CPU: AVX: the CPU kernels are for avx512bf16, avx512, avx2 and generic",
 	} {
 		command := exec.Command(os.Args[0], "-test.run", "^TestNativeVariable$", "-test.v")
 		command.Env = append(os.Environ(), "NATIVE_VARIABLE_TEST=1", native.Variable+"="+value)

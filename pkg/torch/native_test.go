@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/cpu"
+
 	"github.com/metatt/metatt/pkg/torch/native"
 )
 
@@ -114,6 +116,32 @@ func TestNativeGELU(t *testing.T) {
 	})
 }
 
+// In place are the same bytes, of views with gaps too.
+func TestGELUInPlace(t *testing.T) {
+	if err := Do(func() error {
+		for _, dtype := range []DType{Float64, Float32, BFloat16} {
+			for _, tanh := range []bool{false, true} {
+				x := Randn(Float32, CPU, 70, 301).MulScalar(3).ToDType(dtype)
+				for name, view := range map[string]func(x *Tensor) *Tensor{
+					"all":       func(x *Tensor) *Tensor { return x },
+					"columns":   func(x *Tensor) *Tensor { return x.Narrow(1, 3, 101) },
+					"transpose": func(x *Tensor) *Tensor { return x.T() },
+					"none":      func(x *Tensor) *Tensor { return x.Narrow(0, 3, 0) },
+				} {
+					y := x.Clone()
+					want := view(x).GELU(tanh)
+					if got := view(y).GELUInPlace(tanh); !got.Equal(want) || !view(y).Equal(want) {
+						t.Errorf("%s, tanh %v, %s: other bytes in place", dtype, tanh, name)
+					}
+				}
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Far from 0 the value is 0 or x, and the slope 0 or 1, at infinity too; NaN stays.
 func TestNativeGELUFar(t *testing.T) {
 	inf := float32(math.Inf(1))
@@ -157,13 +185,13 @@ func TestNativeThreads(t *testing.T) {
 	}
 	s.lengths[13] = 400
 	const heads, hidden = 3, 96
-	run := func(threads int) (all []*Tensor) {
+	run := func(dtype DType, threads int) (all []*Tensor) {
 		if err := SetThreads(threads); err != nil {
 			t.Fatal(err)
 		}
 		if err := Do(func() error {
 			Seed(1)
-			qkv, y, residual, weight, bias := normal(Float32, s.rows(), 3*hidden), normal(Float32, s.rows(), hidden), normal(Float32, s.rows(), hidden), normal(Float32, hidden), normal(Float32, hidden)
+			qkv, y, residual, weight, bias := normal(dtype, s.rows(), 3*hidden), normal(dtype, s.rows(), hidden), normal(dtype, s.rows(), hidden), normal(dtype, hidden), normal(dtype, hidden)
 			attention := nativeJoinedAttention(qkv, heads, s.drop())
 			normed := nativeDropoutAddNorm(y, residual, weight, bias, 1e-5, s.drop())
 			out := nativeGELU(nativeDropout(attention.Add(normed), s.drop()), false)
@@ -178,34 +206,45 @@ func TestNativeThreads(t *testing.T) {
 		return all
 	}
 	eachKernels(t, func(t *testing.T) {
-		want := run(1)
-		for _, threads := range []int{2, 3, 8} {
-			got := run(threads)
-			if err := Do(func() error {
-				for i := range want {
-					if !got[i].Equal(want[i]) {
-						t.Errorf("%d threads: result %d has other bytes than of one thread", threads, i)
+		for _, dtype := range []DType{Float32, BFloat16} {
+			want := run(dtype, 1)
+			for _, threads := range []int{2, 3, 8} {
+				got := run(dtype, threads)
+				if err := Do(func() error {
+					for i := range want {
+						if !got[i].Equal(want[i]) {
+							t.Errorf("%s, %d threads: result %d has other bytes than of one thread", dtype, threads, i)
+						}
 					}
+					return nil
+				}); err != nil {
+					t.Fatal(err)
 				}
-				return nil
-			}); err != nil {
-				t.Fatal(err)
+				for _, x := range got {
+					x.Free()
+				}
 			}
-			for _, x := range got {
+			for _, x := range want {
 				x.Free()
 			}
-		}
-		for _, x := range want {
-			x.Free()
 		}
 	})
 }
 
 func TestNativeChoose(t *testing.T) {
-	if err := native.Choose("sse9"); err == nil || !strings.Contains(err.Error(), "sse9: the CPU kernels are for avx512, avx2 and generic") {
+	if err := native.Choose("sse9"); err == nil || !strings.Contains(err.Error(), "sse9: the CPU kernels are for avx512bf16, avx512, avx2 and generic") {
 		t.Errorf("Choose(sse9) = %v", err)
 	}
-	if err := native.Choose(""); err != nil || !slices.Contains([]string{"generic", "avx2", "avx512"}, native.Name()) {
-		t.Errorf("Choose() = %v, %q", err, native.Name())
+	has, best := cpu.X86, "generic"
+	switch avx2 := has.HasAVX2 && has.HasFMA; {
+	case avx2 && has.HasAVX512F && has.HasAVX512BW && has.HasAVX512VL && has.HasAVX512DQ && has.HasAVX512BF16:
+		best = "avx512bf16"
+	case avx2 && has.HasAVX512F && has.HasAVX512BW && has.HasAVX512VL && has.HasAVX512DQ:
+		best = "avx512"
+	case avx2:
+		best = "avx2"
+	}
+	if err := native.Choose(""); err != nil || native.Name() != best {
+		t.Errorf("Choose() = %v, %q, want %q", err, native.Name(), best)
 	}
 }

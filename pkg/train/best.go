@@ -32,8 +32,9 @@ const formerBestPrefix = ".best-"
 
 func formerBest(step int) string { return fmt.Sprintf("%s%08d", formerBestPrefix, step) }
 
-// take compares an evaluation with the best so far, and saves the better.
-func (b *best) take(value *float64, epoch int) (isBest bool, err error) {
+// take compares an evaluation, with the logits of each task, with the best so far, and
+// saves the better.
+func (b *best) take(value *float64, epoch int, logits [][]float32) (isBest bool, err error) {
 	if before := b.state.Best; before != nil && (value == nil || before.Value != nil && *value <= *before.Value) {
 		if !b.awaits {
 			b.state.Waited++
@@ -42,15 +43,18 @@ func (b *best) take(value *float64, epoch int) (isBest bool, err error) {
 	}
 	b.state.Best = &Best{Epoch: epoch, Step: b.state.Step, Metric: b.Options.Best.Name, Value: value}
 	b.state.Waited = 0
-	return true, b.save()
+	return true, b.save(logits)
 }
 
 // save makes the adapter as it is the best.
-func (b *best) save() error {
+func (b *best) save(logits [][]float32) error {
+	if !b.leads() {
+		return nil
+	}
 	if err := b.keep(); err != nil {
 		return err
 	}
-	if err := b.SaveAdapter(b.folder("best")); err != nil {
+	if err := b.saveBest(b.folder("best"), logits); err != nil {
 		return err
 	}
 	b.step = b.state.Step
@@ -138,7 +142,7 @@ func (b *best) restore() error {
 func (t *Trainer) ForgetBest(kept string) error {
 	known := t.state.Best != nil
 	t.state.Last, t.state.Best, t.state.Waited = nil, nil, 0
-	if !known || kept == "" {
+	if !known || kept == "" || !t.leads() {
 		return nil
 	}
 	// adapter/best itself stays until a checkpoint knows of the change. One that is

@@ -89,7 +89,7 @@ func TestBestOfEvaluations(t *testing.T) {
 		best  bool
 	}{{nil, true}, {nil, false}, {value(-1), true}, {value(-1), false}, {nil, false}, {value(-2), false}, {value(0.5), true}, {value(0.5), false}} {
 		b.state.Step = i + 1
-		is, err := b.take(c.value, 1)
+		is, err := b.take(c.value, 1, nil)
 		if waited++; c.best {
 			waited = 0
 		}

@@ -16,6 +16,11 @@ import (
 // Predict is the logits of every example, (examples, outputs) row by row in the
 // set's order, without dropout. It runs inside [torch.Do].
 func Predict(ctx context.Context, model Model, a adapter.Adapter, set *data.Set, batchSize int, dtype torch.DType) ([]float32, error) {
+	return predict(ctx, model, a, set, batchSize, dtype, func(int) (bool, error) { return true, nil })
+}
+
+// predict leaves zeros in the place of batches, numbered from 0, that are not mine.
+func predict(ctx context.Context, model Model, a adapter.Adapter, set *data.Set, batchSize int, dtype torch.DType, mine func(batch int) (bool, error)) ([]float32, error) {
 	outputs := set.Outputs()
 	logits := make([]float32, set.Len()*outputs)
 	var batches []data.Batch
@@ -25,9 +30,17 @@ func Predict(ctx context.Context, model Model, a adapter.Adapter, set *data.Set,
 			t.Free()
 		}
 	}()
+	number := -1
 	for indices := range slices.Chunk(set.ByLength(), batchSize) {
-		if ctx.Err() != nil {
+		number++
+		computes, err := mine(number)
+		switch {
+		case err != nil:
+			return nil, err
+		case ctx.Err() != nil:
 			return nil, ErrInterrupted
+		case !computes:
+			continue
 		}
 		batch := set.Batch(indices)
 		in := packed(batch)
@@ -80,14 +93,25 @@ func (t *Trainer) evaluationDue() bool {
 	return step > 0 && (step%every == 0 || step == t.Options.Steps)
 }
 
+// logits are those of a task's dev set, from all processes of a group: each batch is one
+// process's, so that its logits are what they would be without the others.
+func (t *Trainer) logits(ctx context.Context, task Task) ([]float32, error) {
+	logits, err := predict(ctx, task.Model, adapter.ForTask(t.Adapter, task.Index), task.Dev, t.Options.EvalBatchSize, t.DType, t.shareOut())
+	if err == nil && t.Group != nil {
+		err = t.Group.Sum("the logits of "+task.Name, logits)
+	}
+	return logits, err
+}
+
 // evaluate judges the dev sets, records the figures and saves a new best.
 func (t *Trainer) evaluate(ctx context.Context) error {
 	began := time.Now()
 	step, epoch := t.state.Step, t.Epoch(t.state.Step)
 	var found []TaskEval
+	var predicted [][]float32
 	var loss float64
 	for _, task := range t.Tasks {
-		logits, err := Predict(ctx, task.Model, adapter.ForTask(t.Adapter, task.Index), task.Dev, t.Options.EvalBatchSize, t.DType)
+		logits, err := t.logits(ctx, task)
 		if err != nil {
 			return err
 		}
@@ -101,11 +125,11 @@ func (t *Trainer) evaluate(ctx context.Context) error {
 		}
 		e.Loss, loss = float32(mean), loss+mean/float64(len(t.Tasks))
 		e.OneClass, _ = task.Dev.Task.OneClass(logits)
-		found = append(found, e)
+		found, predicted = append(found, e), append(predicted, logits)
 	}
 	seconds := time.Since(began).Seconds()
 	value := t.Options.Best.of(found)
-	isBest, err := t.best.take(value, epoch)
+	isBest, err := t.best.take(value, epoch, predicted)
 	if err != nil {
 		return err
 	}

@@ -30,9 +30,8 @@ func (t *Trainer) CheckFinite() error {
 // culprit says why a step was not made. Nothing has changed since, so that its
 // gradients can be made again and looked at.
 func (t *Trainer) culprit(f figures, norm float64) string {
-	t.optimizer.ZeroGradients()
-	for _, m := range f.step.Micros {
-		t.objective.Backward(m)
+	if err := t.gradients(f.step); err != nil {
+		return err.Error()
 	}
 	gradients := make([]*torch.Tensor, len(t.parameters))
 	for i := range gradients {
@@ -55,7 +54,7 @@ func (t *Trainer) notMade(f figures, what string) error {
 	const most = 64 // examples that are named
 	var ids []string
 	for _, m := range f.step.Micros {
-		for _, i := range m.Batch.Indices {
+		for _, i := range m.examples() {
 			id := t.Tasks[m.Task].Train.Examples[i].ID
 			if len(t.Tasks) > 1 {
 				id = t.Tasks[m.Task].Name + " " + id

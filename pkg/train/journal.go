@@ -35,6 +35,9 @@ func openJournal(t *Trainer) (*journal, error) {
 	if t.Device != torch.CPU {
 		j.lag = deviceLag
 	}
+	if !t.leads() {
+		return j, nil
+	}
 	var err error
 	if j.metrics, err = openEvents(filepath.Join(t.Dir, MetricsFile), t.state.MetricsBytes); err != nil {
 		return nil, err

@@ -32,6 +32,8 @@ func Run(ctx context.Context, setup Setup) (Result, error) {
 
 // loop makes the steps that are left.
 func (t *Trainer) loop(ctx context.Context) error {
+	ctx, t.stop = t.asked(ctx)
+	defer t.stop()
 	t.begin()
 	for {
 		if err := t.hooks.after(ctx, t); err != nil || t.done() {
@@ -43,15 +45,25 @@ func (t *Trainer) loop(ctx context.Context) error {
 		}
 		t.clock.start()
 		torch.Scoped(func() {
-			t.optimizer.ZeroGradients()
-			for _, micro := range step.Micros {
-				t.objective.Backward(micro)
+			if err = t.gradients(step); err == nil {
+				t.update(step)
 			}
-			t.update(step)
 		})
+		if err != nil {
+			return err
+		}
 		t.clock.stop(step.Examples)
 		t.noteGraphs()
 	}
+}
+
+// gradients are those of the step, over all processes of a group, in the optimizer's buffers.
+func (t *Trainer) gradients(step Step) error {
+	t.optimizer.ZeroGradients()
+	for _, micro := range step.Micros {
+		t.objective.Backward(micro)
+	}
+	return t.sumUp(step)
 }
 
 // update changes the parameters by the gradients of the step's micro-batches. Whether

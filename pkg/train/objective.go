@@ -4,6 +4,7 @@ import (
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/data"
 	"github.com/metatt/metatt/pkg/models/encoder"
+	"github.com/metatt/metatt/pkg/parallel"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
@@ -18,6 +19,7 @@ type Objective struct {
 	graphs  *torch.Graphs
 	longest []int            // tokens of an example of each task
 	places  map[shape]*place // where micro-batches stand that graphs read
+	adds    bool             // the adapter's own term: one process of a group does
 
 	total   *torch.Tensor   // (1) of the step so far, with weights and penalty
 	losses  []*torch.Tensor // of its micro-batches
@@ -27,7 +29,7 @@ type Objective struct {
 func newObjective(s Setup, graphs *torch.Graphs) *Objective {
 	o := &Objective{
 		adapter: s.Adapter, tasks: s.Tasks, dtype: s.DType, device: s.Device, dropout: s.Dropout, graphs: graphs,
-		places: map[shape]*place{}, total: torch.Zeros(torch.Float32, s.Device).Keep(),
+		places: map[shape]*place{}, adds: parallel.Leads(s.Group), total: torch.Zeros(torch.Float32, s.Device).Keep(),
 	}
 	for _, task := range s.Tasks {
 		o.longest = append(o.longest, task.Train.Longest())
@@ -36,13 +38,18 @@ func newObjective(s Setup, graphs *torch.Graphs) *Objective {
 }
 
 // Backward adds the micro-batch's share of the step's gradient to what the optimizer
-// reads, with the dropout of training. With the first micro-batch of a step the
-// adapter's own term of the loss is added.
+// reads, with the dropout of training; in a group, the part of it that this process's
+// examples make. With the first micro-batch of a step the adapter's own term of the loss is
+// added.
 func (o *Objective) Backward(m Micro) {
 	torch.Seed(m.Draws)
 	torch.Scoped(func() {
 		if m.First {
 			o.restart()
+		}
+		if m.part() == 0 {
+			o.losses = append(o.losses, torch.Zeros(torch.Float32, o.device).Keep())
+			return
 		}
 		p, s := o.put(m)
 		made := o.graphs.Run(s, func() []*torch.Tensor { return o.backward(m.Task, m.First, p) })
@@ -60,7 +67,7 @@ func (o *Objective) Backward(m Micro) {
 func (o *Objective) backward(task int, first bool, p *place) []*torch.Tensor {
 	loss := o.mean(task, p, o.dropout, true)
 	share, made := loss.Mul(p.share), []*torch.Tensor{loss.Detach()}
-	if r, ok := o.adapter.(adapter.Regularized); ok && first {
+	if r, ok := o.adapter.(adapter.Regularized); ok && first && o.adds {
 		penalty := r.Penalty()
 		share, made = share.Add(penalty), append(made, penalty.Detach())
 	}

@@ -10,7 +10,7 @@ import (
 type place struct {
 	batch *encoder.Batch
 	gold  *torch.Tensor // (examples) Int64 classes or Float32 scores
-	share *torch.Tensor // () of the step's loss, with the task's weight
+	share *torch.Tensor // () of the step's loss, of this process's examples, with the task's weight
 }
 
 // shape is what the operations of a micro-batch's gradient depend on.
@@ -45,7 +45,7 @@ func (o *Objective) on(m Micro, batch *encoder.Batch) *place {
 }
 
 func (o *Objective) share(m Micro) *torch.Tensor {
-	return torch.Upload([]float32{float32(m.Share * o.tasks[m.Task].weight())}, o.device).Reshape()
+	return torch.Upload([]float32{float32(m.Share * m.part() * o.tasks[m.Task].weight())}, o.device).Reshape()
 }
 
 func (o *Objective) refill(p *place, m Micro, in encoder.Input) {

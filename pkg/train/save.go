@@ -35,7 +35,7 @@ func (checkpoints) After(ctx context.Context, t *Trainer) error {
 			return err
 		}
 	}
-	if interrupted || ends {
+	if (interrupted || ends) && t.leads() {
 		if err := t.SaveAdapter(t.folder("last")); err != nil {
 			return err
 		}
@@ -64,10 +64,14 @@ func (t *Trainer) current() (s state, err error) {
 	return s, err
 }
 
-// save writes a checkpoint and removes what none of the newest needs.
+// save writes a checkpoint and removes what none of the newest needs. In a group all look
+// whether they have come to the same, and the first writes.
 func (t *Trainer) save() error {
 	if err := t.CheckFinite(); err != nil {
 		return fmt.Errorf("step %d: nothing is saved: %w", t.state.Step, err)
+	}
+	if err := t.agree(); err != nil || !t.leads() {
+		return err
 	}
 	s, err := t.current()
 	if err != nil {
@@ -113,6 +117,9 @@ func (t *Trainer) prune() error {
 // from: what a killed process left, checkpoints of later steps, best adapters that
 // are not known yet. The journals are locked: no other process is at work here.
 func (t *Trainer) tidy() error {
+	if !t.leads() {
+		return nil
+	}
 	if err := folder.Clean(t.Dir, t.Records...); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/metatt/metatt/pkg/data"
 	"github.com/metatt/metatt/pkg/models/encoder"
 	"github.com/metatt/metatt/pkg/optim"
+	"github.com/metatt/metatt/pkg/parallel"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
@@ -48,6 +49,10 @@ func orOne(x float64) float64 {
 
 // Setup is everything a run needs. The tensors stay the caller's.
 type Setup struct {
+	// Group is the processes that make the run together, each with a setup of the same
+	// values: they share out the examples of each micro-batch and the batches of each
+	// evaluation, and make the same updates. Rank 0 alone writes files. nil: one process.
+	Group    parallel.Group
 	Adapter  adapter.Adapter
 	Tasks    []Task
 	Dir      string          // the run directory, which exists
@@ -80,6 +85,7 @@ type Options struct {
 	EvalEvery       int // steps between evaluations; 0: an epoch's
 	Patience        int // evaluations in a row without a new best that end the run; 0: none do
 	Best            Criterion
+	Predictions     bool // keep the best adapter's, see PredictionsFile
 }
 
 // ErrInterrupted: the context was cancelled; the state is saved.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/optim"
+	"github.com/metatt/metatt/pkg/parallel"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
@@ -28,13 +29,18 @@ func (h *shrinking) After(_ context.Context, t *Trainer) error {
 	if !ok || h.shown == t.state.Step {
 		return nil
 	}
+	var err error
 	torch.Scoped(func() {
 		gradients := make([]*torch.Tensor, len(t.Adapter.Parameters()))
 		for i := range gradients {
 			gradients[i] = t.optimizer.Gradient(i).ToDType(torch.Float32)
 		}
 		changes := map[int]optim.Change{}
-		for _, s := range r.AfterUpdate(t.state.Step, t.Options.Steps, gradients) {
+		shrunk := r.AfterUpdate(t.state.Step, t.Options.Steps, gradients)
+		if err = t.agreeOn(shrunk); err != nil {
+			return
+		}
+		for _, s := range shrunk {
 			index := torch.FromSlice(s.Keep).To(t.Device)
 			first, second := t.optimizer.Moments(s.Parameter)
 			changes[s.Parameter] = optim.Change{First: first.IndexSelect(s.Dim, index), Second: second.IndexSelect(s.Dim, index)}
@@ -45,5 +51,21 @@ func (h *shrinking) After(_ context.Context, t *Trainer) error {
 	})
 	h.shown = t.state.Step
 	t.Await(len(r.Progress()) > 0)
-	return nil
+	return err
+}
+
+// agreeOn is an error where the processes of a group keep other parts of the parameters: their
+// sums would be of other things from here on.
+func (t *Trainer) agreeOn(shrunk []adapter.Shrunk) error {
+	if len(shrunk) == 0 {
+		return nil
+	}
+	var numbers []uint32
+	for _, s := range shrunk {
+		numbers = append(numbers, uint32(s.Parameter), uint32(s.Dim), uint32(len(s.Keep)))
+		for _, k := range s.Keep {
+			numbers = append(numbers, uint32(k))
+		}
+	}
+	return parallel.Agree(t.Group, "the ranks that are left", numbers...)
 }

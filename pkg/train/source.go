@@ -8,15 +8,28 @@ import (
 	"github.com/metatt/metatt/pkg/data"
 )
 
-// Micro is a micro-batch: examples of one task.
+// Micro is a micro-batch: examples of one task. In a group each process has a part of
+// them, some processes perhaps none.
 type Micro struct {
-	Task  int // among the run's
-	Batch data.Batch
-	Share float64 // of the step's loss: of all its examples, these
-	Seed  uint64  // of the step's dropout masks
-	Draws uint64  // seed of what else is drawn
-	First bool    // of the step
+	Task  int        // among the run's
+	Batch data.Batch // the examples that this process computes
+	All   []int      // all examples, in the training set; nil: those of Batch
+	Share float64    // of the step's loss: of all its examples, these
+	Seed  uint64     // of the step's dropout masks
+	Draws uint64     // seed of what else is drawn
+	First bool       // of the step
 }
+
+// examples are all of the micro-batch's.
+func (m Micro) examples() []int {
+	if m.All == nil {
+		return m.Batch.Indices
+	}
+	return m.All
+}
+
+// part is how much of the micro-batch this process computes, from 0 to 1.
+func (m Micro) part() float64 { return float64(len(m.Batch.Indices)) / float64(len(m.examples())) }
 
 // Step is what one update is made with.
 type Step struct {
@@ -29,6 +42,7 @@ type Step struct {
 // alone, so that a resumed run needs no state of it.
 type Source struct {
 	tasks      []Task
+	rank, size int // of this process in its group
 	batchSize  int
 	accumulate int
 	shuffle    bool
@@ -47,10 +61,14 @@ type prepared struct {
 
 func newSource(s Setup) *Source {
 	o := s.Options
-	return &Source{
-		tasks: s.Tasks, batchSize: o.BatchSize, accumulate: max(1, o.Accumulate), shuffle: o.Shuffle, seed: o.Seed, mixture: o.Mixture,
+	source := &Source{
+		tasks: s.Tasks, size: 1, batchSize: o.BatchSize, accumulate: max(1, o.Accumulate), shuffle: o.Shuffle, seed: o.Seed, mixture: o.Mixture,
 		epoch: epoch{number: -1},
 	}
+	if s.Group != nil {
+		source.rank, source.size = s.Group.Rank(), s.Group.Size()
+	}
+	return source
 }
 
 // StepsPerEpoch is the number of steps that go over as many batches as all examples of
@@ -130,18 +148,30 @@ func (s *Source) pack(k int) (Step, error) {
 	step := Step{Number: k}
 	first := k % perEpoch * s.accumulate
 	for i, b := range s.epoch.batches[first:min(first+s.accumulate, len(s.epoch.batches))] {
-		m, err := s.micro(b.task, s.remaining(b))
+		all := s.remaining(b)
+		m, err := s.micro(b.task, s.own(all))
 		if err != nil {
 			return step, fmt.Errorf("step %d: %w", k+1, err)
 		}
-		m.Seed, m.Draws, m.First = microSeed(s.seed, k, 0), microSeed(s.seed, k, i), i == 0
+		m.All, m.Seed, m.Draws, m.First = all, microSeed(s.seed, k, 0), microSeed(s.seed, k, i), i == 0
+		if s.rank > 0 {
+			m.Draws = mixed(m.Draws + uint64(s.rank))
+		}
 		step.Micros = append(step.Micros, m)
 	}
 	step.Examples = share(step.Micros)
 	return step, nil
 }
 
+// own is this process's part of a micro-batch's examples. The first process has one at least.
+func (s *Source) own(all []int) []int {
+	return all[ceil(s.rank*len(all), s.size):ceil((s.rank+1)*len(all), s.size)]
+}
+
 func (s *Source) micro(task int, indices []int) (Micro, error) {
+	if len(indices) == 0 {
+		return Micro{Task: task}, nil
+	}
 	m := Micro{Task: task, Batch: s.tasks[task].Train.Batch(indices)}
 	return m, s.tasks[task].Model.Check(packed(m.Batch))
 }
@@ -150,10 +180,10 @@ func (s *Source) micro(task int, indices []int) (Micro, error) {
 // these.
 func share(micros []Micro) (examples int) {
 	for _, m := range micros {
-		examples += len(m.Batch.Indices)
+		examples += len(m.examples())
 	}
 	for i := range micros {
-		micros[i].Share = float64(len(micros[i].Batch.Indices)) / float64(examples)
+		micros[i].Share = float64(len(micros[i].examples())) / float64(examples)
 	}
 	return examples
 }

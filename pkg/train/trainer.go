@@ -25,9 +25,10 @@ type Trainer struct {
 	best       *best
 	clock      clock
 	state      state
-	describe   func(*EvalEvent) // of a hook that has something to say of an evaluation; may be nil
-	awaits     bool             // see Await
-	noted      bool             // that graphs have failed
+	company
+	describe func(*EvalEvent) // of a hook that has something to say of an evaluation; may be nil
+	awaits   bool             // see Await
+	noted    bool             // that graphs have failed
 }
 
 // parameter is one that is trained, of the adapter or of a task's head.
@@ -60,6 +61,9 @@ func (t *Trainer) prepare() (err error) {
 		if err := t.resume(t.Resume); err != nil {
 			return &CheckpointError{err}
 		}
+	}
+	if err := t.agree(); err != nil { // before rank 0 removes what others may be reading
+		return err
 	}
 	t.best = &best{Trainer: t}
 	t.clock.began(t.state)

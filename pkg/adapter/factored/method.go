@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/torch"
@@ -18,6 +19,7 @@ type Settings struct {
 	Architecture adapter.Architecture
 	Targets      []adapter.Kind // in order; not empty, no kind twice; nil for a [Nonlinear]
 	Rank         int64          // at least 1
+	Ranks        []int64        // of a [ModeRanked]; nil: what it makes of Rank
 	TTRank       int64          // 0: the method's choice
 	Alpha        float64
 }
@@ -55,6 +57,12 @@ type Nonlinear interface {
 type TTRanked interface {
 	Trained
 	TTRank() int64 // that was asked for, or the method's choice
+}
+
+// ModeRanked is a method with a rank for each of its modes.
+type ModeRanked interface {
+	Trained
+	Ranks() []int64 // that were asked for, or what the method makes of the rank
 }
 
 // Stacked is a form whose leaves are stacks of tensor trains, one for each layer
@@ -146,6 +154,11 @@ func (p planner) planned(s Settings) (*trainable, error) {
 	} else if s.TTRank != 0 {
 		return nil, fmt.Errorf("tt_rank %d: %s has no tensor trains inside its factors", s.TTRank, p.method.Name)
 	}
+	if m, ok := form.(ModeRanked); ok {
+		s.Ranks = m.Ranks()
+	} else if s.Ranks != nil {
+		return nil, fmt.Errorf("ranks %v: %s has one rank", s.Ranks, p.method.Name)
+	}
 	return &trainable{method: p.method, settings: s, form: form, leaves: form.Leaves()}, nil
 }
 
@@ -170,10 +183,16 @@ func (s *Settings) check() error {
 }
 
 func asked(spec adapter.Spec) (Settings, error) {
+	s := Settings{Architecture: spec.Architecture, Targets: spec.Targets, Rank: int64(spec.Rank), Alpha: spec.Alpha}
+	if modes, ok := spec.Settings.(ModeRankSettings); ok {
+		for _, rank := range modes.Ranks {
+			s.Ranks = append(s.Ranks, int64(rank))
+		}
+		return s, nil
+	}
 	settings, err := adapter.SettingsOf[TensorTrainSettings](spec)
-	return Settings{
-		Architecture: spec.Architecture, Targets: spec.Targets, Rank: int64(spec.Rank), TTRank: int64(settings.TTRank), Alpha: spec.Alpha,
-	}, err
+	s.TTRank = int64(settings.TTRank)
+	return s, err
 }
 
 // count is the sum of the leaves' sizes; 0 where the spec is wrong.
@@ -231,12 +250,11 @@ func (p planner) open(saved *adapter.Saved, device torch.Device) (*trainable, er
 	if err != nil {
 		return nil, wrong(err)
 	}
-	if len(c.Ranks) != 1 {
-		return nil, wrong(fmt.Errorf("ranks %v: %s has one", c.Ranks, p.method.Name))
+	settings, err := p.saved(c, targets)
+	if err != nil {
+		return nil, wrong(err)
 	}
-	t, err := p.planned(Settings{
-		Architecture: c.Architecture(), Targets: targets, Rank: c.Ranks[0], TTRank: c.TTRank, Alpha: c.Alpha,
-	})
+	t, err := p.planned(settings)
 	if err != nil {
 		return nil, wrong(err)
 	}
@@ -254,11 +272,30 @@ func (p planner) open(saved *adapter.Saved, device torch.Device) (*trainable, er
 	return t, nil
 }
 
+// saved is what decides the form of an adapter with that configuration.
+func (p planner) saved(c adapter.Config, targets []adapter.Kind) (Settings, error) {
+	s := Settings{Architecture: c.Architecture(), Targets: targets, TTRank: c.TTRank, Alpha: c.Alpha}
+	switch _, modeRanked := p.method.Settings.Keys.(ModeRankSettings); {
+	case modeRanked && len(c.Ranks) == len(p.method.Modes):
+		s.Rank, s.Ranks = slices.Max(c.Ranks), c.Ranks
+	case modeRanked:
+		return s, fmt.Errorf("ranks %v: %s has one for each of %s", c.Ranks, p.method.Name, strings.Join(p.method.Modes, ", "))
+	case len(c.Ranks) == 1:
+		s.Rank = c.Ranks[0]
+	default:
+		return s, fmt.Errorf("ranks %v: %s has one", c.Ranks, p.method.Name)
+	}
+	return s, nil
+}
+
 // Config implements [adapter.Adapter].
 func (t *trainable) Config() adapter.Config {
 	c := adapter.Config{
 		FormatVersion: adapter.FormatVersion, PEFTType: t.method.PEFTType, Method: t.method.Name, Modes: slices.Clone(t.method.Modes),
-		Ranks: []int64{t.settings.Rank}, TTRank: t.settings.TTRank, Alpha: t.settings.Alpha,
+		Ranks: slices.Clone(t.settings.Ranks), TTRank: t.settings.TTRank, Alpha: t.settings.Alpha,
+	}
+	if c.Ranks == nil {
+		c.Ranks = []int64{t.settings.Rank}
 	}
 	c.SetArchitecture(t.settings.Architecture)
 	for _, k := range t.settings.Targets {

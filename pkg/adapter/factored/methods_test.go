@@ -15,6 +15,7 @@ import (
 	_ "github.com/metatt/metatt/pkg/fact"
 	_ "github.com/metatt/metatt/pkg/loretta"
 	_ "github.com/metatt/metatt/pkg/lotr"
+	_ "github.com/metatt/metatt/pkg/tenslora"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/torch/torchtest"
 	_ "github.com/metatt/metatt/pkg/ttlora"
@@ -50,6 +51,7 @@ var all = []one{
 	{"lotr", odd, 4, 0, cores(alpha / 4)}, {"lotr", wide, 7, 0, cores(alpha / 7)},
 	{"fact-tt", odd, 5, 0, cores(alpha)}, {"fact-tt", wide, 12, 0, cores(alpha)},
 	{"fact-tk", odd, 5, 0, tucker}, {"fact-tk", wide, 2, 0, tucker},
+	{"tenslora", odd, 5, 0, tenslora}, {"tenslora", wide, 2, 0, tenslora},
 	{"loretta-rep", odd, 4, 2, loretta(4)}, {"loretta-rep", wide, 7, 0, loretta(7)},
 	{"loretta-rep", prime, 5, 4, loretta(5)}, {"loretta-rep", skewed, 3, 0, loretta(3)},
 	{"tt-lora", odd, 2, 0, ttlora}, {"tt-lora", wide, 3, 0, ttlora},
@@ -174,6 +176,23 @@ func tucker(p parameters, s adapter.Site, m, row, column int) float64 {
 		for j := range p.size("core", 1) {
 			for k := range p.size("core", 2) {
 				sum += p.at("factors.in", row%d, i) * p.at("core", i, j, k) * p.at("factors.block", s.Layer, m, k) * p.at("factors.out", j, column%d)
+			}
+		}
+	}
+	return alpha * sum
+}
+
+// tenslora: Σ_abij C[a,b,i,j] U[·,a] V[·,b] p_m[i] q_l[j].
+func tenslora(p parameters, s adapter.Site, m, row, column int) float64 {
+	d := p.size("factors.in", 0)
+	var sum float64
+	for a := range p.size("core", 0) {
+		for b := range p.size("core", 1) {
+			for i := range p.size("core", 2) {
+				for j := range p.size("core", 3) {
+					sum += p.at("core", a, b, i, j) * p.at("factors.in", row%d, a) * p.at("factors.out", column%d, b) *
+						p.at("factors.matrix", m, i) * p.at("factors.layer", s.Layer, j)
+				}
 			}
 		}
 	}
@@ -453,6 +472,9 @@ func TestParameterCounts(t *testing.T) {
 		{"fact-tt", base, adapter.Kinds(), 16, 0, 2*768*16 + 12*12*16*16},
 		{"fact-tk", base, adapter.Kinds(), 16, 0, 2*768*16 + 16*16*16 + 12*12*16},
 		{"fact-tk", base, []adapter.Kind{adapter.Key}, 20, 0, 2*768*20 + 20*20*12 + 12*12}, // 12 indices hold no more than 12 slices
+		// A mode has no more ranks than it is long.
+		{"tenslora", base, queryValue, 8, 0, 2*768*8 + 2*2 + 12*8 + 8*8*2*8},
+		{"tenslora", large, adapter.Kinds(), 30, 0, 2*1024*30 + 12*12 + 24*24 + 30*30*12*24},
 		{"loretta-rep", base, queryValue, 8, 5, 24 * (580 + 580)},
 		{"loretta-rep", base, queryValue, 8, 0, 24 * (580 + 580)},
 		{"loretta-rep", base, []adapter.Kind{adapter.FFNUp}, 8, 3, 12 * (8*3 + 8*9 + 12*9 + 8*3 + 8*3 + 16*9 + 16*9 + 12*3)},
@@ -475,6 +497,9 @@ func TestParameterCounts(t *testing.T) {
 
 func TestBadSpecs(t *testing.T) {
 	rank := func(n int) func(*adapter.Spec) { return func(s *adapter.Spec) { s.Rank = n } }
+	ranks := func(n ...int) func(*adapter.Spec) {
+		return func(s *adapter.Spec) { s.Settings = factored.ModeRankSettings{Ranks: n} }
+	}
 	for _, c := range []struct {
 		name, method string
 		change       func(*adapter.Spec)
@@ -495,6 +520,15 @@ func TestBadSpecs(t *testing.T) {
 		{"lotr's rank", "lotr", rank(7), "rank 7 is above 6, its largest legal value for width 6"},
 		{"fact-tt's rank", "fact-tt", rank(7), "rank 7 is above 6"},
 		{"fact-tk's rank", "fact-tk", rank(7), "rank 7 is above 6"},
+		{"tenslora's rank", "tenslora", rank(7), "rank 7 is above 6, its largest legal value for the mode in"},
+		{"tenslora's ranks", "tenslora", ranks(2, 2, 2, 2), "rank 2 is above 1, its largest legal value for the mode matrix"},
+		{"tenslora's ranks", "tenslora", ranks(2, 2, 1, 4), "rank 4 is above 3, its largest legal value for the mode layer"},
+		{"tenslora's ranks beside others", "tenslora", ranks(1, 1, 1, 2), "rank 2 is above 1, its largest legal value for the mode layer beside ranks [1 1 1]"},
+		{"tenslora's ranks beside others", "tenslora", ranks(6, 2, 1, 2), "rank 6 is above 4, its largest legal value for the mode in beside ranks [2 1 2]"},
+		{"tenslora's rank 0", "tenslora", ranks(2, 2, 1, 0), "rank 0 of the mode layer: it is at least 1"},
+		{"three ranks", "tenslora", ranks(2, 2, 1), "3 ranks, one for each of in, out, matrix, layer is needed"},
+		{"a TT rank", "tenslora", func(s *adapter.Spec) { s.Settings = factored.TensorTrainSettings{TTRank: 2} }, "tt_rank 2: tenslora has no tensor trains inside its factors"},
+		{"a rank a mode", "lotr", ranks(2, 2, 1, 1), "ranks [2 2 1 1]: lotr has one rank"},
 		{"loretta's rank", "loretta-rep", rank(7), "rank 7 is above 6, its largest legal value for target query of 6 × 6"},
 		{"loretta's TT rank", "loretta-rep", func(s *adapter.Spec) { s.Settings = factored.TensorTrainSettings{TTRank: 3} }, "tt_rank 3 is above 2, its largest legal value for target query with modes [2 3 2]"},
 		{"loretta's negative TT rank", "loretta-rep", func(s *adapter.Spec) { s.Settings = factored.TensorTrainSettings{TTRank: -1} }, "tt_rank -1: it is at least 1"},
@@ -530,7 +564,7 @@ func TestBadSpecs(t *testing.T) {
 
 // The largest legal rank is legal, and so is 1.
 func TestLargestRanks(t *testing.T) {
-	for method, rank := range map[string]int{"cp4d": 18, "cp5d": 18, "lorta": 18, "lotr": 6, "fact-tt": 6, "fact-tk": 6, "loretta-rep": 6, "loretta-adp": 6, "tt-lora": 3} {
+	for method, rank := range map[string]int{"cp4d": 18, "cp5d": 18, "lorta": 18, "lotr": 6, "fact-tt": 6, "fact-tk": 6, "loretta-rep": 6, "loretta-adp": 6, "tt-lora": 3, "tenslora": 6} {
 		for _, rank := range []int{1, rank} {
 			fresh(t, method, adapter.Spec{Architecture: odd, Targets: []adapter.Kind{adapter.Query}, Rank: rank, Alpha: 1})
 		}

@@ -18,3 +18,9 @@ func WithTensorTrains(m adapter.Method) adapter.Method {
 	m.Adopted = func(saved adapter.Config, _ any) any { return TensorTrainSettings{int(saved.TTRank)} }
 	return m
 }
+
+// ModeRankSettings are the keys of methods with a rank for each of their modes. (The key is
+// MetaTT's, too: the schema refuses two that say different things.)
+type ModeRankSettings struct {
+	Ranks []int `yaml:"ranks" default:"" range:"[1,)" after:"rank" aka:"bond_ranks,link_dims" doc:"a rank for each bond of MetaTT's tensor train, from the left, or for each mode of TensLoRA, in, out, matrix, layer, in the place of adapter.rank; empty: adapter.rank for all, no more than a mode is long"`
+}

@@ -58,21 +58,22 @@ func (s Shared) Apply(sites []adapter.Site, x *torch.Tensor, frozen []*torch.Ten
 	return frozen
 }
 
-// Factors is ΔW = in · out of a site that is adapted. The blocks of ffn_down
-// share Out, those of all others In.
+// Factors is ΔW = in · out of a site that is adapted, cut on the narrower side of
+// its middle. The blocks of ffn_down share Out, those of ffn_up In.
 func (s Shared) Factors(site adapter.Site) (in, out *torch.Tensor) {
 	span, _ := s.Blocks.Of(site.Kind)
 	in = s.In
+	shareOut := site.Kind == adapter.FFNDown || span.Count == 1 && s.Out.Size(0) < in.Size(1)
 	blocks := make([]*torch.Tensor, span.Count)
 	for i := range blocks {
 		m := s.Middle.Matrix(site.Layer, span.First+int64(i))
-		if site.Kind == adapter.FFNDown {
+		if shareOut {
 			blocks[i] = in.MatMul(m) // (D, a) x (a, c)
 		} else {
 			blocks[i] = m.MatMul(s.Out) // (a, c) x (c, D)
 		}
 	}
-	if site.Kind == adapter.FFNDown {
+	if shareOut {
 		return torch.Cat(0, blocks...), s.Out
 	}
 	return in, torch.Cat(1, blocks...)

@@ -33,3 +33,15 @@ func Kaiming(fanIn int64) Start { return Uniform(1 / math.Sqrt(float64(fanIn))) 
 
 // KaimingVariance is the variance of Kaiming's entries.
 func KaimingVariance(fanIn int64) float64 { return 1 / (3 * float64(fanIn)) }
+
+// Orthogonal is a random semi-orthogonal matrix, uniformly distributed: the Q of a
+// Gaussian one with the signs of R's diagonal (Mezzadri 2007).
+func Orthogonal(shape []int64) *torch.Tensor {
+	rows, columns := shape[0], shape[1]
+	q, r := torch.Randn(torch.Float32, torch.CPU, max(rows, columns), min(rows, columns)).QR()
+	q = q.Mul(r.Diagonal().Sign())
+	if rows < columns {
+		q = q.T()
+	}
+	return q.Contiguous() // as it is read back: QR writes columns
+}

@@ -131,12 +131,14 @@ func (f forward) at(l int, place int32, p float64) torch.Drop {
 
 func (f forward) heads() int64 { return int64(f.architecture.Heads) }
 
+// activate is the activation of x, in its memory where backward does not read it.
 func (f forward) activate(x *torch.Tensor) *torch.Tensor {
-	switch f.config.HiddenAct {
-	case "relu":
+	tanh := f.config.HiddenAct == "gelu_new"
+	switch {
+	case f.config.HiddenAct == "relu":
 		return x.ReLU()
-	case "gelu_new":
-		return x.GELU(true)
+	case torch.GradEnabled():
+		return x.GELU(tanh)
 	}
-	return x.GELU(false)
+	return x.GELUInPlace(tanh)
 }

@@ -19,8 +19,8 @@ typedef struct {
 // native_compiled: the functions below are more than errors.
 bool native_compiled(void);
 
-// native_choose takes the kernels of an instruction set, "generic", "avx2" or "avx512",
-// or with "" the best that the machine has.
+// native_choose takes the kernels of an instruction set, "generic", "avx2", "avx512" or
+// "avx512bf16", or with "" the best that the machine has.
 char *native_choose(const char *name);
 // native_name is that of what was chosen last, "" before.
 const char *native_name(void);

@@ -13,15 +13,18 @@ namespace native {
 struct AttentionCall {
   at::Tensor q, k, v, query_offsets, key_offsets;
   ::Attention a = {};
-  int64_t sequences, floats = 0; // floats of scratch, for any of the sequences
-  std::vector<int64_t> order; // sequences, those with most work first
+  int64_t floats = 0; // floats of scratch, for any of the sequences
+  struct Task {
+    int64_t sequence, head, end; // heads from head on, before end
+  };
+  std::vector<Task> tasks; // those of the sequences with most work first
 
   AttentionCall(const at::Tensor &q_, const at::Tensor &k_, const at::Tensor &v_, int64_t heads, const at::Tensor &query_offsets_,
                 const at::Tensor &key_offsets_, const Drop &drop)
       : q(dense(q_)), k(dense(k_)), v(dense(v_)), query_offsets(query_offsets_), key_offsets(key_offsets_) {
     a.query_offsets = check_offsets("offsets of queries", query_offsets, q.size(0));
     a.key_offsets = check_offsets("offsets of keys", key_offsets, k.size(0));
-    sequences = key_offsets.numel() - 1;
+    const int64_t sequences = key_offsets.numel() - 1;
     if (query_offsets.numel() - 1 != sequences) refuse("there are ", query_offsets.numel() - 1, " sequences of queries and ", sequences, " of keys");
     a.masks = drop.masks(a.query_offsets, sequences);
     a.heads = heads;
@@ -32,14 +35,21 @@ struct AttentionCall {
     a.k = matrix(k);
     a.v = matrix(v);
     std::vector<double> work(sequences);
+    std::vector<int64_t> order(sequences);
     for (int64_t i = 0; i < sequences; i++) {
       const int64_t queries = a.query_offsets[i + 1] - a.query_offsets[i], keys = a.key_offsets[i + 1] - a.key_offsets[i];
       if (queries > 0 && keys > 0) floats = std::max(floats, kernels->attention_scratch(queries, keys, a.width));
       work[i] = double(queries) * double(keys);
     }
-    order.resize(sequences);
     std::iota(order.begin(), order.end(), 0);
     std::stable_sort(order.begin(), order.end(), [&](int64_t i, int64_t j) { return work[i] > work[j]; });
+    // Heads lie beside one another: a thread takes as many of a sequence as leaves eight tasks
+    // and more for each.
+    const double most = std::accumulate(work.begin(), work.end(), 0.0) / (8 * at::get_num_threads());
+    for (int64_t i : order) {
+      const int64_t parts = most > 0 ? int64_t(std::clamp<double>(std::ceil(work[i] / most), 1, double(heads))) : 1;
+      for (int64_t part = 0; part < parts; part++) tasks.push_back({i, part * heads / parts, (part + 1) * heads / parts});
+    }
   }
 
   // dense is t with its columns side by side.
@@ -47,7 +57,9 @@ struct AttentionCall {
   static Matrix matrix(const at::Tensor &t) { return {const_cast<void *>(t.const_data_ptr()), t.stride(0)}; }
 
   void run(void (*kernel)(const ::Attention *, int64_t, int64_t, float *)) const {
-    parallel_tasks(sequences * a.heads, [&](int64_t i) { kernel(&a, order[i / a.heads], i % a.heads, scratch(floats)); });
+    parallel_tasks(tasks.size(), [&](int64_t i) {
+      for (int64_t head = tasks[i].head; head < tasks[i].end; head++) kernel(&a, tasks[i].sequence, head, scratch(floats));
+    });
   }
 
   at::Tensor forward() {

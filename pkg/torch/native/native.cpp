@@ -13,6 +13,7 @@
 extern "C" const Kernels *metatt_kernels_generic();
 extern "C" const Kernels *metatt_kernels_avx2();
 extern "C" const Kernels *metatt_kernels_avx512();
+extern "C" const Kernels *metatt_kernels_avx512bf16();
 
 namespace {
 
@@ -28,7 +29,8 @@ std::vector<Set> sets() {
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-  return {{"avx512", avx512, metatt_kernels_avx512}, {"avx2", avx2, metatt_kernels_avx2}, {"generic", true, metatt_kernels_generic}};
+  const bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
+  return {{"avx512bf16", bf16, metatt_kernels_avx512bf16}, {"avx512", avx512, metatt_kernels_avx512}, {"avx2", avx2, metatt_kernels_avx2}, {"generic", true, metatt_kernels_generic}};
 }
 
 } // namespace
@@ -52,7 +54,7 @@ extern "C" char *native_choose(const char *name) {
     native::kernels_name = set.name;
     return nullptr;
   }
-  return strdup((wanted + ": the CPU kernels are for avx512, avx2 and generic").c_str());
+  return strdup((wanted + ": the CPU kernels are for avx512bf16, avx512, avx2 and generic").c_str());
 }
 
 #else

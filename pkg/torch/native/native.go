@@ -2,9 +2,10 @@
 // their derivatives for its autograd. They run on libtorch's threads; a result depends
 // neither on their number nor on what other sequences the batch holds.
 //
-// There is a set of kernels for each instruction set: avx512 (F, BW, VL and DQ), avx2
-// (with FMA) and generic. The best that the machine has is used, or the one that
-// METATT_CPU names.
+// There is a set of kernels for each instruction set: avx512bf16, avx512 (F, BW, VL and
+// DQ), avx2 (with FMA) and generic. The best that the machine has is used, or the one that
+// METATT_CPU names. All compute in fp32 but avx512bf16, which has avx512's instructions
+// and BF16: it multiplies bf16 as it stands where attention is of bf16.
 //
 // The functions are package torch's to call, on tensors that it owns.
 package native
@@ -22,6 +23,7 @@ import (
 
 	_ "github.com/metatt/metatt/pkg/torch/native/avx2"
 	_ "github.com/metatt/metatt/pkg/torch/native/avx512"
+	_ "github.com/metatt/metatt/pkg/torch/native/avx512bf16"
 	_ "github.com/metatt/metatt/pkg/torch/native/generic"
 	_ "github.com/metatt/metatt/pkg/torch/native/kernel" // its table is read here
 )

@@ -140,7 +140,11 @@ func (h *Hook) adapt(e dmrg.Event) error {
 	if h.stacks != nil {
 		adapt = h.adaptStacks
 	}
-	if err := adapt(e, &event); err != nil {
+	r, err := h.once(e, func() (*replacement, error) { return adapt(e, &event) })
+	if err == nil && r != nil {
+		err = h.replace(r)
+	}
+	if err != nil {
 		return err
 	}
 	if err := h.CheckFinite(); err != nil {

@@ -5,27 +5,28 @@
 
 namespace {
 
-INLINE void multiply_wide(words a, uint32_t m, words &high, words &low) {
-  words factor = broadcast(m);
-  words even = multiply_even(a, factor), odd = multiply_even(odd_to_even(a), factor);
-  high = interleave(odd_to_even(even), odd);
-  low = interleave(even, even_to_odd(odd));
+// Counters in the even elements of each of c, in place: they become four random words. The
+// odd elements hold nothing.
+INLINE void philox_even(words c[4], uint64_t seed) {
+  uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);
+  for (int round = 0; round < 10; round++) {
+    words first = multiply_even(c[0], broadcast(0xD2511F53u)), second = multiply_even(c[2], broadcast(0xCD9E8D57u));
+    c[0] = odd_to_even(second) ^ c[1] ^ k0;
+    c[1] = second;
+    c[2] = odd_to_even(first) ^ c[3] ^ k1;
+    c[3] = first;
+    k0 += 0x9E3779B9;
+    k1 += 0xBB67AE85;
+  }
 }
 
 // One counter a lane, in place: c becomes the four random words of each.
 INLINE void philox(words c[4], uint64_t seed) {
-  uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);
-  for (int round = 0; round < 10; round++) {
-    words high0, low0, high1, low1;
-    multiply_wide(c[0], 0xD2511F53, high0, low0);
-    multiply_wide(c[2], 0xCD9E8D57, high1, low1);
-    c[0] = high1 ^ c[1] ^ k0;
-    c[1] = low1;
-    c[2] = high0 ^ c[3] ^ k1;
-    c[3] = low0;
-    k0 += 0x9E3779B9;
-    k1 += 0xBB67AE85;
-  }
+  words odd[4];
+  for (int i = 0; i < 4; i++) odd[i] = odd_to_even(c[i]);
+  philox_even(c, seed);
+  philox_even(odd, seed);
+  for (int i = 0; i < 4; i++) c[i] = interleave(c[i], even_to_odd(odd[i]));
 }
 
 INLINE int64_t blocks_of(int64_t columns) { return (columns + 7) / 8; }

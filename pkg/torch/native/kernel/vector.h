@@ -49,13 +49,31 @@ INLINE floats load(const bfloat16 *p) {
   return (floats)(__builtin_convertvector(v, words) << 16);
 }
 
+INLINE words load(const uint32_t *p) {
+  words v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+// One element of memory that vectors of another type wrote.
+template <typename T>
+INLINE T element(const T *p) {
+  T x;
+  __builtin_memcpy(&x, p, sizeof x);
+  return x;
+}
+
+INLINE void store(uint32_t *p, words v) { __builtin_memcpy(p, &v, sizeof v); }
 INLINE void store(float *p, floats v) { __builtin_memcpy(p, &v, sizeof v); }
 // To the nearest, ties to even.
 INLINE void store(bfloat16 *p, floats v) {
+#if defined(KERNELS_AVX512BF16)
+  const __m256bh half = _mm512_cvtneps_pbh((__m512)v); // 0 below the exponents of fp32
+#else
   words bits = (words)v;
   words rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
   rounded = v == v ? rounded : broadcast(uint32_t(0x7fc0));
-  halves half = __builtin_convertvector(rounded, halves);
+  const halves half = __builtin_convertvector(rounded, halves);
+#endif
   __builtin_memcpy(p, &half, sizeof half);
 }
 
@@ -183,30 +201,35 @@ INLINE floats keep(floats v, const uint8_t *bits, int64_t element) {
 
 #endif
 
-// p · 2ⁿ for a whole n, which may be below the exponents of fp32 with AVX-512 alone.
+// v less the whole number below it, and p · 2ⁿ for that number.
 #if defined(KERNELS_AVX512)
-constexpr float least_exponent = -104;
-INLINE floats whole(floats v) { return (floats)_mm512_roundscale_ps((__m512)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-INLINE floats scaled(floats p, floats n) { return (floats)_mm512_scalef_ps((__m512)p, (__m512)n); }
+INLINE floats fraction(floats v) { return (floats)_mm512_reduce_ps((__m512)v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
+INLINE floats scaled(floats p, floats v) { return (floats)_mm512_scalef_ps((__m512)p, (__m512)v); }
 #else
-constexpr float least_exponent = -87;
-INLINE floats whole(floats v) { return __builtin_convertvector(nearest(v), floats); }
-INLINE floats scaled(floats p, floats n) { return p * (floats)((__builtin_convertvector(n, ints) + 127) << 23); }
+INLINE ints below(floats v) { return nearest(v - 0.5f); }
+INLINE floats fraction(floats v) { return v - __builtin_convertvector(below(v), floats); }
+INLINE floats scaled(floats p, floats v) { return p * (floats)((below(v) + 127) << 23); }
 #endif
 
-// eˣ, to about one unit in the last place; below least_exponent, next to nothing.
-INLINE floats exponential(floats x) {
-  x = lesser(broadcast(88.0f), greater(broadcast(least_exponent), x));
-  floats n = whole(x * 1.44269504088896341f);
-  floats r = x - n * 0.693359375f;
-  r = r + n * 2.12194440e-4f;
-  floats p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + (r + 1.0f);
-  return scaled(p, n);
+// 2ˣ, to about one unit in the last place, for x below 127; next to nothing below -126.
+// The polynomial has the least relative error on [0, 1] of those right at 0 and 1.
+INLINE floats power_of_two(floats x) {
+#if !defined(KERNELS_AVX512)
+  x = greater(broadcast(-126.0f), x); // the least exponent of fp32
+#endif
+  floats f = fraction(x);
+  floats p = f * 2.17150250e-4f + 1.244087704e-3f;
+  p = p * f + 9.67806391e-3f;
+  p = p * f + 5.548415333e-2f;
+  p = p * f + 2.4022951722e-1f;
+  p = p * f + 6.9314700365e-1f;
+  p = p * f + 1.0f;
+  return scaled(p, x);
 }
+
+constexpr float log2_e = 1.44269504f;
+
+// eˣ, to about 1 + |x| units in the last place; 2¹²⁶ at most.
+INLINE floats exponential(floats x) { return power_of_two(lesser(broadcast(126.0f), x * log2_e)); }
 
 } // namespace

@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/metatt/metatt/pkg/experiment"
+	"github.com/metatt/metatt/pkg/train"
+)
+
+const experimentHelp = `Make the runs of an experiment: a base configuration and what is varied of it.
+
+Values given as key=value replace those of the file's set section. A run that has
+ended counts as done where it is what is asked for, one that was interrupted is
+gone on with; so the same command goes on after Ctrl-C, a crash or a change of
+the file. A run that fails is left behind with its error, and tried again the
+next time.
+
+With --jobs N so many processes share the machine's cores. With --launcher slurm
+a job array is submitted, whose tasks share the runs.`
+
+// experimentFlags are those of the command.
+type experimentFlags struct {
+	file, launcher string
+	packed         string // folder of a packed experiment, in the place of file
+	pack           string
+	take, records  string
+	jobs           int
+	dryRun         bool
+	stopAfter      time.Duration
+	worker         bool
+	began, stopAt  int64 // seconds of Unix time, of the process that this one serves
+	threads        int
+}
+
+func (p *program) experimentCommand() *cobra.Command {
+	var f experimentFlags
+	cmd := &cobra.Command{
+		Use:     "experiment -c FILE [key=value ...]",
+		GroupID: "train",
+		Short:   "Make many runs and compare them",
+		Long:    experimentHelp,
+		Example: `  finetune experiment -c experiments/budget-mrpc.yaml --dry-run
+  finetune experiment -c experiments/budget-mrpc.yaml
+  finetune experiment -c experiments/budget-mrpc.yaml --launcher slurm`,
+		ValidArgsFunction: completeKeys,
+		RunE: func(cmd *cobra.Command, overrides []string) error {
+			if (f.file == "") == (f.packed == "") {
+				return &usageError{cmd, "no experiment: give -c FILE"}
+			}
+			if f.launcher != "local" && f.launcher != "slurm" {
+				return &usageError{cmd, "--launcher is local or slurm"}
+			}
+			e, places, err := p.readExperiment(f)
+			if err == nil {
+				err = e.Override(overrides)
+			}
+			if err != nil {
+				return err
+			}
+			if cmd.Flags().Changed("jobs") {
+				if e.Jobs = f.jobs; e.Jobs < 1 {
+					return &usageError{cmd, "--jobs is at least 1"}
+				}
+			}
+			plan, err := e.Plan()
+			if err != nil {
+				return err
+			}
+			return p.experiment(cmd.Context(), plan, places, f, overrides)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&f.file, "config", "c", "", "`FILE` in YAML that describes the experiment")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "list the runs, their parameters and about how long they take, and stop")
+	flags.IntVar(&f.jobs, "jobs", 1, "`PROCESSES` at once")
+	flags.StringVar(&f.launcher, "launcher", "local", "`local` or slurm")
+	flags.DurationVar(&f.stopAfter, "stop-after", 0, "save what goes on and stop after this `TIME`, as 90m")
+	flags.StringVar(&f.pack, "pack", "", "write `ARCHIVE`, which makes the runs that are left on a machine with a PyTorch and nothing else, and stop")
+	flags.StringVar(&f.take, "take", "", "add the records in `ARCHIVE`, which a packed experiment wrote, and stop")
+	flags.StringVar(&f.packed, "packed", "", "")
+	flags.StringVar(&f.records, "records", "", "")
+	flags.BoolVar(&f.worker, "worker", false, "")
+	flags.Int64Var(&f.began, "began", 0, "")
+	flags.Int64Var(&f.stopAt, "stop-at", 0, "")
+	flags.IntVar(&f.threads, "threads", 0, "")
+	for _, name := range []string{"packed", "records", "worker", "began", "stop-at", "threads"} {
+		_ = flags.MarkHidden(name)
+	}
+	return cmd
+}
+
+// readExperiment reads the file, or the packed folder.
+func (p *program) readExperiment(f experimentFlags) (*experiment.Experiment, *experiment.Places, error) {
+	if f.packed != "" {
+		return experiment.ReadPacked(f.packed)
+	}
+	e, err := experiment.Read(f.file, p.env)
+	return e, nil, err
+}
+
+func (p *program) experiment(ctx context.Context, plan *experiment.Plan, places *experiment.Places, f experimentFlags, overrides []string) error {
+	glueDir, _ := p.env("GLUE_DIR")
+	o := experiment.Options{GLUEDir: glueDir, Version: version(), Threads: f.threads, Began: time.Now(), Places: places}
+	if f.began != 0 {
+		o.Began = time.Unix(f.began, 0)
+	}
+	switch {
+	case f.stopAt != 0:
+		o.Stop = time.Unix(f.stopAt, 0)
+	case f.stopAfter > 0:
+		o.Stop = time.Now().Add(f.stopAfter)
+	}
+	switch {
+	case f.worker:
+		o.Observe = experiment.Tell(p.stdout)
+		return saved(plan.Execute(ctx, o))
+	case f.dryRun:
+		return p.describeExperiment(ctx, plan, o)
+	case f.pack != "":
+		return p.pack(ctx, plan, f.pack, o)
+	case f.records != "":
+		count, err := plan.Records(f.records)
+		if err == nil {
+			fmt.Fprintf(p.stdout, "records of %d runs in %s\n", count, f.records)
+		}
+		return err
+	case f.take != "":
+		count, notes, err := plan.Take(f.take)
+		for _, note := range notes {
+			fmt.Fprintln(p.stderr, note)
+		}
+		fmt.Fprintf(p.stdout, "records of %d runs added\n", count)
+		return errors.Join(err, p.outcome(plan))
+	case f.launcher == "slurm":
+		return p.submit(ctx, plan, f, o, overrides)
+	}
+	if err := plan.Refresh(); err != nil {
+		return err
+	}
+	view := p.experimentView(plan)
+	o.Observe = view.event
+	var err error
+	if jobs := min(plan.Jobs, len(plan.Runs)); jobs > 1 {
+		err = p.processes(ctx, plan, jobs, o, f, overrides)
+	} else {
+		err = plan.Execute(ctx, o)
+	}
+	view.close()
+	if err != nil && !errors.Is(err, train.ErrInterrupted) && !errors.Is(err, experiment.ErrStopped) {
+		return err
+	}
+	return errors.Join(p.outcome(plan), saved(err))
+}
+
+// saved is an error that says with which code the process ends.
+func saved(err error) error {
+	if errors.Is(err, experiment.ErrStopped) {
+		return fmt.Errorf("%w: %w", train.ErrInterrupted, err)
+	}
+	return err
+}
+
+// processes makes the runs in several processes of this program.
+func (p *program) processes(ctx context.Context, plan *experiment.Plan, jobs int, o experiment.Options, f experimentFlags, overrides []string) error {
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	arguments := []string{"experiment", "--config", f.file, "--packed", f.packed, "--worker", "--began", strconv.FormatInt(o.Began.Unix(), 10),
+		"--threads", strconv.Itoa(max(1, runtime.NumCPU()/jobs))}
+	if !o.Stop.IsZero() {
+		arguments = append(arguments, "--stop-at", strconv.FormatInt(o.Stop.Unix(), 10))
+	}
+	var commands []*exec.Cmd
+	for range jobs {
+		cmd := exec.Command(program, append(arguments, overrides...)...)
+		cmd.Stderr = p.stderr
+		commands = append(commands, cmd)
+	}
+	err = experiment.Processes(ctx, commands, o.Observe)
+	if !o.Stop.IsZero() && !time.Now().Before(o.Stop) && ctx.Err() == nil {
+		return experiment.ErrStopped
+	}
+	return err
+}
+
+func (p *program) submit(ctx context.Context, plan *experiment.Plan, f experimentFlags, o experiment.Options, overrides []string) error {
+	if err := plan.Refresh(); err != nil {
+		return err
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	script := plan.SlurmScript(append([]string{program, "experiment", "-c", f.file}, overrides...), o.Began)
+	job, file, err := plan.Submit(ctx, script)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.stdout, "submitted %s as job %s; its tasks write to %s\n", file, job, plan.Dir)
+	return nil
+}
+
+// portable is the program beside this one that make portable builds: without paths of this
+// machine, and smaller.
+const portable = "finetune-portable"
+
+func (p *program) pack(ctx context.Context, plan *experiment.Plan, file string, o experiment.Options) error {
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	if better := filepath.Join(filepath.Dir(program), portable); newer(better, program) {
+		program = better
+	} else {
+		fmt.Fprintf(p.stderr, "%s is packed as it is, with paths of this machine; make portable builds one without, a third of its size\n", program)
+	}
+	notes, err := plan.Pack(ctx, file, program, o)
+	if err != nil {
+		return err
+	}
+	for _, note := range notes {
+		fmt.Fprintln(p.stderr, note)
+	}
+	info, err := os.Stat(file)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.stdout, "packed %s, %s: unpack it where a Python has torch %s, and call run.sh there\n", file, size(info.Size()), p.backend.environment().Version)
+	return nil
+}
+
+// newer: the file is there, and not older than the other.
+func newer(file, other string) bool {
+	a, err := os.Stat(file)
+	b, err2 := os.Stat(other)
+	return err == nil && err2 == nil && !a.ModTime().Before(b.ModTime())
+}

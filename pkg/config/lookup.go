@@ -1,0 +1,56 @@
+package config
+
+import (
+	"errors"
+	"reflect"
+	"slices"
+)
+
+// Lookup is the key of a name; the error says which was probably meant.
+func Lookup(name string) (Key, error) {
+	name = canonical(name)
+	if key := schema().byName[name]; key != nil {
+		return *key, nil
+	}
+	return Key{}, errors.New(schema().unknown(name))
+}
+
+// Concerns reports whether a method looks at the key.
+func (k Key) Concerns(method string) bool {
+	if declared(method).Unranked && (k.Name == "adapter.rank" || k.Name == "adapter.budget") {
+		return false
+	}
+	return k.methods == nil || slices.Contains(k.methods, method)
+}
+
+// IsList: values of the key are lists, or, as task, one or a list.
+func (k Key) IsList() bool { return k.kind.Kind() == reflect.Slice }
+
+// Check says what is wrong with a value of the key as it is written; "" where nothing is.
+func (k Key) Check(text string) string {
+	_, problem := k.read(text)
+	return problem
+}
+
+// Has reports whether the key's value in c is the one that is written so.
+func (k Key) Has(c *Config, text string) bool {
+	value, problem := k.read(text)
+	return problem == "" && reflect.DeepEqual(value, k.of(c))
+}
+
+// Same reports whether two texts are the same value of the key.
+func (k Key) Same(a, b string) bool {
+	one, problem := k.read(a)
+	other, wrong := k.read(b)
+	return problem == "" && wrong == "" && reflect.DeepEqual(one, other)
+}
+
+// read is the value that is written so, also as a list in brackets.
+func (k Key) read(text string) (any, string) {
+	l := newLayer()
+	l.set("", k.Name, text)
+	if len(l.problems) > 0 {
+		return nil, l.problems[0].Message
+	}
+	return l.values[k.Name], ""
+}

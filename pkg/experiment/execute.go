@@ -1,0 +1,269 @@
+package experiment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/metatt/metatt/pkg/config"
+	"github.com/metatt/metatt/pkg/place"
+	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/train"
+)
+
+// Options say how runs are made.
+type Options struct {
+	GLUEDir string // the environment's GLUE_DIR
+	Version string // of this program, for the records
+	Threads int    // of a run that does not say it; 0: libtorch decides
+	// Began is when the experiment was started, of which this process may be one of
+	// several: what has failed since is not tried again. Zero: now.
+	Began time.Time
+	// Stop is when no run is begun any more and the one that goes on is stopped, with
+	// its state saved. Zero: never.
+	Stop    time.Time
+	Observe func(Event)
+	Places  *Places // of a packed experiment; nil: configurations say themselves
+}
+
+// ErrStopped is that the time of Options.Stop has come.
+var ErrStopped = errors.New("stopped at the time that was given: the same command goes on")
+
+// Event is what happens to a run, or, with no run's name, to the experiment.
+type Event struct {
+	Kind  Kind    `json:"kind"`
+	Run   string  `json:"run,omitempty"`
+	Step  int     `json:"step,omitempty"`
+	Total int     `json:"total,omitempty"` // steps of the run
+	Loss  float64 `json:"loss,omitempty"`
+	Text  string  `json:"text,omitempty"` // of a note, or why the run failed
+
+	// Of a run that is over.
+	State   State    `json:"state,omitempty"`
+	Metric  string   `json:"metric,omitempty"`
+	Value   *float64 `json:"value,omitempty"` // of its best evaluation
+	Seconds float64  `json:"seconds,omitempty"`
+}
+
+// Kind is what an event tells.
+type Kind string
+
+const (
+	Began Kind = "began"
+	Step  Kind = "step"
+	Over  Kind = "over"
+	Note  Kind = "note"
+)
+
+// Execute makes the runs that are not made yet, one after the other in one session. Other
+// processes may do the same at once: each takes runs that no other has. A run that fails
+// is left behind with its error. Cancelling ctx saves the run that goes on and returns
+// [train.ErrInterrupted].
+func (p *Plan) Execute(ctx context.Context, o Options) error {
+	if o.Began.IsZero() {
+		o.Began = time.Now()
+	}
+	if o.Observe == nil {
+		o.Observe = func(Event) {}
+	}
+	if !o.Stop.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadlineCause(ctx, o.Stop, ErrStopped)
+		defer cancel()
+	}
+	w := &worker{plan: p, options: o, session: run.NewSession()}
+	defer func() { w.session.Close() }()
+	for {
+		if err := w.refresh(); err != nil {
+			return err
+		}
+		r, lock, err := w.take()
+		if err != nil {
+			return err
+		}
+		if r == nil {
+			if !w.left() {
+				return nil
+			}
+			// Another process has what is left, or what a choice waits for.
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+		} else {
+			err = w.make(ctx, r)
+			lock.Close()
+		}
+		if ctx.Err() != nil {
+			if errors.Is(context.Cause(ctx), ErrStopped) {
+				return ErrStopped
+			}
+			return train.ErrInterrupted
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// worker makes runs of a plan in one process.
+type worker struct {
+	plan    *Plan
+	options Options
+	session *run.Session
+	keeps   string // what the session has loaded for
+	notes   int    // of the plan's, that were told
+}
+
+func (w *worker) refresh() error {
+	err := w.plan.Refresh()
+	for ; w.notes < len(w.plan.Notes); w.notes++ {
+		w.options.Observe(Event{Kind: Note, Text: w.plan.Notes[w.notes]})
+	}
+	return err
+}
+
+// open: the run is to be made, or gone on with, now.
+func (w *worker) open(r *Run) bool {
+	return r.State == Open || r.State == Stopped || r.State == Failed && r.Config != nil && !r.failedSince(w.options.Began)
+}
+
+// left: there is something that is, or may become, to be made.
+func (w *worker) left() bool {
+	return slices.ContainsFunc(w.plan.Runs, func(r *Run) bool { return r.State == Waiting || w.open(r) })
+}
+
+// take locks the first open run that no other process has.
+func (w *worker) take() (*Run, *os.File, error) {
+	for _, r := range w.plan.Runs {
+		if !w.open(r) {
+			continue
+		}
+		lock, err := w.plan.lock(r)
+		if err != nil || lock == nil {
+			if err != nil {
+				return nil, nil, err
+			}
+			continue
+		}
+		// Another may have made it since it was looked at.
+		if err := w.refresh(); err != nil {
+			lock.Close()
+			return nil, nil, err
+		}
+		if w.open(r) {
+			return r, lock, nil
+		}
+		lock.Close()
+	}
+	return nil, nil, nil
+}
+
+// lock is the run's, held until it is closed or the process ends; nil where another
+// process has it.
+func (p *Plan) lock(r *Run) (*os.File, error) {
+	folder := filepath.Join(p.Dir, ".locks")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(filepath.Join(folder, shortSum(identity(r.Config))), os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		file.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("%s: %w", file.Name(), err)
+	}
+	return file, nil
+}
+
+// make makes a run or goes on with it. Only what concerns the whole experiment is an
+// error.
+func (w *worker) make(ctx context.Context, r *Run) error {
+	if err := os.Remove(filepath.Join(r.Dir, failureFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	w.keep(r.Config)
+	c := *r.Config
+	c.Run.Dir = r.Dir
+	if c.Threads == 0 {
+		c.Threads = w.options.Threads
+	}
+	if w.options.Places != nil {
+		w.options.Places.of(&c)
+	}
+	o := run.Options{Config: &c, GLUEDir: w.options.GLUEDir, Version: w.options.Version, Observer: &observer{run: r, tell: w.options.Observe}}
+	began := time.Now()
+	var summary *run.Summary
+	var err error
+	if place.IsRun(r.Dir) {
+		summary, err = w.session.Resume(ctx, r.Dir, o)
+	} else if err = r.request(); err == nil {
+		summary, err = w.session.Train(ctx, o)
+	}
+	over := Event{Kind: Over, Run: r.Name, State: Ended, Seconds: time.Since(began).Seconds()}
+	switch {
+	case errors.Is(err, train.ErrInterrupted):
+		over.State = Stopped
+	case err != nil:
+		over.State, over.Text = Failed, err.Error()
+		if err := r.fail(err); err != nil {
+			return err
+		}
+	case summary.Best != nil:
+		over.Metric, over.Value = summary.Best.Metric, summary.Best.Value
+	}
+	w.options.Observe(over)
+	return nil
+}
+
+// keep begins a session anew where a run needs another model than those before, so that
+// no more than one is kept.
+func (w *worker) keep(c *config.Config) {
+	if keeps := c.Model.Path + " " + c.Model.DType + " " + c.Device; keeps != w.keeps {
+		w.session.Close()
+		w.session, w.keeps = run.NewSession(), keeps
+	}
+}
+
+// observer tells of a run what the experiment shows.
+type observer struct {
+	run  *Run
+	tell func(Event)
+	last time.Time
+}
+
+// steps are told of ten times a second.
+const often = 100 * time.Millisecond
+
+func (o *observer) Begin(b train.BeginInfo) {
+	o.tell(Event{Kind: Began, Run: o.run.Name, Step: b.Done, Total: b.Total})
+}
+
+func (o *observer) Step(s train.StepInfo) {
+	if time.Since(o.last) >= often {
+		o.last = time.Now()
+		o.tell(Event{Kind: Step, Run: o.run.Name, Step: s.Step, Total: s.Total, Loss: s.Loss})
+	}
+}
+
+func (o *observer) Eval(train.EvalInfo)   {}
+func (o *observer) Sweep(train.SweepInfo) {}
+func (o *observer) Checkpoint(string)     {}
+
+func (o *observer) Note(text string) {
+	if !strings.HasSuffix(text, o.run.Dir) { // where it is, its name says
+		o.tell(Event{Kind: Note, Run: o.run.Name, Text: text})
+	}
+}

@@ -1,0 +1,344 @@
+package experiment
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/metatt/metatt/pkg/config"
+	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/task/glue"
+	"github.com/metatt/metatt/pkg/torch/cuda"
+)
+
+// packedFile describes a packed experiment, in its folder.
+const packedFile = "experiment.json"
+
+// packed is experiment.json.
+type packed struct {
+	Experiment *Experiment `json:"experiment"`
+	Places     *Places     `json:"places"`
+}
+
+// Places say where a packed experiment has what configurations name. Paths are within
+// its folder.
+type Places struct {
+	GLUE   string            `json:"glue,omitempty"`   // the folder of GLUE's files
+	Models map[string]string `json:"models,omitempty"` // by model.path
+	Files  map[string]string `json:"files,omitempty"`  // by data.train, data.dev, data.test
+
+	root string
+}
+
+// of puts a configuration's places into the packed folder.
+func (p *Places) of(c *config.Config) {
+	if dir, has := p.Models[c.Model.Path]; has {
+		c.Model.Path = filepath.Join(p.root, dir)
+	}
+	for _, file := range []*string{&c.Data.Train, &c.Data.Dev, &c.Data.Test} {
+		if name, has := p.Files[*file]; has {
+			*file = filepath.Join(p.root, name)
+		}
+	}
+	if c.Data.GLUE = ""; p.GLUE != "" {
+		c.Data.GLUE = filepath.Join(p.root, p.GLUE)
+	}
+}
+
+// ReadPacked reads the experiment of a packed folder; its runs go into the folder's runs.
+func ReadPacked(dir string) (*Experiment, *Places, error) {
+	file := filepath.Join(dir, packedFile)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	var p packed
+	if err := json.Unmarshal(text, &p); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", file, err)
+	}
+	if p.Experiment == nil || p.Places == nil {
+		return nil, nil, fmt.Errorf("%s: describes no packed experiment", file)
+	}
+	for i, base := range p.Experiment.Base {
+		p.Experiment.Base[i] = filepath.Join(dir, base)
+	}
+	p.Experiment.Dir = filepath.Join(dir, "runs")
+	p.Places.root = dir
+	return p.Experiment, p.Places, nil
+}
+
+//go:embed run.sh
+var runScript []byte
+
+// Pack writes one archive, a tar with gzip, that makes the runs that are left on a machine
+// with a PyTorch and nothing else: program, weights, rows, configurations, the CUDA
+// helper's source and run.sh. Runs that have ended go along as records, so that they are
+// not made again. Weights are rounded to bf16 where every run computes in it.
+func (p *Plan) Pack(ctx context.Context, file, program string, o Options) (notes []string, err error) {
+	if err := p.Refresh(); err != nil {
+		return nil, err
+	}
+	out, err := renameio.NewPendingFile(file, renameio.WithTempDir(filepath.Dir(file)), renameio.WithPermissions(0o644))
+	if err != nil {
+		return nil, err
+	}
+	defer out.Cleanup()
+	zip := gzip.NewWriter(out)
+	k := &packer{plan: p, options: o, archive: tar.NewWriter(zip), root: p.Experiment.name(), places: &Places{Models: map[string]string{}, Files: map[string]string{}}, has: map[string]bool{}}
+	if err := k.pack(ctx, program); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(k.archive.Close(), zip.Close()); err != nil {
+		return nil, err
+	}
+	return k.notes, out.CloseAtomicallyReplace()
+}
+
+// packer writes an experiment's archive.
+type packer struct {
+	plan    *Plan
+	options Options
+	archive *tar.Writer
+	root    string // folder of all in the archive
+	places  *Places
+	has     map[string]bool
+	notes   []string
+}
+
+func (k *packer) pack(ctx context.Context, program string) error {
+	if err := k.file("finetune", program, 0o755); err != nil {
+		return err
+	}
+	if err := k.write("run.sh", runScript, 0o755); err != nil {
+		return err
+	}
+	if err := k.helper(); err != nil {
+		return err
+	}
+	for _, r := range k.plan.Runs {
+		c, err := k.plan.likely(r)
+		if err == nil {
+			err = k.inputs(ctx, c)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.Name, err)
+		}
+		if r.State == Ended {
+			if err := k.record(r); err != nil {
+				return err
+			}
+		}
+	}
+	e := *k.plan.Experiment
+	e.Dir = ""
+	e.Base = nil
+	for i, base := range k.plan.Base {
+		name := fmt.Sprintf("base/%d-%s", i, filepath.Base(base))
+		if err := k.file(name, base, 0o644); err != nil {
+			return err
+		}
+		e.Base = append(e.Base, name)
+	}
+	e.Set = slices.Concat(e.fromEnvironment(), e.Set)
+	text, err := json.MarshalIndent(packed{&e, k.places}, "", "  ")
+	if err != nil {
+		return err
+	}
+	return k.write(packedFile, text, 0o644)
+}
+
+// fromEnvironment is what the environment sets of keys, which stands over the base.
+func (e *Experiment) fromEnvironment() (settings []config.Setting) {
+	if e.env == nil {
+		return nil
+	}
+	for _, key := range config.Keys() {
+		variable := config.Variable(key.Name)
+		if text, _ := e.env(variable); text != "" {
+			settings = append(settings, config.Setting{Key: key.Name, Text: text, Where: variable})
+		}
+	}
+	return settings
+}
+
+// helper is the CUDA helper's source.
+func (k *packer) helper() error {
+	return fs.WalkDir(cuda.Source(), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		text, err := fs.ReadFile(cuda.Source(), name)
+		if err != nil {
+			return err
+		}
+		return k.write(path.Join("helper", name), text, 0o644)
+	})
+}
+
+// inputs are the files that a run reads.
+func (k *packer) inputs(ctx context.Context, c *config.Config) error {
+	if c.Adapter.InitFrom != "" || c.Adapter.Append.To != "" {
+		return errors.New("starts from a saved adapter, which is not packed")
+	}
+	own := *c
+	environment, err := run.ReadEnvironment(ctx, run.Options{Config: &own, GLUEDir: k.options.GLUEDir, Version: k.options.Version, Observer: silent{}})
+	if err != nil {
+		return err
+	}
+	if err := k.model(c, environment); err != nil {
+		return err
+	}
+	for _, f := range environment.Inputs.Data {
+		if err := k.data(c, f.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// model packs the folder of a run's model.
+func (k *packer) model(c *config.Config, e run.Environment) error {
+	if c.Adapter.Method == "full" || c.Adapter.Method == "bitfit" {
+		if k.rounds() {
+			k.note("%s starts from weights rounded to bf16", c.Adapter.Method)
+		}
+	}
+	if _, has := k.places.Models[c.Model.Path]; has {
+		return nil
+	}
+	to := "models/" + strconv.Itoa(len(k.places.Models))
+	k.places.Models[c.Model.Path] = to
+	for _, f := range e.Inputs.Model {
+		if isWeights(f.Name) && k.rounds() {
+			continue
+		}
+		if err := k.file(path.Join(to, f.Name), filepath.Join(e.Model, f.Name), 0o644); err != nil {
+			return err
+		}
+	}
+	if !k.rounds() {
+		return nil
+	}
+	rounded, err := os.CreateTemp("", "metatt-rounded-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(rounded.Name())
+	rounded.Close()
+	if err := roundWeights(e.Model, rounded.Name()); err != nil {
+		return err
+	}
+	return k.file(path.Join(to, "model.safetensors"), rounded.Name(), 0o644)
+}
+
+// rounds: every run computes in bf16, where it is to be had.
+func (k *packer) rounds() bool {
+	for _, r := range k.plan.Runs {
+		if c, err := k.plan.likely(r); err != nil || c.Model.DType != "bf16" && c.Model.DType != "auto" {
+			return false
+		}
+	}
+	return true
+}
+
+// isWeights: the file holds tensors, or says which files do.
+func isWeights(name string) bool {
+	for _, ending := range []string{".safetensors", ".bin", ".index.json"} {
+		if strings.HasSuffix(name, ending) {
+			return true
+		}
+	}
+	return false
+}
+
+// data packs a file of a task's examples, by its name in the record.
+func (k *packer) data(c *config.Config, name string) error {
+	own := map[string]string{"data.train": c.Data.Train, "data.dev": c.Data.Dev, "data.test": c.Data.Test}
+	if from, is := own[name]; is {
+		if _, has := k.places.Files[from]; has {
+			return nil
+		}
+		to := fmt.Sprintf("data/%d-%s", len(k.places.Files), filepath.Base(from))
+		k.places.Files[from] = to
+		return k.file(to, from, 0o644)
+	}
+	folder, err := glue.Find(c.Data.GLUE, k.options.GLUEDir, glue.StandardFolder)
+	if err != nil {
+		return err
+	}
+	k.places.GLUE = "glue"
+	return k.file(path.Join("glue", name), filepath.Join(string(folder), name), 0o644)
+}
+
+func (k *packer) note(format string, args ...any) {
+	if text := fmt.Sprintf(format, args...); !slices.Contains(k.notes, text) {
+		k.notes = append(k.notes, text)
+	}
+}
+
+// record packs what is known of a run that has ended.
+func (k *packer) record(r *Run) error {
+	for _, name := range recordFiles {
+		from := filepath.Join(r.Dir, name)
+		if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err := k.file(path.Join("runs", filepath.ToSlash(r.Name), name), from, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (k *packer) write(name string, text []byte, mode int64) error {
+	if k.has[name] {
+		return nil
+	}
+	k.has[name] = true
+	return writeEntry(k.archive, path.Join(k.root, name), int64(len(text)), mode, strings.NewReader(string(text)))
+}
+
+func (k *packer) file(name, from string, mode int64) error {
+	if k.has[name] {
+		return nil
+	}
+	k.has[name] = true
+	return writeFile(k.archive, path.Join(k.root, name), from, mode)
+}
+
+func writeFile(archive *tar.Writer, name, from string, mode int64) error {
+	f, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	return writeEntry(archive, name, info.Size(), mode, f)
+}
+
+func writeEntry(archive *tar.Writer, name string, size, mode int64, content io.Reader) error {
+	if err := archive.WriteHeader(&tar.Header{Name: name, Size: size, Mode: mode, Typeflag: tar.TypeReg}); err != nil {
+		return err
+	}
+	if n, err := io.Copy(archive, content); err != nil || n != size {
+		return errors.Join(err, fmt.Errorf("%s: %d bytes of %d", name, n, size))
+	}
+	return nil
+}

@@ -1,0 +1,296 @@
+package experiment
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/metatt/metatt/pkg/config"
+	"github.com/metatt/metatt/pkg/run"
+)
+
+// Run is one of an experiment's.
+type Run struct {
+	Name     string           // of its folder
+	Dir      string           // where it is, or will be
+	Choosing bool             // it is of the first stage
+	Settings []config.Setting // what is varied, not what all have
+	Config   *config.Config   // nil: what it is to have is not chosen yet
+	State    State
+	Failure  string       // why it failed the last time
+	Summary  *run.Summary // of one that has ended
+
+	group *group
+	only  []config.Setting // of runs that judge: choose.set
+}
+
+// group is the runs that share a choice.
+type group struct {
+	label   string
+	choices [][]config.Setting // combinations of the values to choose from
+	judges  [][]*Run           // the runs that judge each
+	chosen  []config.Setting   // nil: not yet
+	failed  string             // why there is no choice
+}
+
+// Plan is an experiment's runs, those of the first stage first.
+type Plan struct {
+	*Experiment
+	Runs  []*Run
+	Notes []string // what of the file is left out, and what was chosen
+
+	groups []*group
+	base   *config.Config
+	seen   map[string]*kept // run directories, by their place
+	said   map[string]bool
+}
+
+// Plan resolves every run. All that is wrong is reported together, once for each place:
+// the error is a [*config.Error].
+func (e *Experiment) Plan() (*Plan, error) {
+	p := &Plan{Experiment: e, seen: map[string]*kept{}, said: map[string]bool{}}
+	var err error
+	if p.base, err = config.LoadSettings(e.Base, nil, e.env); err != nil {
+		return nil, err
+	}
+	var proper []*Run
+	known, same := map[string]bool{}, 0
+	for _, settings := range e.settings(e.Grid) {
+		settings = p.concerned(settings, settings)
+		if label := labelOf(settings); known[label] {
+			same++
+			continue
+		} else {
+			known[label] = true
+		}
+		r := &Run{Settings: settings}
+		if e.Choose != nil {
+			r.group = p.group(settings)
+		}
+		proper = append(proper, r)
+	}
+	p.Runs = append(p.Runs, proper...) // after those that judge
+	wrong, told := &config.Error{}, map[config.Problem]bool{}
+	for _, r := range p.Runs {
+		if r.group != nil && !r.Choosing {
+			continue // until it is known what it has
+		}
+		if err := p.resolve(r); err != nil {
+			var faults *config.Error
+			if !errors.As(err, &faults) {
+				return nil, err
+			}
+			for _, problem := range faults.Problems {
+				if !told[problem] {
+					told[problem], wrong.Problems = true, append(wrong.Problems, problem)
+				}
+			}
+		}
+	}
+	if len(wrong.Problems) > 0 {
+		return nil, wrong
+	}
+	if same > 0 {
+		p.note("%d runs are the same as others and are left out", same)
+	}
+	p.name()
+	return p, nil
+}
+
+// settings are those of each run that vary: what random draws, runs and grid say.
+func (e *Experiment) settings(grid []Values) (all [][]config.Setting) {
+	lists := e.Runs
+	if len(lists) == 0 {
+		lists = [][]config.Setting{nil}
+	}
+	for _, trial := range e.Random.trials() {
+		for _, list := range lists {
+			for _, cell := range combinations(grid) {
+				all = append(all, slices.Concat(trial, list, cell))
+			}
+		}
+	}
+	return all
+}
+
+// group finds or makes the group of a run, with the runs of its choice.
+func (p *Plan) group(settings []config.Setting) *group {
+	var shared []config.Setting
+	for _, s := range settings {
+		if !slices.ContainsFunc(p.Choose.On, func(v Values) bool { return v.Key == s.Key }) {
+			shared = append(shared, s)
+		}
+	}
+	label := labelOf(shared)
+	for _, g := range p.groups {
+		if g.label == label {
+			return g
+		}
+	}
+	g := &group{label: label}
+	values := slices.Clone(p.Choose.Values)
+	for _, c := range p.cases(shared) {
+		for _, v := range c.Choose {
+			if i := slices.IndexFunc(values, func(w Values) bool { return w.Key == v.Key }); i >= 0 {
+				values[i] = v
+			} else {
+				values = append(values, v)
+			}
+		}
+	}
+	g.choices = combinations(values)
+	for _, choice := range g.choices {
+		var judges []*Run
+		for _, on := range combinations(p.Choose.On) {
+			judges = append(judges, &Run{Choosing: true, group: g, Settings: slices.Concat(shared, on, choice), only: p.Choose.Set})
+		}
+		g.judges = append(g.judges, judges)
+		p.Runs = append(p.Runs, judges...)
+	}
+	p.groups = append(p.groups, g)
+	return g
+}
+
+// cases are those of when that hold for a run with these settings.
+func (p *Plan) cases(settings []config.Setting) (hold []Case) {
+	settings = slices.Concat(p.Set, settings)
+	for _, c := range p.When {
+		if !slices.ContainsFunc(c.If, func(v Values) bool { return !p.has(settings, v) }) {
+			hold = append(hold, c)
+		}
+	}
+	return hold
+}
+
+// has reports whether the settings, or the base where they leave a key, have one of the
+// values.
+func (p *Plan) has(settings []config.Setting, v Values) bool {
+	key, _ := config.Lookup(v.Key)
+	return slices.ContainsFunc(v.Texts, func(text string) bool {
+		if mine, set := lastOf(settings, v.Key); set {
+			return key.Same(mine, text)
+		}
+		return key.Has(p.base, text)
+	})
+}
+
+func lastOf(settings []config.Setting, key string) (text string, set bool) {
+	for _, s := range settings {
+		if s.Key == key {
+			text, set = s.Text, true
+		}
+	}
+	return text, set
+}
+
+// concerned is what of the settings the method of a run looks at. What the file gives to
+// all runs is left out of those that have no use for it, and noted; what it gives to one
+// is not.
+func (p *Plan) concerned(settings, ofRun []config.Setting) (ours []config.Setting) {
+	method, set := lastOf(slices.Concat(p.Set, ofRun), "adapter.method")
+	if !set {
+		method = p.base.Adapter.Method
+	}
+	for _, s := range settings {
+		if key, _ := config.Lookup(s.Key); key.Concerns(method) || p.inList(s) {
+			ours = append(ours, s)
+		} else {
+			p.note("%s: %s is not for %s: left out of its runs", s.Where, s.Key, method)
+		}
+	}
+	return ours
+}
+
+// resolve makes a run's configuration.
+func (p *Plan) resolve(r *Run) error {
+	ours := slices.Concat(p.concerned(p.Set, r.Settings), r.Settings)
+	if r.group != nil {
+		ours = append(ours, p.concerned(r.group.chosen, r.Settings)...)
+	}
+	for _, c := range p.cases(r.Settings) {
+		for _, s := range c.Set {
+			// What is chosen stands over what the case says.
+			if r.group == nil || !chosen(r, s.Key) {
+				ours = append(ours, s)
+			}
+		}
+	}
+	c, err := config.LoadSettings(p.Base, append(ours, r.only...), p.env)
+	if err != nil {
+		return err
+	}
+	r.Config = c
+	return nil
+}
+
+// inList: the setting is of an entry of runs, which is one run's own.
+func (p *Plan) inList(s config.Setting) bool {
+	return slices.ContainsFunc(p.Experiment.Runs, func(list []config.Setting) bool { return slices.Contains(list, s) })
+}
+
+// chosen: the key is among those that the run's group chooses.
+func chosen(r *Run, key string) bool {
+	return slices.ContainsFunc(r.group.choices[0], func(s config.Setting) bool { return s.Key == key })
+}
+
+func (p *Plan) note(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if !p.said[text] {
+		p.said[text] = true
+		p.Notes = append(p.Notes, text)
+	}
+}
+
+// name names each run after what is varied.
+func (p *Plan) name() {
+	taken := map[string]int{}
+	for _, r := range p.Runs {
+		r.Name = labelOf(r.Settings)
+		if r.Name == "" {
+			r.Name = "run"
+		}
+		if r.Choosing {
+			r.Name = filepath.Join("choose", r.Name)
+		}
+		if taken[r.Name]++; taken[r.Name] > 1 {
+			r.Name += fmt.Sprintf("-%d", taken[r.Name])
+		}
+		r.Dir = filepath.Join(p.Dir, r.Name)
+	}
+}
+
+// longestName bounds the name of a folder, which most file systems do at 255 bytes.
+const longestName = 120
+
+// labelOf writes settings as a folder's name: the task's and the method's values alone,
+// others behind the last word of their key.
+func labelOf(settings []config.Setting) string {
+	var first, rest []string
+	for _, s := range settings {
+		value := strings.Map(plain, s.Text)
+		switch s.Key {
+		case "task", "adapter.method":
+			first = append(first, value)
+		default:
+			rest = append(rest, s.Key[strings.LastIndexByte(s.Key, '.')+1:]+value)
+		}
+	}
+	label := strings.Join(append(first, rest...), "-")
+	if len(label) > longestName {
+		label = label[:longestName-9] + "-" + shortSum(label)
+	}
+	return label
+}
+
+// plain keeps what stands in a folder's name without quotes.
+func plain(c rune) rune {
+	switch {
+	case c >= '0' && c <= '9', c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', strings.ContainsRune("._+-", c):
+		return c
+	case c == '[' || c == ']' || c == ' ':
+		return -1
+	}
+	return '_'
+}

@@ -1,0 +1,187 @@
+package experiment
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/metatt/metatt/pkg/place"
+	"github.com/metatt/metatt/pkg/record"
+)
+
+// State says how far a run of an experiment is.
+type State string
+
+const (
+	Waiting State = "waiting" // for a choice
+	Open    State = "open"    // not begun
+	Stopped State = "stopped" // begun, and to be gone on with
+	Ended   State = "ended"
+	Failed  State = "failed"
+)
+
+// kept is a run directory as it was found.
+type kept struct {
+	identity string
+	ended    *record.Run
+}
+
+// failureFile says why a run failed.
+const failureFile = "failure.json"
+
+// failure is failure.json.
+type failure struct {
+	Error string    `json:"error"`
+	At    time.Time `json:"at"`
+}
+
+// Refresh finds out how far each run is, and what is chosen.
+func (p *Plan) Refresh() error {
+	found, err := p.find()
+	if err != nil {
+		return err
+	}
+	for _, choosing := range []bool{true, false} {
+		for _, r := range p.Runs {
+			if r.Choosing == choosing {
+				if err := p.refresh(r, found); err != nil {
+					return err
+				}
+			}
+		}
+		for _, g := range p.groups {
+			if choosing {
+				p.choose(g)
+			}
+		}
+	}
+	return nil
+}
+
+// find lists the folders of runs, by what was asked of each; the first of equal ones that
+// has ended, else the first.
+func (p *Plan) find() (map[string]string, error) {
+	found := map[string]string{}
+	for _, folder := range []string{p.Dir, filepath.Join(p.Dir, "choose")} {
+		entries, err := os.ReadDir(folder)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		for _, entry := range entries {
+			dir := filepath.Join(folder, entry.Name())
+			at := p.seen[dir]
+			if strings.HasPrefix(entry.Name(), ".") {
+				continue
+			}
+			if at == nil {
+				id, err := requested(dir)
+				if err != nil {
+					p.note("%v", err)
+				}
+				if id == "" {
+					continue
+				}
+				at = &kept{identity: id}
+				p.seen[dir] = at
+			}
+			if other, twice := found[at.identity]; !twice || p.ended(dir) != nil && p.ended(other) == nil {
+				found[at.identity] = dir
+			}
+		}
+	}
+	return found, nil
+}
+
+// ended is the record of the run in a folder, if it has ended.
+func (p *Plan) ended(dir string) *record.Run {
+	at := p.seen[dir]
+	if at.ended == nil {
+		if r, err := record.Read(dir); err == nil && r.State == record.Ended {
+			r.Steps, r.Sweeps = nil, nil // hundreds of runs are looked at
+			at.ended = r
+		}
+	}
+	return at.ended
+}
+
+func (p *Plan) refresh(r *Run, found map[string]string) error {
+	if r.State == Ended {
+		return nil
+	}
+	if r.Config == nil {
+		if r.State, r.Failure = Waiting, r.group.failed; r.Failure != "" {
+			r.State = Failed
+		}
+		if r.group.chosen == nil {
+			return nil
+		}
+		if err := p.resolve(r); err != nil {
+			return err
+		}
+	}
+	dir, there := found[identity(r.Config)]
+	if !there {
+		return r.findRoom()
+	}
+	r.Dir = dir
+	if ended := p.ended(dir); ended != nil {
+		r.State, r.Summary, r.Failure = Ended, ended.Summary, ""
+		return nil
+	}
+	r.State, r.Failure = Open, ""
+	if place.IsRun(dir) {
+		r.State = Stopped
+	}
+	text, err := os.ReadFile(filepath.Join(dir, failureFile))
+	if err == nil {
+		var f failure
+		if err := json.Unmarshal(text, &f); err != nil {
+			return fmt.Errorf("%s: %w", filepath.Join(dir, failureFile), err)
+		}
+		r.State, r.Failure = Failed, f.Error
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// findRoom gives a run that has no folder one that is free.
+func (r *Run) findRoom() error {
+	r.State, r.Failure = Open, ""
+	base := r.Dir
+	for n := 2; ; n++ {
+		_, err := os.Stat(r.Dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		r.Dir = fmt.Sprintf("%s-%d", base, n)
+	}
+}
+
+// fail writes down why a run failed, as a row of the table and for the next attempt.
+func (r *Run) fail(err error) error {
+	text, marshalled := json.MarshalIndent(failure{err.Error(), time.Now().UTC()}, "", "  ")
+	if marshalled != nil {
+		return marshalled
+	}
+	if made := os.MkdirAll(r.Dir, 0o755); made != nil {
+		return made
+	}
+	return renameio.WriteFile(filepath.Join(r.Dir, failureFile), append(text, '\n'), 0o644, renameio.WithTempDir(r.Dir))
+}
+
+// failedSince: the run has failed since then, as the file system's clock says.
+func (r *Run) failedSince(began time.Time) bool {
+	info, err := os.Stat(filepath.Join(r.Dir, failureFile))
+	return err == nil && info.ModTime().After(began)
+}

@@ -1,0 +1,176 @@
+package experiment
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/metatt/metatt/pkg/folder"
+	"github.com/metatt/metatt/pkg/place"
+	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/train"
+)
+
+// recordFiles are those of a run directory that make its record, without weights.
+var recordFiles = []string{
+	requestedFile, place.ConfigFile, run.EnvironmentFile, run.SummaryFile, failureFile, train.MetricsFile, train.TimingsFile, train.PredictionsFile,
+}
+
+// Records writes the records of the runs that have ended or failed into one archive, and
+// says how many.
+func (p *Plan) Records(file string) (count int, err error) {
+	if err := p.Refresh(); err != nil {
+		return 0, err
+	}
+	out, err := renameio.NewPendingFile(file, renameio.WithTempDir(filepath.Dir(file)), renameio.WithPermissions(0o644))
+	if err != nil {
+		return 0, err
+	}
+	defer out.Cleanup()
+	zip := gzip.NewWriter(out)
+	archive := tar.NewWriter(zip)
+	written := map[string]bool{} // runs may have come to be the same
+	for _, r := range p.Runs {
+		if (r.State != Ended && r.State != Failed) || r.Config == nil || written[r.Dir] {
+			continue
+		}
+		written[r.Dir] = true
+		for _, name := range recordFiles {
+			from := filepath.Join(r.Dir, name)
+			if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err := writeFile(archive, path.Join(filepath.ToSlash(r.Name), name), from, 0o644); err != nil {
+				return 0, err
+			}
+		}
+		count++
+	}
+	if err := errors.Join(archive.Close(), zip.Close()); err != nil {
+		return 0, err
+	}
+	return count, out.CloseAtomicallyReplace()
+}
+
+// mostRecord bounds a file of a record in bytes: metrics.jsonl of a million steps.
+const mostRecord = 256 << 20
+
+// Take adds the records in an archive to the experiment's runs. One that is of no run of
+// it, or of one that has ended here, is left out and said.
+func (p *Plan) Take(file string) (taken int, notes []string, err error) {
+	if err := os.MkdirAll(p.Dir, 0o755); err != nil {
+		return 0, nil, err
+	}
+	scratch, err := os.MkdirTemp(p.Dir, ".taken-")
+	if err != nil {
+		return 0, nil, err
+	}
+	defer os.RemoveAll(scratch)
+	records, err := unpack(file, scratch)
+	if err != nil {
+		return 0, nil, fmt.Errorf("%s: %w", file, err)
+	}
+	of := map[string]string{} // record folders by what was asked of them
+	for _, name := range records {
+		id, err := requested(filepath.Join(scratch, name))
+		if err != nil || id == "" {
+			return 0, nil, fmt.Errorf("%s: %s: says not what was asked of it (%w)", file, name, errors.Join(err))
+		}
+		of[id] = name
+	}
+	// What is chosen decides which runs there are.
+	for found := true; found; {
+		found = false
+		if err := p.Refresh(); err != nil {
+			return taken, notes, err
+		}
+		for _, r := range p.Runs {
+			if r.Config == nil {
+				continue
+			}
+			name, has := of[identity(r.Config)]
+			if !has {
+				continue
+			}
+			delete(of, identity(r.Config))
+			found = true
+			if r.State == Ended {
+				notes = append(notes, fmt.Sprintf("%s has ended here: its record is left out", r.Name))
+				continue
+			}
+			if err := folder.Replace(r.Dir, func(partial string) error { return os.CopyFS(partial, os.DirFS(filepath.Join(scratch, name))) }); err != nil {
+				return taken, notes, err
+			}
+			delete(p.seen, r.Dir)
+			taken++
+		}
+	}
+	for _, name := range of {
+		notes = append(notes, fmt.Sprintf("%s is of no run of this experiment: left out", name))
+	}
+	slices.Sort(notes)
+	return taken, notes, nil
+}
+
+// unpack writes the records of an archive into a folder and lists theirs. It takes the
+// files of records alone, whatever else there is, and nothing that lies elsewhere.
+func unpack(file, into string) (records []string, err error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	zip, err := gzip.NewReader(f)
+	if err != nil {
+		return nil, err
+	}
+	archive := tar.NewReader(zip)
+	for {
+		header, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return records, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		dir, name := path.Split(header.Name)
+		dir = strings.TrimSuffix(dir, "/")
+		switch {
+		case header.Typeflag == tar.TypeDir:
+			continue
+		case header.Typeflag != tar.TypeReg || !slices.Contains(recordFiles, name) || dir == "" || !filepath.IsLocal(dir):
+			return nil, fmt.Errorf("%.80q is no file of a record", header.Name)
+		case header.Size > mostRecord:
+			return nil, fmt.Errorf("%.80q has %d bytes, more than a record's file can have", header.Name, header.Size)
+		}
+		if !slices.Contains(records, dir) {
+			records = append(records, dir)
+		}
+		to := filepath.Join(into, filepath.FromSlash(header.Name))
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return nil, err
+		}
+		if err := copyTo(to, archive); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func copyTo(file string, from io.Reader) error {
+	out, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, from)
+	return errors.Join(err, out.Close())
+}
