@@ -49,7 +49,7 @@ func TestCompletion(t *testing.T) {
 		{"train ", "task= tasks. model. data. adapter. train. dmrg. run. device= threads=", goOn},
 		{"train t", "task= tasks. train. threads=", goOn},
 		{"train train.lr", "train.lr=", goOn},
-		{"train run.", "run.dir= run.log_every=", goOn},
+		{"train run.l", "run.log_every=", goOn},
 		{"train adapter.append.g", "adapter.append.grow=", goOn},
 		{"train tasks.rte.", "tasks.rte.lr= tasks.rte.weight= tasks.rte.limit=", goOn},
 		{"train nothing", "", goOn},

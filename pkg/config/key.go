@@ -66,9 +66,6 @@ func (k Key) Values() []string {
 	return slices.DeleteFunc(slices.Clone(k.enum), func(word string) bool { return word == "" })
 }
 
-// IsList: the value is several, with commas between.
-func (k Key) IsList() bool { return k.kind.Kind() == reflect.Slice }
-
 // IsPlace: the value is a file or folder, or a name that stands for one.
 func (k Key) IsPlace() bool { return k.place }
 

@@ -23,6 +23,9 @@ func (k Key) Concerns(method string) bool {
 	return k.methods == nil || slices.Contains(k.methods, method)
 }
 
+// IsList: the value is several, with commas between.
+func (k Key) IsList() bool { return k.kind.Kind() == reflect.Slice }
+
 // Check says what is wrong with a value of the key as it is written; "" where nothing is.
 func (k Key) Check(text string) string {
 	_, problem := k.read(text)

@@ -3,6 +3,7 @@ package train_test
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,6 +64,51 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// What a newer version has written is read by those who ask for any version's: an event that is not known by its name, one
+// with more in it as far as it is known, each marked. What is damaged is an error all the same.
+func TestAnyEvents(t *testing.T) {
+	const newer = `{"event":"step","step":1,"loss":0.5,"lr":0.001,"norm":2}` + "\n" +
+		`{"event":"merge","step":9,"of":[1]}` + "\n" +
+		`{"event":"step","step":2,"loss":0.25,"lr":0.001}` + "\n" +
+		`{"event":"eval","step":2,"epoch":1,"loss":0.75,"best":true,"calibration":{"ece":0.1}}` + "\n"
+	var kinds []string
+	for event, err := range train.AnyEvents(strings.NewReader(newer), "metrics.jsonl") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		kind := event.Kind()
+		if event.Extra {
+			kind += "+"
+		}
+		kinds = append(kinds, kind)
+		switch {
+		case event.Line == 1 && (event.Step == nil || event.Step.Loss != 0.5),
+			event.Line == 2 && (event.Unknown != "merge" || event.Step != nil || event.Eval != nil || event.Sweep != nil),
+			event.Line == 4 && (event.Eval == nil || !event.Eval.Best):
+			t.Errorf("%+v", event)
+		}
+	}
+	if want := []string{"step+", "merge", "step", "eval+"}; !slices.Equal(kinds, want) {
+		t.Errorf("%q, want %q", kinds, want)
+	}
+	for text, want := range map[string]string{
+		"{}\n":             `:1: the event "" is unknown`,
+		"[]\n":             ":1: not an event",
+		`{"event":"merge"`: ":1: the line breaks off",
+		`{"event":"step","step":1,"loss":"x"}` + "\n":                        ":1: step: json",
+		newer + `{"event":"step","step":1,"norm":1}` + "\n":                  ":5: step 1 after step 2",
+		`{"event":"merge","of":"` + strings.Repeat("x", 1<<20) + `"}` + "\n": ":1: a line of more than 1048576 bytes",
+	} {
+		var last error
+		for _, err := range train.AnyEvents(strings.NewReader(text), "metrics.jsonl") {
+			last = err
+		}
+		if last == nil || !strings.HasPrefix(last.Error(), "metrics.jsonl"+want) {
+			t.Errorf("%.60q: %v, want %s", text, last, want)
+		}
+	}
+}
+
 // Any bytes are events that are written again as they were read, or an error of
 // one line.
 func FuzzEvents(f *testing.F) {
@@ -74,6 +120,18 @@ func FuzzEvents(f *testing.F) {
 		allocbound.Check(t, len(text), func() { events, err = read(text) })
 		if err != nil && strings.ContainsAny(err.Error(), "\n\r") {
 			t.Errorf("an error of several lines: %q", err)
+		}
+		known := 0 // of any version's, these come too
+		for event, err := range train.AnyEvents(bytes.NewReader(text), "metrics.jsonl") {
+			if err != nil && strings.ContainsAny(err.Error(), "\n\r") {
+				t.Errorf("an error of several lines: %q", err)
+			}
+			if err == nil && event.Unknown == "" && !event.Extra {
+				known++
+			}
+		}
+		if known < len(events) {
+			t.Errorf("%d events of any version, %d of this one", known, len(events))
 		}
 		for _, event := range events {
 			var written any = event.Step
