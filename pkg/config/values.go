@@ -23,8 +23,7 @@ func (k *Key) isFor(c *Config) bool {
 	switch {
 	case k.task != "":
 		return len(c.Tasks) > 1 && slices.Contains(c.Tasks, k.task)
-	case k.methods != nil && !slices.Contains(k.methods, c.Adapter.Method),
-		k.modes != nil && !slices.Contains(k.modes, c.DMRG.Mode):
+	case !k.Concerns(c.Adapter.Method), k.modes != nil && !slices.Contains(k.modes, c.DMRG.Mode):
 		return false
 	}
 	return k.tasks == nil || slices.ContainsFunc(c.Tasks, func(task string) bool { return slices.Contains(k.tasks, task) })

@@ -82,23 +82,21 @@ func lookup(names []string) ([]field, error) {
 	for _, f := range recordFields {
 		known = append(known, f.name)
 	}
-	for _, key := range config.Keys() {
-		known = append(known, key.Name)
-	}
 	var fields []field
 	for _, name := range names {
-		if i := slices.IndexFunc(recordFields, func(f field) bool { return f.name == name }); i >= 0 {
+		if i := slices.Index(known, name); i >= 0 {
 			fields = append(fields, recordFields[i])
 			continue
 		}
-		if !slices.Contains(known, name) && !strings.HasPrefix(name, "tasks.") {
-			message := fmt.Sprintf("runs have nothing that is called %.60q", name)
+		key, err := config.Lookup(name)
+		if err != nil {
+			message := err.Error()
 			if near := spelling.Nearest(name, known); near != "" {
-				message += "; did you mean " + near + "?"
+				message = "did you mean " + near + "?"
 			}
-			return nil, wrongOption("--by: %s (a key of the configuration, or one of %s)", message, strings.Join(known[:len(recordFields)], ", "))
+			return nil, wrongOption("--by %.60q: %s (runs are told apart by keys of the configuration and by %s)", name, message, strings.Join(known, ", "))
 		}
-		fields = append(fields, keyField(name))
+		fields = append(fields, keyField(key.Name))
 	}
 	return fields, nil
 }

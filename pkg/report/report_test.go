@@ -152,7 +152,8 @@ func TestRefusals(t *testing.T) {
 	for want, o := range map[string]report.Options{
 		"no run directory is there":                                                       {Runs: []string{empty}},
 		"no run to report on, of 1 that were found: the first, " + only:                   {Runs: []string{only}},
-		`runs have nothing that is called "adapter.rnk"; did you mean adapter.rank?`:      {Runs: []string{two}, By: []string{"method", "adapter.rnk"}},
+		`--by "adapter.rnk": unknown key; did you mean adapter.rank?`:                     {Runs: []string{two}, By: []string{"method", "adapter.rnk"}},
+		`--by "metod": did you mean method?`:                                              {Runs: []string{two}, By: []string{"metod"}},
 		`--against dora: no group is that; there are "lora r2", "metatt4d r4", "metatt4d`: {Runs: []string{two}, Against: "dora"},
 		`--against metatt4d: several groups of MRPC are that: "metatt4d r4`:               {Runs: []string{two}, Against: "metatt4d"},
 	} {
