@@ -149,9 +149,12 @@ func series(name string, s repeat.Series, what string) []row {
 	if what != "" {
 		what = " " + what
 	}
+	if s.Compared == 0 {
+		return []row{{name, "none in both"}}
+	}
 	rows := []row{{name, fmt.Sprintf("%s of %s%s the same", grouped(int64(s.Same)), grouped(int64(s.Compared)), what)}}
 	if s.First > 0 {
-		rows = append(rows, row{"", fmt.Sprintf("from step %d on; most %s, in step %d", s.First, difference(s.Largest), s.At)})
+		rows = append(rows, row{"", fmt.Sprintf("first in step %d; most %s, in step %d", s.First, difference(s.Largest), s.At)})
 	}
 	return rows
 }

@@ -37,7 +37,7 @@ func TestRepeat(t *testing.T) {
 	}
 	got = command(t, t.Context(), b, 0, nil, "repeat", dir, filepath.Join(t.TempDir(), "again"))
 	if got.code != 1 || !strings.HasSuffix(got.stderr, "finetune: numbers differ, although all that they depend on is the same\n") ||
-		!strings.Contains(got.stdout, "\nevaluations         1 of 2 the same\n                    from step 3 on; most 10, in step 3\n                    step 3 accuracy: 10.") {
+		!strings.Contains(got.stdout, "\nevaluations         1 of 2 the same\n                    first in step 3; most 10, in step 3\n                    step 3 accuracy: 10.") {
 		t.Errorf("got %+v", got)
 	}
 	// With another number of threads, they may.
