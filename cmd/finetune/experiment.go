@@ -93,6 +93,7 @@ func (p *program) experimentCommand() *cobra.Command {
 	flags.Int64Var(&f.began, "began", 0, "")
 	flags.Int64Var(&f.stopAt, "stop-at", 0, "")
 	flags.IntVar(&f.threads, "threads", 0, "")
+	completeFlag(cmd, "config", completeYAML)
 	for _, name := range []string{"packed", "records", "worker", "began", "stop-at", "threads"} {
 		_ = flags.MarkHidden(name)
 	}

@@ -66,7 +66,7 @@ func TestExperimentView(t *testing.T) {
 			t.Errorf("%d columns: %s", columns, got)
 		}
 		last := lines[len(lines)-1]
-		if !strings.Contains(last, "94%") || columns >= 60 && !strings.Contains(last, "3 of 4") || columns >= 80 && !strings.Contains(last, "left  c 6/8") {
+		if !strings.Contains(last, "93%") || columns >= 60 && !strings.Contains(last, "3 of 4") || columns >= 80 && !strings.Contains(last, "left  c 6/8") {
 			t.Errorf("%d columns: %q", columns, last)
 		}
 		v.close()

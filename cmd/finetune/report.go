@@ -47,6 +47,9 @@ func (p *program) reportCommand() *cobra.Command {
 		Example: `  finetune report runs
   finetune report runs/a runs/b --by method,rank,train.lr --against lora,8
   finetune report runs --html report.html --csv report.csv --plots plots`,
+		ValidArgsFunction: func(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+			return completeRuns(cmd, nil, typed) // any number of them
+		},
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return &usageError{cmd, "no runs: give run directories, or a folder of them"}
