@@ -4,10 +4,14 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/metatt/metatt/pkg/hf"
 	"github.com/metatt/metatt/pkg/safetensors"
 )
+
+// headPrefix begins the names of a head's tensors, which stay fp32 in a bf16 run.
+const headPrefix = "classifier."
 
 // roundWeights writes the checkpoint of a model's folder with what is fp32 rounded to
 // bf16, as loading it in bf16 does.
@@ -29,7 +33,7 @@ func roundWeights(dir, file string) error {
 			return fmt.Errorf("%s: %w", checkpoint.Path(name), err)
 		}
 		dtype := info.DType
-		if dtype == safetensors.F32 {
+		if dtype == safetensors.F32 && !strings.HasPrefix(name, headPrefix) {
 			dtype, data = safetensors.BF16, rounded(data)
 		}
 		tensors = append(tensors, safetensors.Tensor{Name: name, DType: dtype, Shape: info.Shape, Data: data})
