@@ -16,9 +16,9 @@ const module = "github.com/metatt/metatt/"
 // mayImport says for each room which rooms of this module it may import; a
 // room that is not listed may import anything.
 var mayImport = map[string][]string{
-	"pkg/torch":          {},
+	"pkg/torch":          {"pkg/internal/helper"},
 	"pkg/torch/gotchts":  {"pkg/torch"},
-	"pkg/torch/cuda":     {},
+	"pkg/torch/cuda":     {"pkg/internal/helper"},
 	"pkg/torch/profile":  {},
 	"pkg/tt":             {"pkg/torch"},
 	"pkg/fileformat":     {},
@@ -55,7 +55,7 @@ var mayImport = map[string][]string{
 	"pkg/task/sample":    {"pkg/task"},
 	"pkg/data":           {"pkg/task", "pkg/tokenizer"},
 	"pkg/optim":          {"pkg/torch"},
-	"pkg/parallel":       {},
+	"pkg/parallel":       {"pkg/internal/helper"},
 	"pkg/place":          {"pkg/config", "pkg/hf", "pkg/task", "pkg/torch"},
 	"pkg/tuned":          {"pkg/adapter", "pkg/config", "pkg/hf", "pkg/methods", "pkg/models", "pkg/place", "pkg/task", "pkg/torch"},
 	"pkg/predict":        {"pkg/adapter", "pkg/config", "pkg/data", "pkg/place", "pkg/task", "pkg/tokenizer", "pkg/torch", "pkg/train", "pkg/tuned"},

@@ -9,13 +9,11 @@ import "C"
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"unsafe"
 
+	"github.com/metatt/metatt/pkg/internal/helper"
 	"github.com/metatt/metatt/pkg/parallel/mpi"
 )
 
@@ -41,33 +39,13 @@ func Library() (name, path string, err error) {
 }
 
 var loadHelper = sync.OnceValues(func() (string, error) {
-	if path := os.Getenv(helperVariable); path != "" {
-		path, err := useHelper(path)
-		if err != nil {
-			return "", fmt.Errorf("%s: %w", helperVariable, err)
-		}
-		return path, nil
+	path, named := helper.Find(helperVariable, mpi.Library)
+	found, err := useHelper(path)
+	if err != nil && named {
+		err = fmt.Errorf("%s: %w", helperVariable, err)
 	}
-	for _, folder := range helperFolders() {
-		path := filepath.Join(folder, mpi.Library)
-		if _, err := os.Stat(path); err == nil {
-			return useHelper(path)
-		}
-	}
-	return useHelper(mpi.Library)
+	return found, err
 })
-
-func helperFolders() []string {
-	var folders []string
-	if executable, err := os.Executable(); err == nil {
-		folders = append(folders, filepath.Dir(executable))
-	}
-	// A program that was compiled with -trimpath knows no checkout.
-	if _, file, _, ok := runtime.Caller(0); ok && filepath.IsAbs(file) {
-		folders = append(folders, filepath.Join(filepath.Dir(file), "..", "..", ".gotch", "helper"))
-	}
-	return folders
-}
 
 // errNoHelper: set-up has found no MPI to build one against.
 var errNoHelper = errors.New("set-up found no MPI: install one with its development files (apt-get install openmpi-bin libopenmpi-dev), then make setup")

@@ -6,13 +6,12 @@ import "C"
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"unsafe"
 
+	"github.com/metatt/metatt/pkg/internal/helper"
 	"github.com/metatt/metatt/pkg/torch/cuda"
 )
 
@@ -32,32 +31,12 @@ func findHelper() (string, error) {
 	if failure := cudaFailure(); failure != "" {
 		return "", fmt.Errorf("the CUDA helper needs libtorch_cuda.so, which cannot be loaded: %s", failure)
 	}
-	if path := os.Getenv(helperVariable); path != "" {
-		path, err := useHelper(path)
-		if err != nil {
-			return "", fmt.Errorf("%s: %w", helperVariable, err)
-		}
-		return path, nil
+	path, named := helper.Find(helperVariable, cuda.Library)
+	found, err := useHelper(path)
+	if err != nil && named {
+		err = fmt.Errorf("%s: %w", helperVariable, err)
 	}
-	for _, folder := range helperFolders() {
-		path := filepath.Join(folder, cuda.Library)
-		if _, err := os.Stat(path); err == nil {
-			return useHelper(path)
-		}
-	}
-	return useHelper(cuda.Library)
-}
-
-func helperFolders() []string {
-	var folders []string
-	if executable, err := os.Executable(); err == nil {
-		folders = append(folders, filepath.Dir(executable))
-	}
-	// A program that was compiled with -trimpath knows no checkout.
-	if _, file, _, ok := runtime.Caller(0); ok && filepath.IsAbs(file) {
-		folders = append(folders, filepath.Join(filepath.Dir(file), "..", "..", ".gotch", "helper"))
-	}
-	return folders
+	return found, err
 }
 
 // useHelper loads a helper and checks that it is of this build and this libtorch.
@@ -75,7 +54,7 @@ func useHelper(name string) (string, error) {
 			text += " (it was compiled against another libtorch; " + rebuild + ")"
 		case name == cuda.Library && strings.HasPrefix(text, cuda.Library):
 			return "", fmt.Errorf("there is no CUDA helper: %s is neither what %s names, nor in %s, nor where the loader looks",
-				name, helperVariable, strings.Join(helperFolders(), " or "))
+				name, helperVariable, strings.Join(helper.Folders(), " or "))
 		}
 		return "", fmt.Errorf("the CUDA helper cannot be loaded: %s", text)
 	}

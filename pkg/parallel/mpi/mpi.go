@@ -5,16 +5,15 @@ package mpi
 
 import (
 	"context"
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/metatt/metatt/pkg/internal/helper"
 )
 
 // Library is the helper's file name.
@@ -27,21 +26,7 @@ var files embed.FS
 var ErrNoCompiler = errors.New("there is no mpicc")
 
 // Build tells builds of the source apart.
-func Build() string {
-	hash := sha256.New()
-	names, err := fs.Glob(files, "source/*") // sorted
-	for _, name := range names {
-		var text []byte
-		if text, err = files.ReadFile(name); err != nil {
-			break
-		}
-		hash.Write(text)
-	}
-	if err != nil {
-		panic(err) // what is embedded can be read
-	}
-	return hex.EncodeToString(hash.Sum(nil))[:16]
-}
+func Build() string { return helper.Build(files) }
 
 // Compiler is the MPI's compiler: $MPICC, else mpicc; [ErrNoCompiler] where there is none.
 func Compiler() (string, error) {

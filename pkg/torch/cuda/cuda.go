@@ -7,9 +7,7 @@ package cuda
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
 	"fmt"
 	"io/fs"
 	"os"
@@ -18,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/metatt/metatt/pkg/internal/helper"
 )
 
 // Library is the helper's file name.
@@ -30,21 +30,7 @@ var files embed.FS
 func Source() fs.FS { return files }
 
 // Build tells builds of the source apart; build.sh makes the same of the same files.
-func Build() string {
-	hash := sha256.New()
-	names, err := fs.Glob(files, "source/*") // sorted
-	for _, name := range names {
-		var text []byte
-		if text, err = files.ReadFile(name); err != nil {
-			break
-		}
-		hash.Write(text)
-	}
-	if err != nil {
-		panic(err) // what is embedded can be read
-	}
-	return hex.EncodeToString(hash.Sum(nil))[:16]
-}
+func Build() string { return helper.Build(files) }
 
 // Compile makes the library out against the PyTorch with CUDA in torch, as build.sh says;
 // includes are folders with CUDA's headers that come before those it finds.
