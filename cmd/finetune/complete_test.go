@@ -76,6 +76,7 @@ func TestCompletion(t *testing.T) {
 		{"train --resume=other/", "other/c", whole},
 		{"repeat runs/b", "runs/b", whole},
 		{"repeat runs/b ", "", cobra.ShellCompDirectiveDefault},
+		{"report runs/a runs/", "runs/a runs/b", whole},
 		{"eval nowhere/", "", whole},
 		{"predict runs/a/", "runs/a/adapter/", goOn},
 		{"inspect r", "runs/", goOn},

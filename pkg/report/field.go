@@ -101,14 +101,14 @@ func lookup(names []string) ([]field, error) {
 	return fields, nil
 }
 
-// silent are the keys that say where a run is, when it saves and how it is watched, and not
-// what it computes. Runs that differ in the second kind are noted.
-func silent(key string) (quiet, noted bool) {
-	if key == "train.seed" || strings.HasPrefix(key, "run.") {
+// silent are the keys that change no number of a run, and the seed. Runs that differ in one of
+// those that may change their time are noted.
+func silent(name string) (quiet, noted bool) {
+	if name == "train.seed" || strings.HasPrefix(name, "run.") {
 		return true, false
 	}
-	known, err := config.Lookup(key)
-	return err == nil && known.Neutral(), true
+	key, err := config.Lookup(name)
+	return err == nil && key.Neutral(), true
 }
 
 // differing are the keys that runs have with different values, in the schema's order. What
