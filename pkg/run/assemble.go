@@ -2,6 +2,8 @@ package run
 
 import (
 	"context"
+	"fmt"
+	"sync/atomic"
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/config"
@@ -41,11 +43,19 @@ type learned struct {
 	dev   *data.Set
 }
 
+// began: this process has begun a run before.
+var began atomic.Bool
+
 // assemble reads everything a run needs. With a checkpoint, adapter and head
 // are the checkpoint's.
 func (s *Session) assemble(ctx context.Context, o Options, checkpoint *train.Checkpoint) (a *assembly, err error) {
 	resolved := *o.Config
 	a = &assembly{session: s, config: &resolved, observer: o.Observer, group: o.Group}
+	if began.Swap(true) {
+		if err := train.ResetPeakMemory(); err != nil {
+			a.observer.Note(fmt.Sprintf("peak memory is that of all runs of this process: %v", err))
+		}
+	}
 	var from start
 	defer func() {
 		from.close()

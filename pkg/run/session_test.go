@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"github.com/metatt/metatt/pkg/run"
 	"github.com/metatt/metatt/pkg/run/runtest"
 	"github.com/metatt/metatt/pkg/torch"
+	"github.com/metatt/metatt/pkg/train"
 )
 
 // trainedFiles are those files of a run that nothing but its configuration decides.
@@ -201,4 +203,38 @@ func TestSessionAfterFailures(t *testing.T) {
 	}
 	good() // anew
 	session.Close()
+}
+
+// A run's peak memory is its own, not that of what the process held before.
+func TestPeakMemoryIsTheRuns(t *testing.T) {
+	if err := train.ResetPeakMemory(); err != nil {
+		t.Skipf("the kernel does not let a process forget its peak: %v", err)
+	}
+	session := run.NewSession()
+	defer session.Close()
+	if _, err := session.Train(t.Context(), tiny(t, "train.max_steps=1")); err != nil {
+		t.Fatal(err)
+	}
+	const held = 400 << 20
+	if err := torch.Do(func() error {
+		torch.Randn(torch.Float32, torch.CPU, held/4).Free()
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	first, err := session.Train(t.Context(), tiny(t, "train.max_steps=1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var size, pages int64
+	if _, err := fmt.Sscan(string(text), &size, &pages); err != nil {
+		t.Fatal(err)
+	}
+	if now := pages * int64(os.Getpagesize()); first.PeakBytes > now+held/2 {
+		t.Errorf("a run's peak is %d bytes, the process has %d", first.PeakBytes, now)
+	}
 }
