@@ -15,6 +15,7 @@ import (
 
 	"github.com/metatt/metatt/pkg/config"
 	"github.com/metatt/metatt/pkg/place"
+	"github.com/metatt/metatt/pkg/record"
 	"github.com/metatt/metatt/pkg/run"
 	"github.com/metatt/metatt/pkg/train"
 )
@@ -191,7 +192,7 @@ func (p *Plan) lock(r *Run) (*os.File, error) {
 // make makes a run or goes on with it. Only what concerns the whole experiment is an
 // error.
 func (w *worker) make(ctx context.Context, r *Run) error {
-	if err := os.Remove(filepath.Join(r.Dir, failureFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(filepath.Join(r.Dir, record.FailureFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	w.keep(r.Config)
@@ -218,7 +219,7 @@ func (w *worker) make(ctx context.Context, r *Run) error {
 		over.State = Stopped
 	case err != nil:
 		over.State, over.Text = Failed, err.Error()
-		if err := r.fail(err); err != nil {
+		if err := record.WriteFailure(r.Dir, err); err != nil {
 			return err
 		}
 	case summary.Best != nil:

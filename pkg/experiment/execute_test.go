@@ -131,7 +131,7 @@ func TestFailedRunsAreTriedAgain(t *testing.T) {
 	if p, _, err = execute(t, file, Options{}); err != nil || p.Runs[0].State != Ended {
 		t.Fatal(err, states(p), p.Runs[0].Failure)
 	}
-	if _, err := os.Stat(filepath.Join(p.Runs[0].Dir, failureFile)); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(p.Runs[0].Dir, record.FailureFile)); !errors.Is(err, fs.ErrNotExist) {
 		t.Error("its error is still there")
 	}
 }

@@ -1,7 +1,6 @@
 package experiment
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,8 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-
-	"github.com/google/renameio/v2"
 
 	"github.com/metatt/metatt/pkg/place"
 	"github.com/metatt/metatt/pkg/record"
@@ -31,15 +28,6 @@ const (
 type kept struct {
 	identity string
 	ended    *record.Run
-}
-
-// failureFile says why a run failed.
-const failureFile = "failure.json"
-
-// failure is failure.json.
-type failure struct {
-	Error string    `json:"error"`
-	At    time.Time `json:"at"`
 }
 
 // Refresh finds out how far each run is, and what is chosen.
@@ -139,17 +127,11 @@ func (p *Plan) refresh(r *Run, found map[string]string) error {
 	if place.IsRun(dir) {
 		r.State = Stopped
 	}
-	text, err := os.ReadFile(filepath.Join(dir, failureFile))
-	if err == nil {
-		var f failure
-		if err := json.Unmarshal(text, &f); err != nil {
-			return fmt.Errorf("%s: %w", filepath.Join(dir, failureFile), err)
-		}
-		r.State, r.Failure = Failed, f.Error
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return err
+	failed, err := record.ReadFailure(dir)
+	if failed != nil {
+		r.State, r.Failure = Failed, failed.Error
 	}
-	return nil
+	return err
 }
 
 // findRoom gives a run that has no folder one that is free.
@@ -168,20 +150,8 @@ func (r *Run) findRoom() error {
 	}
 }
 
-// fail writes down why a run failed, as a row of the table and for the next attempt.
-func (r *Run) fail(err error) error {
-	text, marshalled := json.MarshalIndent(failure{err.Error(), time.Now().UTC()}, "", "  ")
-	if marshalled != nil {
-		return marshalled
-	}
-	if made := os.MkdirAll(r.Dir, 0o755); made != nil {
-		return made
-	}
-	return renameio.WriteFile(filepath.Join(r.Dir, failureFile), append(text, '\n'), 0o644, renameio.WithTempDir(r.Dir))
-}
-
 // failedSince: the run has failed since then, as the file system's clock says.
 func (r *Run) failedSince(began time.Time) bool {
-	info, err := os.Stat(filepath.Join(r.Dir, failureFile))
+	info, err := os.Stat(filepath.Join(r.Dir, record.FailureFile))
 	return err == nil && info.ModTime().After(began)
 }

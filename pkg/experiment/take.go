@@ -17,13 +17,14 @@ import (
 
 	"github.com/metatt/metatt/pkg/folder"
 	"github.com/metatt/metatt/pkg/place"
+	"github.com/metatt/metatt/pkg/record"
 	"github.com/metatt/metatt/pkg/run"
 	"github.com/metatt/metatt/pkg/train"
 )
 
 // recordFiles are those of a run directory that make its record, without weights.
 var recordFiles = []string{
-	requestedFile, place.ConfigFile, run.EnvironmentFile, run.SummaryFile, failureFile, train.MetricsFile, train.TimingsFile, train.PredictionsFile,
+	requestedFile, place.ConfigFile, run.EnvironmentFile, run.SummaryFile, record.FailureFile, train.MetricsFile, train.TimingsFile, train.PredictionsFile,
 }
 
 // Records writes the records of the runs that have ended or failed into one archive, and

@@ -24,7 +24,7 @@ type State string
 const (
 	Ended       State = "ended"       // all its steps are done, or its patience was over
 	Interrupted State = "interrupted" // it was stopped and has saved what it had
-	Unfinished  State = "unfinished"  // it is running, or was killed, or failed
+	Unfinished  State = "unfinished"  // it is running, or was killed, or failed: see Run.Failure
 )
 
 // Run is the record of a run.
@@ -34,6 +34,7 @@ type Run struct {
 	Config      *config.Config  // as resolved
 	Environment run.Environment // the zero one where the record has none
 	Summary     *run.Summary    // nil: the run has not ended
+	Failure     *Failure        // nil: it has not failed, or nobody wrote it down
 	Steps       []train.StepEvent
 	Evals       []train.EvalEvent
 	Sweeps      []train.SweepEvent
@@ -71,6 +72,9 @@ func Read(dir string) (*Run, error) {
 		return nil, err
 	}
 	if err := r.readSummary(); err != nil {
+		return nil, err
+	}
+	if r.Failure, err = ReadFailure(dir); err != nil {
 		return nil, err
 	}
 	r.noteUnknown()

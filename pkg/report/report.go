@@ -2,6 +2,7 @@
 package report
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -83,10 +84,12 @@ func (r *Report) read(dirs []string) (runs []member) {
 		for _, note := range run.Notes {
 			notes[note] = append(notes[note], dir)
 		}
-		switch run.State {
-		case record.Ended:
+		switch {
+		case run.State == record.Ended:
 			runs = append(runs, member{run, run.Config.Values()})
-		case record.Interrupted:
+		case run.Failure != nil:
+			r.Left = append(r.Left, Left{dir, "failed: " + oneLine(errors.New(run.Failure.Error))})
+		case run.State == record.Interrupted:
 			r.Left = append(r.Left, Left{dir, fmt.Sprintf("was stopped at step %d", run.Last())})
 		default:
 			r.Left = append(r.Left, Left{dir, fmt.Sprintf("has not ended: at step %d it is running, was killed, or failed", run.Last())})
