@@ -126,7 +126,7 @@ func (p *Plan) refresh(r *Run, found map[string]string) error {
 			return err
 		}
 	}
-	dir, there := found[identity(r.Config)]
+	dir, there := found[r.identity]
 	if !there {
 		return r.findRoom()
 	}
@@ -143,7 +143,7 @@ func (p *Plan) refresh(r *Run, found map[string]string) error {
 	if err == nil {
 		var f failure
 		if err := json.Unmarshal(text, &f); err != nil {
-			return fmt.Errorf("%s: %w", filepath.Join(dir, failureFile), err)
+			f.Error = fmt.Sprintf("%s: %v", filepath.Join(dir, failureFile), err)
 		}
 		r.State, r.Failure = Failed, f.Error
 	} else if !errors.Is(err, fs.ErrNotExist) {
@@ -184,4 +184,9 @@ func (r *Run) fail(err error) error {
 func (r *Run) failedSince(began time.Time) bool {
 	info, err := os.Stat(filepath.Join(r.Dir, failureFile))
 	return err == nil && info.ModTime().After(began)
+}
+
+// again: the run has failed, and is to be tried again.
+func (p *Plan) again(r *Run) bool {
+	return r.State == Failed && r.Config != nil && !p.Began.IsZero() && !p.gaveUp[r] && !r.failedSince(p.Began)
 }
