@@ -38,7 +38,7 @@ type experimentFlags struct {
 	dryRun         bool
 	stopAfter      time.Duration
 	worker         bool
-	began, stopAt  int64 // seconds of Unix time, of the process that this one serves
+	began, stopAt  int64 // nanoseconds of Unix time, of the process that this one serves
 	threads        int
 }
 
@@ -111,21 +111,24 @@ func (p *program) readExperiment(f experimentFlags) (*experiment.Experiment, *ex
 
 func (p *program) experiment(ctx context.Context, plan *experiment.Plan, places *experiment.Places, f experimentFlags, overrides []string) error {
 	glueDir, _ := p.env("GLUE_DIR")
-	o := experiment.Options{GLUEDir: glueDir, Version: version(), Threads: f.threads, Began: time.Now(), Places: places}
+	o := experiment.Options{GLUEDir: glueDir, Version: version(), Threads: f.threads, Places: places}
+	began := time.Now()
 	if f.began != 0 {
-		o.Began = time.Unix(f.began, 0)
+		began = time.Unix(0, f.began)
 	}
 	switch {
 	case f.stopAt != 0:
-		o.Stop = time.Unix(f.stopAt, 0)
+		o.Stop = time.Unix(0, f.stopAt)
 	case f.stopAfter > 0:
 		o.Stop = time.Now().Add(f.stopAfter)
 	}
 	switch {
 	case f.worker:
+		plan.Began = began
 		o.Observe = experiment.Tell(p.stdout)
 		return saved(plan.Execute(ctx, o))
 	case f.dryRun:
+		plan.Began = began
 		return p.describeExperiment(ctx, plan, o)
 	case f.pack != "":
 		return p.pack(ctx, plan, f.pack, o)
@@ -143,8 +146,9 @@ func (p *program) experiment(ctx context.Context, plan *experiment.Plan, places 
 		fmt.Fprintf(p.stdout, "records of %d runs added\n", count)
 		return errors.Join(err, p.outcome(plan))
 	case f.launcher == "slurm":
-		return p.submit(ctx, plan, f, o, overrides)
+		return p.submit(ctx, plan, f, began, overrides)
 	}
+	plan.Began = began
 	if err := plan.Refresh(); err != nil {
 		return err
 	}
@@ -177,10 +181,10 @@ func (p *program) processes(ctx context.Context, plan *experiment.Plan, jobs int
 	if err != nil {
 		return err
 	}
-	arguments := []string{"experiment", "--config", f.file, "--packed", f.packed, "--worker", "--began", strconv.FormatInt(o.Began.Unix(), 10),
+	arguments := []string{"experiment", "--config", f.file, "--packed", f.packed, "--worker", "--began", strconv.FormatInt(plan.Began.UnixNano(), 10),
 		"--threads", strconv.Itoa(max(1, runtime.NumCPU()/jobs))}
 	if !o.Stop.IsZero() {
-		arguments = append(arguments, "--stop-at", strconv.FormatInt(o.Stop.Unix(), 10))
+		arguments = append(arguments, "--stop-at", strconv.FormatInt(o.Stop.UnixNano(), 10))
 	}
 	var commands []*exec.Cmd
 	for range jobs {
@@ -195,7 +199,7 @@ func (p *program) processes(ctx context.Context, plan *experiment.Plan, jobs int
 	return err
 }
 
-func (p *program) submit(ctx context.Context, plan *experiment.Plan, f experimentFlags, o experiment.Options, overrides []string) error {
+func (p *program) submit(ctx context.Context, plan *experiment.Plan, f experimentFlags, began time.Time, overrides []string) error {
 	if err := plan.Refresh(); err != nil {
 		return err
 	}
@@ -203,7 +207,7 @@ func (p *program) submit(ctx context.Context, plan *experiment.Plan, f experimen
 	if err != nil {
 		return err
 	}
-	script := plan.SlurmScript(append([]string{program, "experiment", "-c", f.file}, overrides...), o.Began)
+	script := plan.SlurmScript(append([]string{program, "experiment", "-c", f.file}, overrides...), began)
 	job, file, err := plan.Submit(ctx, script)
 	if err != nil {
 		return err

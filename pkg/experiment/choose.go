@@ -19,7 +19,7 @@ func (p *Plan) choose(g *group) {
 	var judged []string
 	for i, judges := range g.judges {
 		mean, known, settled := meanOf(judges)
-		if !settled {
+		if !settled || slices.ContainsFunc(judges, p.again) {
 			return
 		}
 		text := "failed"

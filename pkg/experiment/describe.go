@@ -40,7 +40,7 @@ func (p *Plan) Describe(ctx context.Context, o Options) ([]*Described, error) {
 		seedless.Train.Seed = 0
 		id := identity(&seedless)
 		if r.Choosing {
-			id = "choosing " + r.group.label // what is chosen changes nothing of it
+			id = "choosing " + r.group.key // what is chosen changes nothing of it
 		}
 		if byID[id] == nil {
 			byID[id] = &Described{}

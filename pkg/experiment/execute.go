@@ -25,9 +25,6 @@ type Options struct {
 	GLUEDir string // the environment's GLUE_DIR
 	Version string // of this program, for the records
 	Threads int    // of a run that does not say it; 0: libtorch decides
-	// Began is when the experiment was started, of which this process may be one of
-	// several: what has failed since is not tried again. Zero: now.
-	Began time.Time
 	// Stop is when no run is begun any more and the one that goes on is stopped, with
 	// its state saved. Zero: never.
 	Stop    time.Time
@@ -40,12 +37,11 @@ var ErrStopped = errors.New("stopped at the time that was given: the same comman
 
 // Event is what happens to a run, or, with no run's name, to the experiment.
 type Event struct {
-	Kind  Kind    `json:"kind"`
-	Run   string  `json:"run,omitempty"`
-	Step  int     `json:"step,omitempty"`
-	Total int     `json:"total,omitempty"` // steps of the run
-	Loss  float64 `json:"loss,omitempty"`
-	Text  string  `json:"text,omitempty"` // of a note, or why the run failed
+	Kind  Kind   `json:"kind"`
+	Run   string `json:"run,omitempty"`
+	Step  int    `json:"step,omitempty"`
+	Total int    `json:"total,omitempty"` // steps of the run
+	Text  string `json:"text,omitempty"`  // of a note, or why the run failed
 
 	// Of a run that is over.
 	State   State    `json:"state,omitempty"`
@@ -69,8 +65,8 @@ const (
 // is left behind with its error. Cancelling ctx saves the run that goes on and returns
 // [train.ErrInterrupted].
 func (p *Plan) Execute(ctx context.Context, o Options) error {
-	if o.Began.IsZero() {
-		o.Began = time.Now()
+	if p.Began.IsZero() {
+		p.Began = time.Now()
 	}
 	if o.Observe == nil {
 		o.Observe = func(Event) {}
@@ -83,6 +79,12 @@ func (p *Plan) Execute(ctx context.Context, o Options) error {
 	w := &worker{plan: p, options: o, session: run.NewSession()}
 	defer func() { w.session.Close() }()
 	for {
+		if ctx.Err() != nil {
+			if errors.Is(context.Cause(ctx), ErrStopped) {
+				return ErrStopped
+			}
+			return train.ErrInterrupted
+		}
 		if err := w.refresh(); err != nil {
 			return err
 		}
@@ -102,12 +104,6 @@ func (p *Plan) Execute(ctx context.Context, o Options) error {
 		} else {
 			err = w.make(ctx, r)
 			lock.Close()
-		}
-		if ctx.Err() != nil {
-			if errors.Is(context.Cause(ctx), ErrStopped) {
-				return ErrStopped
-			}
-			return train.ErrInterrupted
 		}
 		if err != nil {
 			return err
@@ -134,7 +130,7 @@ func (w *worker) refresh() error {
 
 // open: the run is to be made, or gone on with, now.
 func (w *worker) open(r *Run) bool {
-	return r.State == Open || r.State == Stopped || r.State == Failed && r.Config != nil && !r.failedSince(w.options.Began)
+	return r.State == Open || r.State == Stopped || w.plan.again(r)
 }
 
 // left: there is something that is, or may become, to be made.
@@ -175,7 +171,7 @@ func (p *Plan) lock(r *Run) (*os.File, error) {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return nil, err
 	}
-	file, err := os.OpenFile(filepath.Join(folder, shortSum(identity(r.Config))), os.O_RDWR|os.O_CREATE, 0o644)
+	file, err := os.OpenFile(filepath.Join(folder, shortSum(r.identity)), os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, err
 	}
@@ -215,10 +211,11 @@ func (w *worker) make(ctx context.Context, r *Run) error {
 	}
 	over := Event{Kind: Over, Run: r.Name, State: Ended, Seconds: time.Since(began).Seconds()}
 	switch {
-	case errors.Is(err, train.ErrInterrupted):
+	case errors.Is(err, train.ErrInterrupted), ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		over.State = Stopped
 	case err != nil:
 		over.State, over.Text = Failed, err.Error()
+		w.plan.gaveUp[r] = true
 		if err := record.WriteFailure(r.Dir, err); err != nil {
 			return err
 		}
@@ -255,7 +252,7 @@ func (o *observer) Begin(b train.BeginInfo) {
 func (o *observer) Step(s train.StepInfo) {
 	if time.Since(o.last) >= often {
 		o.last = time.Now()
-		o.tell(Event{Kind: Step, Run: o.run.Name, Step: s.Step, Total: s.Total, Loss: s.Loss})
+		o.tell(Event{Kind: Step, Run: o.run.Name, Step: s.Step, Total: s.Total})
 	}
 }
 

@@ -358,7 +358,7 @@ func TestSlurmScript(t *testing.T) {
 	}
 	script := p.SlurmScript([]string{"/opt/fine tune", "experiment", "-c", "it's.yaml"}, time.Unix(5, 0))
 	for _, want := range []string{"--job-name=question\n", "--array=0-1\n", "--partition=gpu\n", "--time=1:00:00\n", "--gres=gpu:1\n", "--output=x.log\n", "module load cuda\n",
-		`exec srun --kill-on-bad-exit=1 '/opt/fine tune' experiment -c 'it'\''s.yaml' --began=5` + "\n"} {
+		`exec srun --kill-on-bad-exit=1 '/opt/fine tune' experiment -c 'it'\''s.yaml' --began=5000000000` + "\n"} {
 		if !strings.Contains(script, want) {
 			t.Errorf("no %q in\n%s", want, script)
 		}

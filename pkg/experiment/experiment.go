@@ -86,7 +86,7 @@ func (e *Experiment) Override(overrides []string) error {
 	for _, text := range overrides {
 		name, value, ok := strings.Cut(text, "=")
 		problem := config.Problem{Where: "command line"}
-		key, err := config.Lookup(name)
+		key, err := lookup(name)
 		switch {
 		case !ok:
 			problem.Message = fmt.Sprintf("%q is not of the form key=value", text)

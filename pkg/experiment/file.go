@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -117,9 +118,7 @@ func (r *reader) checkVaried(e *Experiment, root *yaml.Node) {
 			if other := place[v.Key]; other != "" && other != part.name {
 				r.problems = append(r.problems, config.Problem{Where: v.Where, Key: v.Key, Message: "is varied by " + other + " too"})
 			}
-			if place[v.Key] = part.name; v.Key == "run.dir" {
-				r.problems = append(r.problems, config.Problem{Where: v.Where, Key: v.Key, Message: "is the experiment's to give: dir names the folder of all runs"})
-			}
+			place[v.Key] = part.name
 		}
 	}
 	if c := e.Choose; c != nil && (len(c.Values) == 0 || len(c.On) == 0) {
@@ -202,11 +201,20 @@ func (r *reader) value(key config.Key, n *yaml.Node) (text string, ok bool) {
 
 // key looks up a key of a run.
 func (r *reader) key(name string, at *yaml.Node) (config.Key, bool) {
-	key, err := config.Lookup(name)
+	key, err := lookup(name)
 	if err != nil {
 		r.fail(at, name, "%s", err)
 	}
 	return key, err == nil
+}
+
+// lookup is the key of a run that an experiment may set.
+func lookup(name string) (config.Key, error) {
+	key, err := config.Lookup(name)
+	if err == nil && key.Name == "run.dir" {
+		err = errors.New("is the experiment's to give: dir names the folder of all runs")
+	}
+	return key, err
 }
 
 // settings are keys of a run with a value each.
@@ -362,6 +370,18 @@ func (r *reader) choice(n *yaml.Node) *Choice {
 		"on":     func(n *yaml.Node) { c.On = r.values(n, "choose.on") },
 		"set":    func(n *yaml.Node) { c.Set = r.settings(n, "choose.set") },
 	})
+	given := map[string]bool{}
+	for _, v := range slices.Concat(c.Values, c.On) {
+		if given[v.Key] {
+			r.problems = append(r.problems, config.Problem{Where: v.Where, Key: v.Key, Message: "is given by choose twice: by its values, on or set"})
+		}
+		given[v.Key] = true
+	}
+	for _, s := range c.Set {
+		if given[s.Key] {
+			r.problems = append(r.problems, config.Problem{Where: s.Where, Key: s.Key, Message: "is given by choose twice: by its values, on or set"})
+		}
+	}
 	return c
 }
 

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/metatt/metatt/pkg/config"
 	"github.com/metatt/metatt/pkg/run"
@@ -22,13 +23,15 @@ type Run struct {
 	Failure  string       // why it failed the last time
 	Summary  *run.Summary // of one that has ended
 
-	group *group
-	only  []config.Setting // of runs that judge: choose.set
+	identity string // of Config
+	group    *group
+	only     []config.Setting // of runs that judge: choose.set
 }
 
 // group is the runs that share a choice.
 type group struct {
 	label   string
+	key     string             // of the settings that they share
 	choices [][]config.Setting // combinations of the values to choose from
 	judges  [][]*Run           // the runs that judge each
 	chosen  []config.Setting   // nil: not yet
@@ -40,17 +43,23 @@ type Plan struct {
 	*Experiment
 	Runs  []*Run
 	Notes []string // what of the file is left out, and what was chosen
+	// Began is when the experiment was started, of which this process may be one of
+	// several: what has failed since is not tried again, and what has failed before is
+	// tried before anything is chosen without it. Zero: until [Plan.Execute], nothing is tried again.
+	Began time.Time
 
 	groups []*group
 	base   *config.Config
 	seen   map[string]*kept // run directories, by their place
 	said   map[string]bool
+	held   map[int]bool  // cases of when that some run has
+	gaveUp map[*Run]bool // runs that failed in this process, whatever the file system's clock says
 }
 
 // Plan resolves every run. All that is wrong is reported together, once for each place:
 // the error is a [*config.Error].
 func (e *Experiment) Plan() (*Plan, error) {
-	p := &Plan{Experiment: e, seen: map[string]*kept{}, said: map[string]bool{}}
+	p := &Plan{Experiment: e, seen: map[string]*kept{}, said: map[string]bool{}, held: map[int]bool{}, gaveUp: map[*Run]bool{}}
 	var err error
 	if p.base, err = config.LoadSettings(e.Base, nil, e.env); err != nil {
 		return nil, err
@@ -59,12 +68,12 @@ func (e *Experiment) Plan() (*Plan, error) {
 	known, same := map[string]bool{}, 0
 	for _, settings := range e.settings(e.Grid) {
 		settings = p.concerned(settings, settings)
-		if label := labelOf(settings); known[label] {
+		key := keyOf(settings)
+		if known[key] {
 			same++
 			continue
-		} else {
-			known[label] = true
 		}
+		known[key] = true
 		r := &Run{Settings: settings}
 		if e.Choose != nil {
 			r.group = p.group(settings)
@@ -95,7 +104,9 @@ func (e *Experiment) Plan() (*Plan, error) {
 	if same > 0 {
 		p.note("%d runs are the same as others and are left out", same)
 	}
+	p.noteIdleCases()
 	p.name()
+	p.noteSame()
 	return p, nil
 }
 
@@ -123,13 +134,13 @@ func (p *Plan) group(settings []config.Setting) *group {
 			shared = append(shared, s)
 		}
 	}
-	label := labelOf(shared)
+	key := keyOf(shared)
 	for _, g := range p.groups {
-		if g.label == label {
+		if g.key == key {
 			return g
 		}
 	}
-	g := &group{label: label}
+	g := &group{label: labelOf(shared), key: key}
 	values := slices.Clone(p.Choose.Values)
 	for _, c := range p.cases(shared) {
 		for _, v := range c.Choose {
@@ -156,9 +167,10 @@ func (p *Plan) group(settings []config.Setting) *group {
 // cases are those of when that hold for a run with these settings.
 func (p *Plan) cases(settings []config.Setting) (hold []Case) {
 	settings = slices.Concat(p.Set, settings)
-	for _, c := range p.When {
+	for i, c := range p.When {
 		if !slices.ContainsFunc(c.If, func(v Values) bool { return !p.has(settings, v) }) {
 			hold = append(hold, c)
+			p.held[i] = true
 		}
 	}
 	return hold
@@ -205,11 +217,12 @@ func (p *Plan) concerned(settings, ofRun []config.Setting) (ours []config.Settin
 
 // resolve makes a run's configuration.
 func (p *Plan) resolve(r *Run) error {
-	ours := slices.Concat(p.concerned(p.Set, r.Settings), r.Settings)
-	if r.group != nil {
-		ours = append(ours, p.concerned(r.group.chosen, r.Settings)...)
+	own := r.Settings
+	if r.group != nil && !r.Choosing {
+		own = slices.Concat(r.Settings, r.group.chosen)
 	}
-	for _, c := range p.cases(r.Settings) {
+	ours := slices.Concat(p.concerned(p.Set, own), own)
+	for _, c := range p.cases(own) {
 		for _, s := range c.Set {
 			// What is chosen stands over what the case says.
 			if r.group == nil || !chosen(r, s.Key) {
@@ -221,7 +234,7 @@ func (p *Plan) resolve(r *Run) error {
 	if err != nil {
 		return err
 	}
-	r.Config = c
+	r.Config, r.identity = c, identity(c)
 	return nil
 }
 
@@ -245,7 +258,7 @@ func (p *Plan) note(format string, args ...any) {
 
 // name names each run after what is varied.
 func (p *Plan) name() {
-	taken := map[string]int{}
+	taken := map[string]bool{}
 	for _, r := range p.Runs {
 		r.Name = labelOf(r.Settings)
 		if r.Name == "" {
@@ -254,11 +267,45 @@ func (p *Plan) name() {
 		if r.Choosing {
 			r.Name = filepath.Join("choose", r.Name)
 		}
-		if taken[r.Name]++; taken[r.Name] > 1 {
-			r.Name += fmt.Sprintf("-%d", taken[r.Name])
+		base := r.Name
+		for n := 2; taken[r.Name]; n++ {
+			r.Name = fmt.Sprintf("%s-%d", base, n)
 		}
+		taken[r.Name] = true
 		r.Dir = filepath.Join(p.Dir, r.Name)
 	}
+}
+
+// noteSame says which runs are one, whatever the file calls them.
+func (p *Plan) noteSame() {
+	first := map[string]*Run{}
+	for _, r := range p.Runs {
+		switch other := first[r.identity]; {
+		case r.Config == nil:
+		case other != nil:
+			p.note("%s is the same run as %s", r.Name, other.Name)
+		default:
+			first[r.identity] = r
+		}
+	}
+}
+
+// noteIdleCases says which cases hold for no run: what they ask for may be misspelt.
+func (p *Plan) noteIdleCases() {
+	for i, c := range p.When {
+		if !p.held[i] {
+			p.note("%s: holds for no run", c.If[0].Where)
+		}
+	}
+}
+
+// keyOf tells settings apart, which names do not.
+func keyOf(settings []config.Setting) string {
+	var key strings.Builder
+	for _, s := range settings {
+		fmt.Fprintf(&key, "%s=%q ", s.Key, s.Text)
+	}
+	return key.String()
 }
 
 // longestName bounds the name of a folder, which most file systems do at 255 bytes.

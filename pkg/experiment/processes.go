@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,8 +17,7 @@ import (
 
 // Processes makes the runs in several processes at once, each of which is made by command
 // and calls [Plan.Execute] with [Tell]. Their events come to observe, one at a time.
-// Cancelling ctx lets all save what they have. Exit code 130 of one means that it was
-// interrupted.
+// Cancelling ctx lets all save what they have.
 func Processes(ctx context.Context, commands []*exec.Cmd, observe func(Event)) error {
 	var wait sync.WaitGroup
 	var told sync.Mutex
@@ -60,18 +60,22 @@ func ended(err error) error {
 	return err
 }
 
-// hear reads events, a line each.
-func hear(r io.Reader, observe func(Event)) error {
+// hear reads events, a line each, to the end: who is not heard waits. What is no event is an
+// error, the first such.
+func hear(r io.Reader, observe func(Event)) (wrong error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		var e Event
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			return fmt.Errorf("a process of the experiment says %.80q: %w", lines.Text(), err)
+		err := json.Unmarshal(lines.Bytes(), &e)
+		if err == nil {
+			observe(e)
+		} else if wrong == nil {
+			wrong = fmt.Errorf("a process of the experiment says %.80q: %w", lines.Text(), err)
 		}
-		observe(e)
 	}
-	return lines.Err()
+	_, err := io.Copy(io.Discard, r) // of a line that is too long
+	return cmp.Or(wrong, lines.Err(), err)
 }
 
 // Tell writes events as [Processes] reads them.

@@ -59,13 +59,13 @@ func (p *Plan) SlurmScript(command []string, began time.Time) string {
 	var script strings.Builder
 	script.WriteString("#!/bin/bash\n")
 	for _, o := range options {
-		fmt.Fprintf(&script, "#SBATCH --%s=%s\n", o.Name, o.Value)
+		fmt.Fprintf(&script, "#SBATCH --%s=%s\n", o.Name, oneWord(o.Value))
 	}
 	if p.Slurm.Setup != "" {
 		script.WriteString(strings.TrimRight(p.Slurm.Setup, "\n") + "\n")
 	}
 	script.WriteString("exec srun --kill-on-bad-exit=1")
-	for _, word := range append(slices.Clone(command), fmt.Sprintf("--began=%d", began.Unix())) {
+	for _, word := range append(slices.Clone(command), fmt.Sprintf("--began=%d", began.UnixNano())) {
 		script.WriteString(" " + quoted(word))
 	}
 	script.WriteString("\n")
@@ -93,6 +93,14 @@ func (p *Plan) Submit(ctx context.Context, script string) (job, file string, err
 	}
 	job, _, _ = strings.Cut(strings.TrimSpace(out.String()), ";") // the cluster's name may follow
 	return job, file, nil
+}
+
+// oneWord is a value as sbatch reads it from a script, which the shell does not.
+func oneWord(value string) string {
+	if !strings.ContainsAny(value, " \t\"'#\\") {
+		return value
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value) + `"`
 }
 
 // quoted is a word as the shell reads it.

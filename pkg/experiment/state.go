@@ -114,7 +114,7 @@ func (p *Plan) refresh(r *Run, found map[string]string) error {
 			return err
 		}
 	}
-	dir, there := found[identity(r.Config)]
+	dir, there := found[r.identity]
 	if !there {
 		return r.findRoom()
 	}
@@ -127,11 +127,13 @@ func (p *Plan) refresh(r *Run, found map[string]string) error {
 	if place.IsRun(dir) {
 		r.State = Stopped
 	}
-	failed, err := record.ReadFailure(dir)
-	if failed != nil {
+	switch failed, err := record.ReadFailure(dir); {
+	case err != nil: // damaged: the run has failed all the same
+		r.State, r.Failure = Failed, err.Error()
+	case failed != nil:
 		r.State, r.Failure = Failed, failed.Error
 	}
-	return err
+	return nil
 }
 
 // findRoom gives a run that has no folder one that is free.
@@ -154,4 +156,9 @@ func (r *Run) findRoom() error {
 func (r *Run) failedSince(began time.Time) bool {
 	info, err := os.Stat(filepath.Join(r.Dir, record.FailureFile))
 	return err == nil && info.ModTime().After(began)
+}
+
+// again: the run has failed, and is to be tried again.
+func (p *Plan) again(r *Run) bool {
+	return r.State == Failed && r.Config != nil && !p.Began.IsZero() && !p.gaveUp[r] && !r.failedSince(p.Began)
 }

@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"archive/tar"
+	"cmp"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -85,7 +86,7 @@ func (p *Plan) Take(file string) (taken int, notes []string, err error) {
 	for _, name := range records {
 		id, err := requested(filepath.Join(scratch, name))
 		if err != nil || id == "" {
-			return 0, nil, fmt.Errorf("%s: %s: says not what was asked of it (%w)", file, name, errors.Join(err))
+			return 0, nil, fmt.Errorf("%s: %s: says not what was asked of it: %w", file, name, cmp.Or(err, errors.New("it has no "+requestedFile)))
 		}
 		of[id] = name
 	}
@@ -99,20 +100,20 @@ func (p *Plan) Take(file string) (taken int, notes []string, err error) {
 			if r.Config == nil {
 				continue
 			}
-			name, has := of[identity(r.Config)]
+			name, has := of[r.identity]
 			if !has {
 				continue
 			}
-			delete(of, identity(r.Config))
+			delete(of, r.identity)
 			found = true
-			if r.State == Ended {
-				notes = append(notes, fmt.Sprintf("%s has ended here: its record is left out", r.Name))
-				continue
-			}
-			if err := folder.Replace(r.Dir, func(partial string) error { return os.CopyFS(partial, os.DirFS(filepath.Join(scratch, name))) }); err != nil {
+			note, err := p.takeRecord(r, filepath.Join(scratch, name))
+			if err != nil {
 				return taken, notes, err
 			}
-			delete(p.seen, r.Dir)
+			if note != "" {
+				notes = append(notes, r.Name+" "+note+": its record is left out")
+				continue
+			}
 			taken++
 		}
 	}
@@ -121,6 +122,30 @@ func (p *Plan) Take(file string) (taken int, notes []string, err error) {
 	}
 	slices.Sort(notes)
 	return taken, notes, nil
+}
+
+// takeRecord puts a record in the place of a run; note: why it does not.
+func (p *Plan) takeRecord(r *Run, record string) (note string, err error) {
+	lock, err := p.lock(r)
+	if err != nil {
+		return "", err
+	}
+	if lock == nil {
+		return "goes on in another process", nil
+	}
+	defer lock.Close()
+	if err := p.Refresh(); err != nil { // another may have made it
+		return "", err
+	}
+	_, err = os.Stat(filepath.Join(record, run.SummaryFile))
+	switch {
+	case r.State == Ended:
+		return "has ended here", nil
+	case place.IsRun(r.Dir) && errors.Is(err, fs.ErrNotExist): // its checkpoints are worth more than a failure
+		return "was begun here and has not ended there", nil
+	}
+	delete(p.seen, r.Dir)
+	return "", folder.Replace(r.Dir, func(partial string) error { return os.CopyFS(partial, os.DirFS(record)) })
 }
 
 // unpack writes the records of an archive into a folder and lists theirs. It takes the
