@@ -144,7 +144,7 @@ func TestTakeLeavesWhatGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	there = again(t, there)
-	if err := there.Runs[0].fail(errors.New("no room")); err != nil {
+	if err := record.WriteFailure(there.Runs[0].Dir, errors.New("no room")); err != nil {
 		t.Fatal(err)
 	}
 	records := filepath.Join(t.TempDir(), "records.tar.gz")
