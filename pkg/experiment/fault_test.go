@@ -58,20 +58,21 @@ func TestInterruptedBeforeARunBegins(t *testing.T) {
 	if _, err := os.Stat(p.Dir); !os.IsNotExist(err) {
 		t.Error("something was begun")
 	}
-	// While it reads what it needs.
-	ctx, cancel = context.WithCancel(t.Context())
-	w := &worker{plan: p, options: Options{Observe: func(Event) {}}}
+	// While it sums up what weights and data hold; what is encoded is kept from the run before.
+	p = planned(t, "set: {train.max_steps: 2}\ngrid: {train.seed: [1, 2]}")
 	if err := p.Refresh(); err != nil {
 		t.Fatal(err)
 	}
-	w.session = run.NewSession()
-	defer w.session.Close()
-	cancel()
-	if err := w.make(ctx, p.Runs[0]); err != nil {
+	w := &worker{plan: p, options: Options{Observe: func(Event) {}}, session: run.NewSession()}
+	defer func() { w.session.Close() }()
+	if err := w.make(t.Context(), p.Runs[0]); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Refresh(); err != nil || p.Runs[0].State == Failed {
-		t.Errorf("%s, %v", states(p), err)
+	if err := w.make(ctx, p.Runs[1]); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Refresh(); err != nil || p.Runs[1].State == Failed {
+		t.Errorf("%s, %v: %s", states(p), err, p.Runs[1].Failure)
 	}
 }
 

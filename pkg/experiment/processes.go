@@ -81,5 +81,5 @@ func hear(r io.Reader, observe func(Event)) (wrong error) {
 // Tell writes events as [Processes] reads them.
 func Tell(w io.Writer) func(Event) {
 	encoder := json.NewEncoder(w)
-	return func(e Event) { _ = encoder.Encode(e) } // nobody hears: the run goes on
+	return func(e Event) { _ = encoder.Encode(e) } // where nobody hears, SIGPIPE ends the process
 }
