@@ -60,6 +60,9 @@ func (p *program) experimentCommand() *cobra.Command {
 			if f.launcher != "local" && f.launcher != "slurm" {
 				return &usageError{cmd, "--launcher is local or slurm"}
 			}
+			if cmd.Flags().Changed("stop-after") && f.stopAfter <= 0 {
+				return &usageError{cmd, "--stop-after is more than 0, as 90m"}
+			}
 			e, places, err := p.readExperiment(f)
 			if err == nil {
 				err = e.Override(overrides)
@@ -126,6 +129,8 @@ func (p *program) experiment(ctx context.Context, plan *experiment.Plan, places 
 	case f.worker:
 		plan.Began = began
 		o.Observe = experiment.Tell(p.stdout)
+		ctx, cancel := experiment.Leash(ctx, p.stdin)
+		defer cancel()
 		return saved(plan.Execute(ctx, o))
 	case f.dryRun:
 		plan.Began = began
@@ -175,14 +180,22 @@ func saved(err error) error {
 	return err
 }
 
+// source is the command for the same experiment.
+func (f experimentFlags) source() []string {
+	if f.packed != "" {
+		return []string{"experiment", "--packed", f.packed}
+	}
+	return []string{"experiment", "-c", f.file}
+}
+
 // processes makes the runs in several processes of this program.
 func (p *program) processes(ctx context.Context, plan *experiment.Plan, jobs int, o experiment.Options, f experimentFlags, overrides []string) error {
 	program, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	arguments := []string{"experiment", "--config", f.file, "--packed", f.packed, "--worker", "--began", strconv.FormatInt(plan.Began.UnixNano(), 10),
-		"--threads", strconv.Itoa(max(1, runtime.NumCPU()/jobs))}
+	arguments := append(f.source(), "--worker", "--began", strconv.FormatInt(plan.Began.UnixNano(), 10),
+		"--threads", strconv.Itoa(max(1, runtime.NumCPU()/jobs)))
 	if !o.Stop.IsZero() {
 		arguments = append(arguments, "--stop-at", strconv.FormatInt(o.Stop.UnixNano(), 10))
 	}
@@ -207,7 +220,12 @@ func (p *program) submit(ctx context.Context, plan *experiment.Plan, f experimen
 	if err != nil {
 		return err
 	}
-	script := plan.SlurmScript(append([]string{program, "experiment", "-c", f.file}, overrides...), began)
+	words := append([]string{program}, f.source()...)
+	words = append(words, "--jobs", strconv.Itoa(plan.Jobs))
+	if f.stopAfter > 0 {
+		words = append(words, "--stop-after", f.stopAfter.String())
+	}
+	script := plan.SlurmScript(append(words, overrides...), began)
 	job, file, err := plan.Submit(ctx, script)
 	if err != nil {
 		return err

@@ -33,6 +33,7 @@ func TestExperimentRefuses(t *testing.T) {
 		{[]string{"-c", "nowhere.yaml"}, "nowhere.yaml: no such file or directory"},
 		{[]string{"-c", file, "--launcher", "cloud"}, "--launcher is local or slurm"},
 		{[]string{"-c", file, "--jobs", "0"}, "--jobs is at least 1"},
+		{[]string{"-c", file, "--stop-after", "-5s"}, "--stop-after is more than 0, as 90m"},
 		{[]string{"-c", file, "train.seed=3"}, "command line: train.seed: is varied at " + file + ":1: change it there"},
 		{[]string{"-c", file, "train.sede=3"}, "command line: train.sede: unknown key; did you mean train.seed?"},
 		{[]string{"-c", writeExperiment(t, "grdi: {}\n")}, "question.yaml:1: grdi: unknown key; did you mean grid?"},
@@ -42,6 +43,25 @@ func TestExperimentRefuses(t *testing.T) {
 		if got.code != exitUsage || !strings.Contains(got.stderr, c.want) || strings.Count(got.stderr, "\n") != 1 {
 			t.Errorf("%v: %d %s, want %s", c.args, got.code, got.stderr, c.want)
 		}
+	}
+}
+
+// What the command line says holds for the tasks of a job array.
+func TestExperimentSubmits(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "sbatch"), []byte("#!/bin/sh\necho '7;cluster'\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	runs := filepath.Join(dir, "runs")
+	file := writeExperiment(t, "dir: "+runs+"\njobs: 3\ngrid: {train.seed: [1, 2]}\n")
+	got := command(t, t.Context(), backend{}, 0, nil, "experiment", "-c", file, "--launcher", "slurm", "--jobs", "2", "--stop-after", "90m", "train.lr=1e-3")
+	if got.code != 0 || !strings.Contains(got.stdout, "as job 7;") {
+		t.Fatalf("%d %s%s", got.code, got.stdout, got.stderr)
+	}
+	script, err := os.ReadFile(filepath.Join(runs, "slurm", "job.sh"))
+	if want := " experiment -c " + file + " --jobs 2 --stop-after 1h30m0s train.lr=1e-3 --began="; err != nil || !strings.Contains(string(script), want) {
+		t.Errorf("%v, no %q in\n%s", err, want, script)
 	}
 }
 

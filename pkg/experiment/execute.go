@@ -193,7 +193,6 @@ func (w *worker) make(ctx context.Context, r *Run) error {
 	}
 	w.keep(r.Config)
 	c := *r.Config
-	c.Run.Dir = r.Dir
 	if c.Threads == 0 {
 		c.Threads = w.options.Threads
 	}
@@ -207,6 +206,7 @@ func (w *worker) make(ctx context.Context, r *Run) error {
 	if place.IsRun(r.Dir) {
 		summary, err = w.session.Resume(ctx, r.Dir, o)
 	} else if err = r.request(); err == nil {
+		c.Run.Dir = r.Dir
 		summary, err = w.session.Train(ctx, o)
 	}
 	over := Event{Kind: Over, Run: r.Name, State: Ended, Seconds: time.Since(began).Seconds()}

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -59,20 +60,21 @@ func TestInterruptedBeforeARunBegins(t *testing.T) {
 	if _, err := os.Stat(p.Dir); !os.IsNotExist(err) {
 		t.Error("something was begun")
 	}
-	// While it reads what it needs.
-	ctx, cancel = context.WithCancel(t.Context())
-	w := &worker{plan: p, options: Options{Observe: func(Event) {}}}
+	// While it sums up what weights and data hold; what is encoded is kept from the run before.
+	p = planned(t, "set: {train.max_steps: 2}\ngrid: {train.seed: [1, 2]}")
 	if err := p.Refresh(); err != nil {
 		t.Fatal(err)
 	}
-	w.session = run.NewSession()
-	defer w.session.Close()
-	cancel()
-	if err := w.make(ctx, p.Runs[0]); err != nil {
+	w := &worker{plan: p, options: Options{Observe: func(Event) {}}, session: run.NewSession()}
+	defer func() { w.session.Close() }()
+	if err := w.make(t.Context(), p.Runs[0]); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Refresh(); err != nil || p.Runs[0].State == Failed {
-		t.Errorf("%s, %v", states(p), err)
+	if err := w.make(ctx, p.Runs[1]); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Refresh(); err != nil || p.Runs[1].State == Failed {
+		t.Errorf("%s, %v: %s", states(p), err, p.Runs[1].Failure)
 	}
 }
 
@@ -114,7 +116,11 @@ func TestProcessesThatTalk(t *testing.T) {
 	chatter := exec.Command("sh", "-c", "echo hello; i=0; while [ $i -lt 20000 ]; do echo '{\"kind\":\"over\"}'; i=$((i+1)); done; head -c 2000000 /dev/zero; exit 0")
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	err := Processes(ctx, []*exec.Cmd{chatter}, func(Event) { over++ })
+	err := Processes(ctx, []*exec.Cmd{chatter}, func(e Event) {
+		if e.Kind == Over {
+			over++
+		}
+	})
 	if err == nil || !strings.Contains(err.Error(), `says "hello"`) || over != 20000 {
 		t.Errorf("%d events, %v", over, err)
 	}
@@ -211,4 +217,55 @@ func TestTakeSaysWhatIsMissing(t *testing.T) {
 	if _, _, err := planned(t, "").Take(file); err == nil || err.Error() != file+": run: says not what was asked of it: it has no "+requestedFile {
 		t.Error(err)
 	}
+}
+
+// A folder that another experiment takes at the last moment stays its own.
+func TestFolderTakenMeanwhile(t *testing.T) {
+	p := planned(t, "set: {train.max_steps: 2}\ngrid: {train.seed: [1]}")
+	if err := p.Refresh(); err != nil {
+		t.Fatal(err)
+	}
+	other := planned(t, "grid: {train.seed: [1]}")
+	other.Runs[0].Dir = p.Runs[0].Dir
+	if err := other.Runs[0].request(); err != nil {
+		t.Fatal(err)
+	}
+	w := &worker{plan: p, options: Options{Observe: func(Event) {}}, session: run.NewSession()}
+	defer func() { w.session.Close() }()
+	if err := w.make(t.Context(), p.Runs[0]); err != nil {
+		t.Fatal(err)
+	}
+	p = again(t, p)
+	if p.Runs[0].State != Ended || p.Runs[0].Dir != other.Runs[0].Dir+"-2" {
+		t.Errorf("%s in %s", states(p), p.Runs[0].Dir)
+	}
+}
+
+// The end of the process that started them, or of its ctx, lets processes save.
+func TestLeash(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var notes []string
+	listens := exec.Command("sh", "-c", `trap "" TERM; cat >/dev/null; echo '{"kind":"over","state":"stopped"}'`)
+	dies := exec.Command("sh", "-c", "exit 7")
+	stopped := 0
+	err := Processes(ctx, []*exec.Cmd{listens, dies}, func(e Event) {
+		if e.Kind == Note { // while the other goes on
+			notes = append(notes, e.Text)
+			cancel()
+		}
+		if e.State == Stopped {
+			stopped++
+		}
+	})
+	if !errors.Is(err, train.ErrInterrupted) || stopped != 1 || len(notes) != 1 || !strings.Contains(notes[0], "ended early: exit status 7") {
+		t.Errorf("%v, %d stopped, %v", err, stopped, notes)
+	}
+	r, w := io.Pipe()
+	leashed, cancel := Leash(t.Context(), r)
+	defer cancel()
+	if leashed.Err() != nil {
+		t.Error("cancelled at once")
+	}
+	w.Close()
+	<-leashed.Done()
 }

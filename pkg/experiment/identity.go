@@ -32,10 +32,26 @@ func shortSum(text string) string {
 	return hex.EncodeToString(sum[:4])
 }
 
-// request makes the run's folder and writes what is asked of it.
+// request makes the run's folder and writes what is asked of it. Where another experiment
+// has taken the folder since it was free, the run gets another.
 func (r *Run) request() error {
-	if err := os.MkdirAll(r.Dir, 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(r.Dir), 0o755); err != nil {
 		return err
+	}
+	for {
+		err := os.Mkdir(r.Dir, 0o755) // one of two processes gets it
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		if id, err := requested(r.Dir); err == nil && id == r.identity {
+			break // and has failed in it
+		}
+		if err := r.findRoom(); err != nil {
+			return err
+		}
 	}
 	asked := *r.Config
 	asked.Run.Dir = ""

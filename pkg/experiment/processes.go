@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"os/signal"
 	"sync"
 	"syscall"
 
@@ -17,16 +18,21 @@ import (
 
 // Processes makes the runs in several processes at once, each of which is made by command
 // and calls [Plan.Execute] with [Tell]. Their events come to observe, one at a time.
-// Cancelling ctx lets all save what they have.
+// Cancelling ctx lets all save what they have, and so does the end of this process: they listen
+// by [Leash].
 func Processes(ctx context.Context, commands []*exec.Cmd, observe func(Event)) error {
 	var wait sync.WaitGroup
 	var told sync.Mutex
 	results := make([]error, len(commands))
 	for i, cmd := range commands {
-		// Ctrl-C at the terminal is this process's to pass on: a second signal would end them
-		// at once.
+		// Ctrl-C at the terminal is this process's to pass on, and not by a signal: where Slurm
+		// or systemd has sent one to all, a second would end them at once.
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		out, err := cmd.StdoutPipe()
+		leash, err := cmd.StdinPipe()
+		var out io.Reader
+		if err == nil {
+			out, err = cmd.StdoutPipe()
+		}
 		if err == nil {
 			err = cmd.Start()
 		}
@@ -34,15 +40,19 @@ func Processes(ctx context.Context, commands []*exec.Cmd, observe func(Event)) e
 			results[i] = err
 			break
 		}
-		stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Signal(syscall.SIGTERM) })
+		stop := context.AfterFunc(ctx, func() { _ = leash.Close() })
 		wait.Go(func() {
 			defer stop()
-			heard := hear(out, func(e Event) {
+			tell := func(e Event) {
 				told.Lock()
 				defer told.Unlock()
 				observe(e)
-			})
+			}
+			heard := hear(out, tell)
 			results[i] = errors.Join(ended(cmd.Wait()), heard)
+			if results[i] != nil && ctx.Err() == nil {
+				tell(Event{Kind: Note, Text: results[i].Error()}) // the others go on, for hours
+			}
 		})
 	}
 	wait.Wait()
@@ -78,8 +88,20 @@ func hear(r io.Reader, observe func(Event)) (wrong error) {
 	return cmp.Or(wrong, lines.Err(), err)
 }
 
-// Tell writes events as [Processes] reads them.
+// Tell writes events as [Processes] reads them. Where nobody hears, the run goes on to what
+// [Leash] says.
 func Tell(w io.Writer) func(Event) {
+	signal.Ignore(syscall.SIGPIPE)
 	encoder := json.NewEncoder(w)
-	return func(e Event) { _ = encoder.Encode(e) } // nobody hears: the run goes on
+	return func(e Event) { _ = encoder.Encode(e) }
+}
+
+// Leash is cancelled when r, the standard input that [Processes] has given this process, ends.
+func Leash(ctx context.Context, r io.Reader) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		_, _ = io.Copy(io.Discard, r)
+		cancel()
+	}()
+	return ctx, cancel
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/metatt/metatt/pkg/place"
 	"github.com/metatt/metatt/pkg/record"
+	"github.com/metatt/metatt/pkg/run"
 )
 
 // State says how far a run of an experiment is.
@@ -91,8 +92,11 @@ func (p *Plan) find() (map[string]string, error) {
 func (p *Plan) ended(dir string) *record.Run {
 	at := p.seen[dir]
 	if at.ended == nil {
+		if _, err := os.Stat(filepath.Join(dir, run.SummaryFile)); err != nil {
+			return nil // hundreds of runs are looked at again and again
+		}
 		if r, err := record.Read(dir); err == nil && r.State == record.Ended {
-			r.Steps, r.Sweeps = nil, nil // hundreds of runs are looked at
+			r.Steps, r.Sweeps = nil, nil
 			at.ended = r
 		}
 	}
