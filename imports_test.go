@@ -62,7 +62,7 @@ var mayImport = map[string][]string{
 	"pkg/convert":        {"pkg/adapter", "pkg/folder", "pkg/hf", "pkg/lora", "pkg/models", "pkg/place", "pkg/safetensors", "pkg/task", "pkg/torch", "pkg/train", "pkg/tuned"},
 	"pkg/inspect":        {"pkg/adapter", "pkg/config", "pkg/place", "pkg/torch", "pkg/tt", "pkg/tuned"},
 	"pkg/record":         {"pkg/config", "pkg/place", "pkg/run", "pkg/train"},
-	"pkg/experiment":     {"pkg/config", "pkg/folder", "pkg/hf", "pkg/place", "pkg/record", "pkg/run", "pkg/safetensors", "pkg/spelling", "pkg/task/glue", "pkg/torch/cuda", "pkg/train"},
+	"pkg/experiment":     {"pkg/config", "pkg/folder", "pkg/hf", "pkg/place", "pkg/record", "pkg/run", "pkg/safetensors", "pkg/spelling", "pkg/task/glue", "pkg/task/own", "pkg/torch/cuda", "pkg/train"},
 	"pkg/repeat":         {"pkg/adapter", "pkg/place", "pkg/record", "pkg/run", "pkg/safetensors", "pkg/task", "pkg/train"},
 	"pkg/report":         {"pkg/config", "pkg/inspect", "pkg/record", "pkg/spelling", "pkg/task", "pkg/train"},
 	"pkg/train":          {"pkg/torch", "pkg/folder", "pkg/safetensors", "pkg/adapter", "pkg/models/encoder", "pkg/task", "pkg/data", "pkg/optim", "pkg/dmrg", "pkg/parallel"},

@@ -45,7 +45,7 @@ type Data struct {
 
 	TrainSubset bool `yaml:"train_subset" default:"false" for:"mnli,qnli,qqp" doc:"train on train_subset.tsv, a part of the official training file, in the place of train.tsv"`
 
-	Train    string `yaml:"train" default:"" place:"true" for:"custom" must:"true" aka:"train_file" doc:"file of own examples to train on: .tsv and .csv with a header, .jsonl or .json with an object a line, .parquet as data sets of the Hugging Face hub have them"`
+	Train    string `yaml:"train" default:"" place:"true" for:"custom" must:"true" aka:"train_file" doc:"file of own examples to train on: .tsv and .csv with a header, .jsonl or .json with an object a line, .parquet as data sets of the Hugging Face hub have them; a pattern such as train-*.parquet names the parts of one"`
 	Dev      string `yaml:"dev" default:"" place:"true" for:"custom" must:"true" aka:"validation_file,eval_file" doc:"file of own examples to evaluate on"`
 	Test     string `yaml:"test" default:"" place:"true" for:"custom" aka:"test_file" doc:"file of own examples for eval --split test"`
 	Text     string `yaml:"text" default:"text" for:"custom" must:"true" aka:"text_column,sentence1_key" doc:"column or key of the text"`

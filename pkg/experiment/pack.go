@@ -22,6 +22,7 @@ import (
 	"github.com/metatt/metatt/pkg/config"
 	"github.com/metatt/metatt/pkg/run"
 	"github.com/metatt/metatt/pkg/task/glue"
+	"github.com/metatt/metatt/pkg/task/own"
 	"github.com/metatt/metatt/pkg/torch/cuda"
 )
 
@@ -267,14 +268,10 @@ func isWeights(name string) bool {
 
 // data packs a file of a task's examples, by its name in the record.
 func (k *packer) data(c *config.Config, name string) error {
-	own := map[string]string{"data.train": c.Data.Train, "data.dev": c.Data.Dev, "data.test": c.Data.Test}
-	if from, is := own[name]; is {
-		if _, has := k.places.Files[from]; has {
-			return nil
-		}
-		to := fmt.Sprintf("data/%d-%s", len(k.places.Files), filepath.Base(from))
-		k.places.Files[from] = to
-		return k.file(to, from, 0o644)
+	named := map[string]string{"data.train": c.Data.Train, "data.dev": c.Data.Dev, "data.test": c.Data.Test}
+	key, _, _ := strings.Cut(name, "/") // of files that a pattern names
+	if from, is := named[key]; is {
+		return k.own(from)
 	}
 	folder, err := glue.Find(c.Data.GLUE, k.options.GLUEDir, glue.StandardFolder)
 	if err != nil {
@@ -282,6 +279,25 @@ func (k *packer) data(c *config.Config, name string) error {
 	}
 	k.places.GLUE = "glue"
 	return k.file(path.Join("glue", name), filepath.Join(string(folder), name), 0o644)
+}
+
+// own packs the files that a path of own data names.
+func (k *packer) own(from string) error {
+	if _, has := k.places.Files[from]; has {
+		return nil
+	}
+	to := fmt.Sprintf("data/%d", len(k.places.Files))
+	k.places.Files[from] = path.Join(to, filepath.Base(from))
+	files, err := own.Files(from)
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		if err := k.file(path.Join(to, filepath.Base(file)), file, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (k *packer) note(format string, args ...any) {

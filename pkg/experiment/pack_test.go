@@ -259,3 +259,36 @@ func TestReadPackedRefuses(t *testing.T) {
 		}
 	}
 }
+
+// Own data goes along, whole or in parts.
+func TestPackOwnData(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"a-0.csv": "text,label\nthe king,x\na cat,y\n", "a-1.csv": "text,label\na river,y\na bell,x\n", "dev.csv": "text,label\nthe king,x\na river,y\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := planned(t, "set: {task: custom, data.glue: \"\", data.train: "+filepath.Join(dir, "a-*.csv")+", data.dev: "+filepath.Join(dir, "dev.csv")+
+		", train.max_steps: 2}\ngrid: {train.seed: [1]}")
+	archive := filepath.Join(t.TempDir(), "packed.tar.gz")
+	if _, err := p.Pack(t.Context(), archive, filepath.Join(dir, "dev.csv"), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	folder := unpacked(t, archive)
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	e, places, err := ReadPacked(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	there, err := e.Plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := there.Execute(t.Context(), Options{Places: places}); err != nil || there.Runs[0].State != Ended {
+		t.Fatal(err, there.Runs[0].State, there.Runs[0].Failure)
+	}
+}

@@ -15,9 +15,11 @@ import (
 	"github.com/metatt/metatt/pkg/task/sample"
 )
 
-// Absolute is the absolute path of what is there, and anything else as it is.
+// Absolute is the absolute path of what is there, also of a pattern that something
+// matches, and anything else as it is.
 func Absolute(path string) string {
-	if _, err := os.Stat(path); path == "" || err != nil {
+	_, err := os.Stat(path)
+	if matches, _ := filepath.Glob(path); path == "" || err != nil && len(matches) == 0 {
 		return path
 	}
 	if whole, err := filepath.Abs(path); err == nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/metatt/metatt/pkg/place"
 	"github.com/metatt/metatt/pkg/task"
 	"github.com/metatt/metatt/pkg/task/glue"
+	"github.com/metatt/metatt/pkg/task/own"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
@@ -100,8 +101,19 @@ func (a *assembly) environment(ctx context.Context, o Options) (Environment, err
 // record adds the files of a task's splits.
 func (s *source) record(ctx context.Context, files *[]File, subset bool) error {
 	for _, key := range []string{"data.train", "data.dev", "data.test"} {
-		if path := s.files[key]; path != "" {
-			if err := add(ctx, files, key, path); err != nil {
+		if s.files[key] == "" {
+			continue
+		}
+		paths, err := own.Files(s.files[key])
+		if err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+		for _, path := range paths {
+			name := key
+			if len(paths) > 1 {
+				name += "/" + filepath.Base(path)
+			}
+			if err := add(ctx, files, name, path); err != nil {
 				return fmt.Errorf("%s: %w", key, err)
 			}
 		}

@@ -318,3 +318,52 @@ func TestParquet(t *testing.T) {
 		t.Errorf("%d of %d right (%v), training found %v", right, n, err, accuracy.Value)
 	}
 }
+
+// Parts of a file make the run that the whole makes, and all of them are recorded.
+func TestOwnDataInParts(t *testing.T) {
+	dir := reviews(t)
+	whole := tiny(t, ownRun(dir)...)
+	if _, err := run.Train(t.Context(), whole); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "train.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, rows, _ := strings.Cut(string(text), "\n")
+	lines := strings.SplitAfter(rows, "\n")
+	for i, part := range [][]string{lines[:4], lines[4:]} {
+		name := filepath.Join(dir, "part-"+string(rune('0'+i))+".csv")
+		if err := os.WriteFile(name, []byte(head+"\n"+strings.Join(part, "")), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	relative, err := filepath.Rel(here, filepath.Join(dir, "part-*.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := tiny(t, ownRun(dir, "data.train="+relative)...)
+	if _, err := run.Train(t.Context(), parts); err != nil {
+		t.Fatal(err)
+	}
+	sameTraining(t, "in parts", trainedFiles(t, parts.Config.Run.Dir), trainedFiles(t, whole.Config.Run.Dir))
+	c, err := config.Load([]string{filepath.Join(parts.Config.Run.Dir, "config.yaml")}, nil, nil)
+	if err != nil || c.Data.Train != filepath.Join(dir, "part-*.csv") {
+		t.Errorf("%s recorded, %v", c.Data.Train, err)
+	}
+	e, err := run.ReadEnvironment(t.Context(), parts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range e.Inputs.Data {
+		names = append(names, f.Name)
+	}
+	if !slices.Equal(names, []string{"data.train/part-0.csv", "data.train/part-1.csv", "data.dev"}) && !slices.Equal(names, []string{"data.dev", "data.train/part-0.csv", "data.train/part-1.csv"}) {
+		t.Errorf("%q", names)
+	}
+}

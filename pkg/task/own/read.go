@@ -55,7 +55,11 @@ func Read(path string, t task.Task) ([]task.Example, error) {
 	if _, err := FormatOf(path); err != nil {
 		return nil, err
 	}
-	most, err := boundsOf(path)
+	paths, err := Files(path)
+	if err != nil {
+		return nil, err
+	}
+	most, err := boundsOf(paths)
 	if err != nil {
 		return nil, err
 	}
@@ -101,8 +105,20 @@ const (
 // bounds are what the examples of a file can be.
 type bounds struct{ rows, bytes int }
 
-// boundsOf bounds the rows of a file by its lines and by its size.
-func boundsOf(path string) (most bounds, err error) {
+// boundsOf bounds the rows of files.
+func boundsOf(paths []string) (most bounds, err error) {
+	for _, path := range paths {
+		one, err := boundsOfFile(path)
+		if err != nil {
+			return most, err
+		}
+		most.rows, most.bytes = most.rows+one.rows, most.bytes+one.bytes
+	}
+	return most, nil
+}
+
+// boundsOfFile bounds the rows of a file by its lines and by its size.
+func boundsOfFile(path string) (most bounds, err error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return most, err
@@ -126,8 +142,21 @@ func boundsOf(path string) (most bounds, err error) {
 	}
 }
 
-// each calls take with every row of a file, which has one or more.
+// each calls take with every row of the files that a path names. Each has one or more.
 func each(path string, columns []string, take func(Row) error) error {
+	paths, err := Files(path)
+	if err != nil {
+		return err
+	}
+	for _, path := range paths {
+		if err := eachOf(path, columns, take); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func eachOf(path string, columns []string, take func(Row) error) error {
 	format, err := FormatOf(path)
 	if err != nil {
 		return err
