@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/metatt/metatt/pkg/models"
+	"github.com/metatt/metatt/pkg/record"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train"
 )
@@ -141,6 +142,13 @@ choose: {values: {train.lr: [1e-3, 5e-3]}, on: {train.seed: [9]}}
 			}
 			if states(here) != states(whole) {
 				t.Errorf("%s", states(here))
+			}
+			for i, r := range here.Runs {
+				got, err := record.Read(r.Dir)
+				want, other := record.Read(whole.Runs[i].Dir)
+				if err != nil || other != nil || got.Config.Model != want.Config.Model || got.Config.Data != want.Config.Data {
+					t.Errorf("%s: %v %v: names other places than a run that was made here", r.Name, err, other)
+				}
 			}
 			// Taken once more, they are there already; of another experiment they are not.
 			if count, notes, err = here.Take(records); err != nil || count != 0 || len(notes) != 8 || !strings.Contains(notes[0], "has ended here") {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"github.com/metatt/metatt/pkg/config"
 	"github.com/metatt/metatt/pkg/folder"
 	"github.com/metatt/metatt/pkg/place"
 	"github.com/metatt/metatt/pkg/run"
@@ -144,7 +145,30 @@ func (p *Plan) takeRecord(r *Run, record string) (note string, err error) {
 		return "was begun here and has not ended there", nil
 	}
 	delete(p.seen, r.Dir)
-	return "", folder.Replace(r.Dir, func(partial string) error { return os.CopyFS(partial, os.DirFS(record)) })
+	return "", folder.Replace(r.Dir, func(partial string) error {
+		return errors.Join(os.CopyFS(partial, os.DirFS(record)), moveHere(partial, r.Config))
+	})
+}
+
+// moveHere lets a record's configuration name model and data by their places here, as the
+// runs that are made here do: else a table would tell them apart.
+func moveHere(record string, asked *config.Config) error {
+	file := filepath.Join(record, place.ConfigFile)
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+		return nil // it failed before
+	}
+	c, err := config.Load([]string{file}, nil, nil)
+	if err != nil {
+		return err
+	}
+	c.Model.Path = place.AbsoluteModel(asked.Model.Path)
+	c.Data.Train, c.Data.Dev, c.Data.Test = place.Absolute(asked.Data.Train), place.Absolute(asked.Data.Dev), place.Absolute(asked.Data.Test)
+	c.Data.GLUE = place.Absolute(asked.Data.GLUE)
+	text, err := c.YAML()
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, text, 0o644)
 }
 
 // unpack writes the records of an archive into a folder and lists theirs. It takes the
