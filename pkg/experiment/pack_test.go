@@ -194,6 +194,8 @@ func TestTakeRefuses(t *testing.T) {
 	}
 	for want, file := range map[string]string{
 		"is no file of a record":        archive(reg("../../summary.json", 1)),
+		`"./summary.json" is no`:        archive(reg("./summary.json", 1)),
+		`"a/../summary.json" is no`:     archive(reg("a/../summary.json", 1)),
 		`"/etc/summary.json"`:           archive(reg("/etc/summary.json", 1)),
 		`"run/adapter.safetensors"`:     archive(reg("run/adapter.safetensors", 1)),
 		`"run/config.yaml" is no`:       archive(tar.Header{Typeflag: tar.TypeSymlink, Name: "run/config.yaml", Linkname: "/etc/passwd"}),

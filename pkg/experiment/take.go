@@ -146,7 +146,16 @@ func (p *Plan) takeRecord(r *Run, record string) (note string, err error) {
 	}
 	delete(p.seen, r.Dir)
 	return "", folder.Replace(r.Dir, func(partial string) error {
-		return errors.Join(os.CopyFS(partial, os.DirFS(record)), moveHere(partial, r.Config))
+		for _, name := range recordFiles {
+			text, err := os.ReadFile(filepath.Join(record, name))
+			if err == nil {
+				err = os.WriteFile(filepath.Join(partial, name), text, 0o644)
+			}
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+		return moveHere(partial, r.Config)
 	})
 }
 
@@ -197,7 +206,7 @@ func unpack(file, into string) (records []string, err error) {
 		switch {
 		case header.Typeflag == tar.TypeDir:
 			continue
-		case header.Typeflag != tar.TypeReg || !slices.Contains(recordFiles, name) || dir == "" || !filepath.IsLocal(dir):
+		case header.Typeflag != tar.TypeReg || !slices.Contains(recordFiles, name) || path.Clean(dir) == "." || !filepath.IsLocal(dir):
 			return nil, fmt.Errorf("%.80q is no file of a record", header.Name)
 		case header.Size > mostRecord:
 			return nil, fmt.Errorf("%.80q has %d bytes, more than a record's file can have", header.Name, header.Size)
