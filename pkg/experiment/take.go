@@ -177,7 +177,7 @@ func moveHere(record string, asked *config.Config) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(file, text, 0o644)
+	return renameio.WriteFile(file, text, 0o644, renameio.WithTempDir(record))
 }
 
 // unpack writes the records of an archive into a folder and lists theirs. It takes the
