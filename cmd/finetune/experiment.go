@@ -148,8 +148,11 @@ func (p *program) experiment(ctx context.Context, plan *experiment.Plan, places 
 		for _, note := range notes {
 			fmt.Fprintln(p.stderr, note)
 		}
+		if err != nil {
+			return err
+		}
 		fmt.Fprintf(p.stdout, "records of %d runs added\n", count)
-		return errors.Join(err, p.outcome(plan))
+		return p.outcome(plan)
 	case f.launcher == "slurm":
 		return p.submit(ctx, plan, f, began, overrides)
 	}

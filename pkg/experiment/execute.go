@@ -204,7 +204,12 @@ func (w *worker) make(ctx context.Context, r *Run) error {
 	var summary *run.Summary
 	var err error
 	if place.IsRun(r.Dir) {
-		summary, err = w.session.Resume(ctx, r.Dir, o)
+		if w.options.Places != nil { // the packed folder may have been moved
+			err = moveHere(r.Dir, &c)
+		}
+		if err == nil {
+			summary, err = w.session.Resume(ctx, r.Dir, o)
+		}
 	} else if err = r.request(); err == nil {
 		c.Run.Dir = r.Dir
 		summary, err = w.session.Train(ctx, o)

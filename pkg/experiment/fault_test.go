@@ -269,3 +269,45 @@ func TestLeash(t *testing.T) {
 	w.Close()
 	<-leashed.Done()
 }
+
+// A packed experiment goes on where its folder was moved to.
+func TestPackedFolderIsMoved(t *testing.T) {
+	here := planned(t, "set: {train.epochs: 2, train.checkpoint_every: 1}\ngrid: {train.seed: [1]}")
+	archive := filepath.Join(t.TempDir(), "packed.tar.gz")
+	if _, err := here.Pack(t.Context(), archive, os.Args[0], Options{}); err != nil {
+		t.Fatal(err)
+	}
+	folder := unpacked(t, archive)
+	plan := func() (*Plan, *Places) {
+		e, places, err := ReadPacked(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := e.Plan()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p, places
+	}
+	p, places := plan()
+	ctx, cancel := context.WithCancel(t.Context())
+	if err := p.Execute(ctx, Options{Places: places, Observe: func(e Event) {
+		if e.Kind == Step {
+			cancel()
+		}
+	}}); !errors.Is(err, train.ErrInterrupted) {
+		t.Fatal(err)
+	}
+	moved := filepath.Join(t.TempDir(), "moved")
+	if err := os.Rename(folder, moved); err != nil {
+		t.Fatal(err)
+	}
+	folder = moved
+	p, places = plan()
+	if err := p.Execute(t.Context(), Options{Places: places}); err != nil {
+		t.Fatal(err)
+	}
+	if p = again(t, p); p.Runs[0].State != Ended {
+		t.Errorf("%s: %s", states(p), p.Runs[0].Failure)
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/metatt/metatt/pkg/models"
+	"github.com/metatt/metatt/pkg/record"
 	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train"
 )
@@ -142,6 +143,13 @@ choose: {values: {train.lr: [1e-3, 5e-3]}, on: {train.seed: [9]}}
 			if states(here) != states(whole) {
 				t.Errorf("%s", states(here))
 			}
+			for i, r := range here.Runs {
+				got, err := record.Read(r.Dir)
+				want, other := record.Read(whole.Runs[i].Dir)
+				if err != nil || other != nil || got.Config.Model != want.Config.Model || got.Config.Data != want.Config.Data {
+					t.Errorf("%s: %v %v: names other places than a run that was made here", r.Name, err, other)
+				}
+			}
 			// Taken once more, they are there already; of another experiment they are not.
 			if count, notes, err = here.Take(records); err != nil || count != 0 || len(notes) != 8 || !strings.Contains(notes[0], "has ended here") {
 				t.Error(count, notes, err)
@@ -186,6 +194,8 @@ func TestTakeRefuses(t *testing.T) {
 	}
 	for want, file := range map[string]string{
 		"is no file of a record":        archive(reg("../../summary.json", 1)),
+		`"./summary.json" is no`:        archive(reg("./summary.json", 1)),
+		`"a/../summary.json" is no`:     archive(reg("a/../summary.json", 1)),
 		`"/etc/summary.json"`:           archive(reg("/etc/summary.json", 1)),
 		`"run/adapter.safetensors"`:     archive(reg("run/adapter.safetensors", 1)),
 		`"run/config.yaml" is no`:       archive(tar.Header{Typeflag: tar.TypeSymlink, Name: "run/config.yaml", Linkname: "/etc/passwd"}),

@@ -126,7 +126,8 @@ func (e *Experiment) settings(grid []Values) (all [][]config.Setting) {
 	return all
 }
 
-// group finds or makes the group of a run, with the runs of its choice.
+// group finds or makes the group of a run, with the runs of its choice; nil: its method looks
+// at nothing that could be chosen.
 func (p *Plan) group(settings []config.Setting) *group {
 	var shared []config.Setting
 	for _, s := range settings {
@@ -140,7 +141,6 @@ func (p *Plan) group(settings []config.Setting) *group {
 			return g
 		}
 	}
-	g := &group{label: labelOf(shared), key: key}
 	values := slices.Clone(p.Choose.Values)
 	for _, c := range p.cases(shared) {
 		for _, v := range c.Choose {
@@ -151,7 +151,10 @@ func (p *Plan) group(settings []config.Setting) *group {
 			}
 		}
 	}
-	g.choices = combinations(values)
+	if values = p.concernedValues(values, shared); len(values) == 0 {
+		return nil
+	}
+	g := &group{label: labelOf(shared), key: key, choices: combinations(values)}
 	for _, choice := range g.choices {
 		var judges []*Run
 		for _, on := range combinations(p.Choose.On) {
@@ -210,6 +213,19 @@ func (p *Plan) concerned(settings, ofRun []config.Setting) (ours []config.Settin
 			ours = append(ours, s)
 		} else {
 			p.note("%s: %s is not for %s: left out of its runs", s.Where, s.Key, method)
+		}
+	}
+	return ours
+}
+
+// concernedValues is concerned for what is chosen from.
+func (p *Plan) concernedValues(values []Values, ofRun []config.Setting) (ours []Values) {
+	if slices.ContainsFunc(values, func(v Values) bool { return v.Key == "adapter.method" }) {
+		return values // which method it is, the choice says
+	}
+	for _, v := range values {
+		if len(p.concerned([]config.Setting{v.setting("")}, ofRun)) > 0 {
+			ours = append(ours, v)
 		}
 	}
 	return ours

@@ -96,3 +96,17 @@ func TestCaseOfNoRun(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// What a method has no use for is not chosen for it.
+func TestChoiceIsForTheMethod(t *testing.T) {
+	p := planned(t, "grid: {adapter.method: [lora, head]}\nchoose: {values: {adapter.rank: [2, 3]}, on: {train.seed: [1]}}")
+	if got := names(p); got != "choose/lora-seed1-rank2 choose/lora-seed1-rank3 lora head" {
+		t.Error(got)
+	}
+	if notes := strings.Join(p.Notes, "\n"); !strings.Contains(notes, ":4: adapter.rank is not for head: left out of its runs") {
+		t.Error(notes)
+	}
+	if head := p.Runs[3]; head.Config == nil || head.Config.Adapter.Method != "head" {
+		t.Error("head waits for a choice")
+	}
+}

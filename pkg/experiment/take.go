@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"github.com/metatt/metatt/pkg/config"
 	"github.com/metatt/metatt/pkg/folder"
 	"github.com/metatt/metatt/pkg/place"
 	"github.com/metatt/metatt/pkg/record"
@@ -145,7 +146,39 @@ func (p *Plan) takeRecord(r *Run, record string) (note string, err error) {
 		return "was begun here and has not ended there", nil
 	}
 	delete(p.seen, r.Dir)
-	return "", folder.Replace(r.Dir, func(partial string) error { return os.CopyFS(partial, os.DirFS(record)) })
+	return "", folder.Replace(r.Dir, func(partial string) error {
+		for _, name := range recordFiles {
+			text, err := os.ReadFile(filepath.Join(record, name))
+			if err == nil {
+				err = os.WriteFile(filepath.Join(partial, name), text, 0o644)
+			}
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+		return moveHere(partial, r.Config)
+	})
+}
+
+// moveHere lets a record's configuration name model and data by their places here, as the
+// runs that are made here do: else a table would tell them apart.
+func moveHere(record string, asked *config.Config) error {
+	file := filepath.Join(record, place.ConfigFile)
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+		return nil // it failed before
+	}
+	c, err := config.Load([]string{file}, nil, nil)
+	if err != nil {
+		return err
+	}
+	c.Model.Path = place.AbsoluteModel(asked.Model.Path)
+	c.Data.Train, c.Data.Dev, c.Data.Test = place.Absolute(asked.Data.Train), place.Absolute(asked.Data.Dev), place.Absolute(asked.Data.Test)
+	c.Data.GLUE = place.Absolute(asked.Data.GLUE)
+	text, err := c.YAML()
+	if err != nil {
+		return err
+	}
+	return renameio.WriteFile(file, text, 0o644, renameio.WithTempDir(record))
 }
 
 // unpack writes the records of an archive into a folder and lists theirs. It takes the
@@ -174,7 +207,7 @@ func unpack(file, into string) (records []string, err error) {
 		switch {
 		case header.Typeflag == tar.TypeDir:
 			continue
-		case header.Typeflag != tar.TypeReg || !slices.Contains(recordFiles, name) || dir == "" || !filepath.IsLocal(dir):
+		case header.Typeflag != tar.TypeReg || !slices.Contains(recordFiles, name) || path.Clean(dir) == "." || !filepath.IsLocal(dir):
 			return nil, fmt.Errorf("%.80q is no file of a record", header.Name)
 		case header.Size > mostRecord:
 			return nil, fmt.Errorf("%.80q has %d bytes, more than a record's file can have", header.Name, header.Size)
