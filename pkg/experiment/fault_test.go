@@ -1,13 +1,9 @@
 package experiment
 
 import (
-	"archive/tar"
-	"compress/gzip"
 	"context"
 	"errors"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -110,22 +106,6 @@ func TestDamagedFailure(t *testing.T) {
 	}
 }
 
-// What is not an event is an error, and does not stop the process that says it.
-func TestProcessesThatTalk(t *testing.T) {
-	over := 0
-	chatter := exec.Command("sh", "-c", "echo hello; i=0; while [ $i -lt 20000 ]; do echo '{\"kind\":\"over\"}'; i=$((i+1)); done; head -c 2000000 /dev/zero; exit 0")
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	err := Processes(ctx, []*exec.Cmd{chatter}, func(e Event) {
-		if e.Kind == Over {
-			over++
-		}
-	})
-	if err == nil || !strings.Contains(err.Error(), `says "hello"`) || over != 20000 {
-		t.Errorf("%d events, %v", over, err)
-	}
-}
-
 // Words with spaces are one word to sbatch.
 func TestSlurmQuotes(t *testing.T) {
 	p := planned(t, "grid: {train.seed: [1]}\nslurm: {options: {comment: a b, account: 'x\"y'}}")
@@ -135,53 +115,6 @@ func TestSlurmQuotes(t *testing.T) {
 		if !strings.Contains(script, want) {
 			t.Errorf("no %q in\n%s", want, script)
 		}
-	}
-}
-
-// Records replace neither a run that goes on in another process nor, where they are of a
-// failure, one that was begun.
-func TestTakeLeavesWhatGoesOn(t *testing.T) {
-	const text = "set: {train.epochs: 2, train.checkpoint_every: 1}\ngrid: {train.seed: [1, 2]}"
-	there := planned(t, text)
-	if err := there.Execute(t.Context(), Options{}); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Remove(filepath.Join(there.Runs[0].Dir, "summary.json")); err != nil {
-		t.Fatal(err)
-	}
-	there = again(t, there)
-	if err := record.WriteFailure(there.Runs[0].Dir, errors.New("no room")); err != nil {
-		t.Fatal(err)
-	}
-	records := filepath.Join(t.TempDir(), "records.tar.gz")
-	if count, err := again(t, there).Records(records); err != nil || count != 2 {
-		t.Fatal(count, err)
-	}
-
-	here := planned(t, text)
-	ctx, cancel := context.WithCancel(t.Context())
-	if err := here.Execute(ctx, Options{Observe: func(e Event) {
-		if e.Kind == Step && e.Step > 1 {
-			cancel()
-		}
-	}}); !errors.Is(err, train.ErrInterrupted) {
-		t.Fatal(err)
-	}
-	here = again(t, here)
-	lock, err := here.lock(here.Runs[1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	count, notes, err := again(t, here).Take(records)
-	if err != nil || count != 0 || len(notes) != 2 || !strings.Contains(notes[0], "seed1 was begun here") || !strings.Contains(notes[1], "seed2 goes on in another process") {
-		t.Error(count, notes, err)
-	}
-	if _, err := os.Stat(filepath.Join(here.Runs[0].Dir, "checkpoints")); err != nil {
-		t.Error(err)
-	}
-	lock.Close()
-	if count, _, err := again(t, here).Take(records); err != nil || count != 1 {
-		t.Error(count, err)
 	}
 }
 
@@ -197,26 +130,6 @@ func again(t *testing.T, p *Plan) *Plan {
 		t.Fatal(err)
 	}
 	return fresh
-}
-
-// A record without what was asked of it is an error that reads.
-func TestTakeSaysWhatIsMissing(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "records.tar.gz")
-	out, err := os.Create(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	zip := gzip.NewWriter(out)
-	archive := tar.NewWriter(zip)
-	if err := writeEntry(archive, "run/summary.json", 2, 0o644, strings.NewReader("{}")); err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(archive.Close(), zip.Close(), out.Close()); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := planned(t, "").Take(file); err == nil || err.Error() != file+": run: says not what was asked of it: it has no "+requestedFile {
-		t.Error(err)
-	}
 }
 
 // A folder that another experiment takes at the last moment stays its own.
@@ -238,76 +151,5 @@ func TestFolderTakenMeanwhile(t *testing.T) {
 	p = again(t, p)
 	if p.Runs[0].State != Ended || p.Runs[0].Dir != other.Runs[0].Dir+"-2" {
 		t.Errorf("%s in %s", states(p), p.Runs[0].Dir)
-	}
-}
-
-// The end of the process that started them, or of its ctx, lets processes save.
-func TestLeash(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	var notes []string
-	listens := exec.Command("sh", "-c", `trap "" TERM; cat >/dev/null; echo '{"kind":"over","state":"stopped"}'`)
-	dies := exec.Command("sh", "-c", "exit 7")
-	stopped := 0
-	err := Processes(ctx, []*exec.Cmd{listens, dies}, func(e Event) {
-		if e.Kind == Note { // while the other goes on
-			notes = append(notes, e.Text)
-			cancel()
-		}
-		if e.State == Stopped {
-			stopped++
-		}
-	})
-	if !errors.Is(err, train.ErrInterrupted) || stopped != 1 || len(notes) != 1 || !strings.Contains(notes[0], "ended early: exit status 7") {
-		t.Errorf("%v, %d stopped, %v", err, stopped, notes)
-	}
-	r, w := io.Pipe()
-	leashed, cancel := Leash(t.Context(), r)
-	defer cancel()
-	if leashed.Err() != nil {
-		t.Error("cancelled at once")
-	}
-	w.Close()
-	<-leashed.Done()
-}
-
-// A packed experiment goes on where its folder was moved to.
-func TestPackedFolderIsMoved(t *testing.T) {
-	here := planned(t, "set: {train.epochs: 2, train.checkpoint_every: 1}\ngrid: {train.seed: [1]}")
-	archive := filepath.Join(t.TempDir(), "packed.tar.gz")
-	if _, err := here.Pack(t.Context(), archive, os.Args[0], Options{}); err != nil {
-		t.Fatal(err)
-	}
-	folder := unpacked(t, archive)
-	plan := func() (*Plan, *Places) {
-		e, places, err := ReadPacked(folder)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := e.Plan()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return p, places
-	}
-	p, places := plan()
-	ctx, cancel := context.WithCancel(t.Context())
-	if err := p.Execute(ctx, Options{Places: places, Observe: func(e Event) {
-		if e.Kind == Step {
-			cancel()
-		}
-	}}); !errors.Is(err, train.ErrInterrupted) {
-		t.Fatal(err)
-	}
-	moved := filepath.Join(t.TempDir(), "moved")
-	if err := os.Rename(folder, moved); err != nil {
-		t.Fatal(err)
-	}
-	folder = moved
-	p, places = plan()
-	if err := p.Execute(t.Context(), Options{Places: places}); err != nil {
-		t.Fatal(err)
-	}
-	if p = again(t, p); p.Runs[0].State != Ended {
-		t.Errorf("%s: %s", states(p), p.Runs[0].Failure)
 	}
 }

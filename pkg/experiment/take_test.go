@@ -1,0 +1,124 @@
+package experiment
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/metatt/metatt/pkg/record"
+	"github.com/metatt/metatt/pkg/train"
+)
+
+// Records replace neither a run that goes on in another process nor, where they are of a
+// failure, one that was begun.
+func TestTakeLeavesWhatGoesOn(t *testing.T) {
+	const text = "set: {train.epochs: 2, train.checkpoint_every: 1}\ngrid: {train.seed: [1, 2]}"
+	there := planned(t, text)
+	if err := there.Execute(t.Context(), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(there.Runs[0].Dir, "summary.json")); err != nil {
+		t.Fatal(err)
+	}
+	there = again(t, there)
+	if err := record.WriteFailure(there.Runs[0].Dir, errors.New("no room")); err != nil {
+		t.Fatal(err)
+	}
+	records := filepath.Join(t.TempDir(), "records.tar.gz")
+	if count, err := again(t, there).Records(records); err != nil || count != 2 {
+		t.Fatal(count, err)
+	}
+
+	here := planned(t, text)
+	ctx, cancel := context.WithCancel(t.Context())
+	if err := here.Execute(ctx, Options{Observe: func(e Event) {
+		if e.Kind == Step { // the first is always told
+			cancel()
+		}
+	}}); !errors.Is(err, train.ErrInterrupted) {
+		t.Fatal(err)
+	}
+	here = again(t, here)
+	lock, err := here.lock(here.Runs[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	count, notes, err := again(t, here).Take(records)
+	if err != nil || count != 0 || len(notes) != 2 || !strings.Contains(notes[0], "seed1 was begun here") || !strings.Contains(notes[1], "seed2 goes on in another process") {
+		t.Error(count, notes, err)
+	}
+	if _, err := os.Stat(filepath.Join(here.Runs[0].Dir, "checkpoints")); err != nil {
+		t.Error(err)
+	}
+	lock.Close()
+	if count, _, err := again(t, here).Take(records); err != nil || count != 1 {
+		t.Error(count, err)
+	}
+}
+
+// A record without what was asked of it is an error that reads.
+func TestTakeSaysWhatIsMissing(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "records.tar.gz")
+	out, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	zip := gzip.NewWriter(out)
+	archive := tar.NewWriter(zip)
+	if err := writeEntry(archive, "run/summary.json", 2, 0o644, strings.NewReader("{}")); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(archive.Close(), zip.Close(), out.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := planned(t, "").Take(file); err == nil || err.Error() != file+": run: says not what was asked of it: it has no "+requestedFile {
+		t.Error(err)
+	}
+}
+
+// A packed experiment goes on where its folder was moved to.
+func TestPackedFolderIsMoved(t *testing.T) {
+	here := planned(t, "set: {train.epochs: 2, train.checkpoint_every: 1}\ngrid: {train.seed: [1]}")
+	archive := filepath.Join(t.TempDir(), "packed.tar.gz")
+	if _, err := here.Pack(t.Context(), archive, os.Args[0], Options{}); err != nil {
+		t.Fatal(err)
+	}
+	folder := unpacked(t, archive)
+	plan := func() (*Plan, *Places) {
+		e, places, err := ReadPacked(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := e.Plan()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p, places
+	}
+	p, places := plan()
+	ctx, cancel := context.WithCancel(t.Context())
+	if err := p.Execute(ctx, Options{Places: places, Observe: func(e Event) {
+		if e.Kind == Step {
+			cancel()
+		}
+	}}); !errors.Is(err, train.ErrInterrupted) {
+		t.Fatal(err)
+	}
+	moved := filepath.Join(t.TempDir(), "moved")
+	if err := os.Rename(folder, moved); err != nil {
+		t.Fatal(err)
+	}
+	folder = moved
+	p, places = plan()
+	if err := p.Execute(t.Context(), Options{Places: places}); err != nil {
+		t.Fatal(err)
+	}
+	if p = again(t, p); p.Runs[0].State != Ended {
+		t.Errorf("%s: %s", states(p), p.Runs[0].Failure)
+	}
+}
