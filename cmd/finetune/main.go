@@ -8,6 +8,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 )
 
@@ -16,6 +17,7 @@ func main() { os.Exit(execute(wired())) }
 // execute runs the process's command line. The first signal asks the command to save and leave, a second one ends
 // the process at once.
 func execute(b backend) int {
+	runtime.LockOSThread() // what computes stays on one: each would have threads and memory of its own
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	signals := make(chan os.Signal, 2)

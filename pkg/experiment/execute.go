@@ -235,8 +235,9 @@ func (w *worker) make(ctx context.Context, r *Run) error {
 // no more than one is kept.
 func (w *worker) keep(c *config.Config) {
 	if keeps := c.Model.Path + " " + c.Model.DType + " " + c.Device; keeps != w.keeps {
+		fresh := run.NewSession() // before the other is closed, so that both are on one thread
 		w.session.Close()
-		w.session, w.keeps = run.NewSession(), keeps
+		w.session, w.keeps = fresh, keeps
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"runtime"
 
 	"github.com/metatt/metatt/pkg/data"
 	"github.com/metatt/metatt/pkg/models"
@@ -16,6 +17,10 @@ import (
 // share: backbones, which no run changes, and encoded sets. Each run is what it
 // would be alone, as long as the files that it reads stay what they were when the
 // session read them. The zero Session keeps nothing.
+//
+// A session is its goroutine's, which stays on one OS thread from [NewSession] to
+// [Session.Close]: libgomp has a team of threads for each that computes, and the
+// allocator memory that it keeps for each.
 type Session struct {
 	backbones map[backboneKey]*encoder.Backbone // nil: nothing is kept
 	sets      map[setKey]keptSet                // nil: nothing is kept
@@ -42,8 +47,9 @@ type keptSet struct {
 	notes []string
 }
 
-// NewSession makes one that keeps. The caller closes it.
+// NewSession makes one that keeps. The caller closes it, in the same goroutine.
 func NewSession() *Session {
+	runtime.LockOSThread()
 	return &Session{map[backboneKey]*encoder.Backbone{}, map[setKey]keptSet{}}
 }
 
@@ -54,6 +60,10 @@ func (s *Session) Close() {
 	}
 	clear(s.backbones)
 	clear(s.sets)
+	if s.backbones != nil {
+		runtime.UnlockOSThread()
+		s.backbones, s.sets = nil, nil // closed once more, it is closed already
+	}
 }
 
 // Train is [Session.Train] in a session of one run.

@@ -7,9 +7,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/metatt/metatt/pkg/run"
 	"github.com/metatt/metatt/pkg/run/runtest"
@@ -236,5 +240,44 @@ func TestPeakMemoryIsTheRuns(t *testing.T) {
 	}
 	if now := pages * int64(os.Getpagesize()); first.PeakBytes > now+held/2 {
 		t.Errorf("a run's peak is %d bytes, the process has %d", first.PeakBytes, now)
+	}
+}
+
+// threadOf notes the OS thread that trains.
+type threadOf struct {
+	runtest.Silent
+	seen map[int]bool
+}
+
+func (o threadOf) Begin(train.BeginInfo) { o.seen[unix.Gettid()] = true }
+
+// The runs of a session compute on one OS thread: each that computes would get a team of
+// libgomp's, and memory that the allocator keeps for it.
+func TestSessionStaysOnItsThread(t *testing.T) {
+	seen := map[int]bool{}
+	session := run.NewSession()
+	defer session.Close()
+	for range 8 {
+		o := tiny(t, "train.max_steps=1")
+		o.Observer = threadOf{seen: seen}
+		if _, err := session.Train(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		// Others take the threads that this goroutine leaves.
+		done := make(chan bool)
+		for range 8 {
+			go func() {
+				for began := time.Now(); time.Since(began) < 3*time.Millisecond; {
+					runtime.Gosched()
+				}
+				done <- true
+			}()
+		}
+		for range 8 {
+			<-done
+		}
+	}
+	if len(seen) != 1 {
+		t.Errorf("%d threads", len(seen))
 	}
 }
