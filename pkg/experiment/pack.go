@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -25,62 +24,6 @@ import (
 	"github.com/metatt/metatt/pkg/task/own"
 	"github.com/metatt/metatt/pkg/torch/cuda"
 )
-
-// packedFile describes a packed experiment, in its folder.
-const packedFile = "experiment.json"
-
-// packed is experiment.json.
-type packed struct {
-	Experiment *Experiment `json:"experiment"`
-	Places     *Places     `json:"places"`
-}
-
-// Places say where a packed experiment has what configurations name. Paths are within
-// its folder.
-type Places struct {
-	GLUE   string            `json:"glue,omitempty"`   // the folder of GLUE's files
-	Models map[string]string `json:"models,omitempty"` // by model.path
-	Files  map[string]string `json:"files,omitempty"`  // by data.train, data.dev, data.test
-
-	root string
-}
-
-// of puts a configuration's places into the packed folder.
-func (p *Places) of(c *config.Config) {
-	if dir, has := p.Models[c.Model.Path]; has {
-		c.Model.Path = filepath.Join(p.root, dir)
-	}
-	for _, file := range []*string{&c.Data.Train, &c.Data.Dev, &c.Data.Test} {
-		if name, has := p.Files[*file]; has {
-			*file = filepath.Join(p.root, name)
-		}
-	}
-	if c.Data.GLUE = ""; p.GLUE != "" {
-		c.Data.GLUE = filepath.Join(p.root, p.GLUE)
-	}
-}
-
-// ReadPacked reads the experiment of a packed folder; its runs go into the folder's runs.
-func ReadPacked(dir string) (*Experiment, *Places, error) {
-	file := filepath.Join(dir, packedFile)
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, nil, err
-	}
-	var p packed
-	if err := json.Unmarshal(text, &p); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", file, err)
-	}
-	if p.Experiment == nil || p.Places == nil {
-		return nil, nil, fmt.Errorf("%s: describes no packed experiment", file)
-	}
-	for i, base := range p.Experiment.Base {
-		p.Experiment.Base[i] = filepath.Join(dir, base)
-	}
-	p.Experiment.Dir = filepath.Join(dir, "runs")
-	p.Places.root = dir
-	return p.Experiment, p.Places, nil
-}
 
 //go:embed run.sh
 var runScript []byte
@@ -334,27 +277,4 @@ func (k *packer) file(name, from string, mode int64) error {
 	}
 	k.has[name] = true
 	return writeFile(k.archive, path.Join(k.root, name), from, mode)
-}
-
-func writeFile(archive *tar.Writer, name, from string, mode int64) error {
-	f, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	return writeEntry(archive, name, info.Size(), mode, f)
-}
-
-func writeEntry(archive *tar.Writer, name string, size, mode int64, content io.Reader) error {
-	if err := archive.WriteHeader(&tar.Header{Name: name, Size: size, Mode: mode, Typeflag: tar.TypeReg}); err != nil {
-		return err
-	}
-	if n, err := io.Copy(archive, content); err != nil || n != size {
-		return errors.Join(err, fmt.Errorf("%s: %d bytes of %d", name, n, size))
-	}
-	return nil
 }
