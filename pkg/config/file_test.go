@@ -12,7 +12,7 @@ import (
 var rejections = map[string][]string{
 	"custom_without_columns": {"3: data.text: is missing; task custom needs it: column or key of the text", "4: data.label: is missing; task custom needs it: column or key of the label or score"},
 	"custom_without_files": {
-		"1: data.train: is missing; task custom needs it: file of own examples to train on: .tsv and .csv with a header, .jsonl or .json with an object a line, .parquet as data sets of the Hugging Face hub have them",
+		"1: data.train: is missing; task custom needs it: file of own examples to train on: .tsv and .csv with a header, .jsonl or .json with an object a line, .parquet as data sets of the Hugging Face hub have them; a pattern such as train-*.parquet names the parts of one",
 		"1: data.dev: is missing; task custom needs it: file of own examples to evaluate on"},
 	"custom_train_subset":      {"2: data.train_subset: is for task mnli, qnli, qqp; the task is custom"},
 	"custom_misspelt":          {`1: task: "custm" is unknown; did you mean custom?`},
