@@ -17,10 +17,10 @@ INLINE float greatest_of(const float *row, int64_t n) {
 template <typename T>
 INLINE float exponentials(const float *row, int64_t n, const uint8_t *bits, float scale, T *kept) {
   const float most = greatest_of(row, n);
-  scale *= log2_e;
+  const Exponent exponent = base_e(scale);
   floats total = {};
   each(0, n, [&](int64_t j, int64_t count) {
-    floats e = fill_from(power_of_two((load(row + j) - most) * scale), count, 0.0f);
+    floats e = fill_from(power_of_two(load(row + j) - most, exponent), count, 0.0f);
     total += e;
     store(kept + j, keep(e, bits, j));
   });
@@ -36,10 +36,10 @@ struct Sums {
 // of the probabilities that dropout left and scaled into those of all.
 INLINE Sums softmax_sums(float *scores, float *grads, int64_t n, const uint8_t *bits, float scale, float kept_scale) {
   const float most = greatest_of(scores, n);
-  scale *= log2_e;
+  const Exponent exponent = base_e(scale);
   floats total = {}, product = {};
   each(0, n, [&](int64_t j, int64_t count) {
-    floats e = fill_from(power_of_two((load(scores + j) - most) * scale), count, 0.0f);
+    floats e = fill_from(power_of_two(load(scores + j) - most, exponent), count, 0.0f);
     floats g = keep(load(grads + j) * kept_scale, bits, j);
     store(scores + j, e);
     store(grads + j, g);

@@ -201,35 +201,56 @@ INLINE floats keep(floats v, const uint8_t *bits, int64_t element) {
 
 #endif
 
-// v less the whole number below it, and p · 2ⁿ for that number.
+// The whole number below v, p · 2ⁿ for such a number, and a b - c, rounded once where the
+// processor can.
 #if defined(KERNELS_AVX512)
-INLINE floats fraction(floats v) { return (floats)_mm512_reduce_ps((__m512)v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
-INLINE floats scaled(floats p, floats v) { return (floats)_mm512_scalef_ps((__m512)p, (__m512)v); }
+INLINE floats below(floats v) { return (floats)_mm512_roundscale_ps((__m512)v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
+INLINE floats scaled(floats p, floats n) { return (floats)_mm512_scalef_ps((__m512)p, (__m512)n); }
+INLINE floats multiply_subtract(floats a, floats b, floats c) { return (floats)_mm512_fmsub_ps((__m512)a, (__m512)b, (__m512)c); }
 #else
-INLINE ints below(floats v) { return nearest(v - 0.5f); }
-INLINE floats fraction(floats v) { return v - __builtin_convertvector(below(v), floats); }
-INLINE floats scaled(floats p, floats v) { return p * (floats)((below(v) + 127) << 23); }
+INLINE floats below(floats v) { return __builtin_convertvector(nearest(v - 0.5f), floats); }
+INLINE floats scaled(floats p, floats n) { return p * (floats)((nearest(n) + 127) << 23); }
+#if defined(__FMA__)
+INLINE floats multiply_subtract(floats a, floats b, floats c) { return (floats)_mm256_fmsub_ps((__m256)a, (__m256)b, (__m256)c); }
+#else
+INLINE floats multiply_subtract(floats a, floats b, floats c) { return a * b - c; }
+#endif
 #endif
 
-// 2ˣ, to about one unit in the last place, for x below 127; next to nothing below -126.
-// The polynomial has the least relative error on [0, 1] of those right at 0 and 1.
-INLINE floats power_of_two(floats x) {
-#if !defined(KERNELS_AVX512)
-  x = greater(broadcast(-126.0f), x); // the least exponent of fp32
+// A factor of an exponent of two, in two parts, so that a product with it is right to fp32.
+struct Exponent {
+  float high, low;
+};
+
+// base_e is that with which powers of two are powers of e, of scale times the exponent.
+INLINE Exponent base_e(float scale) {
+  const double exact = scale * 1.4426950408889634;
+  const float high = float(exact);
+  return {high, float(exact - high)};
+}
+
+// 2 to the power of x times the factor, to about one unit in the last place where that is
+// below 127; next to nothing where it is below -126. The polynomial has the least relative
+// error on [0, 1] of those right at 0 and 1.
+INLINE floats power_of_two(floats x, Exponent factor) {
+  const floats high = broadcast(factor.high);
+#if defined(KERNELS_AVX512)
+  const floats n = below(x * high);
+  const floats f = multiply_subtract(x, high, n) + x * factor.low;
+#else
+  const floats n = below(greater(broadcast(-126.0f), x * high)); // the least exponent of fp32
+  const floats f = greater(broadcast(-0.5f), multiply_subtract(x, high, n) + x * factor.low);
 #endif
-  floats f = fraction(x);
   floats p = f * 2.17150250e-4f + 1.244087704e-3f;
   p = p * f + 9.67806391e-3f;
   p = p * f + 5.548415333e-2f;
   p = p * f + 2.4022951722e-1f;
   p = p * f + 6.9314700365e-1f;
   p = p * f + 1.0f;
-  return scaled(p, x);
+  return scaled(p, n);
 }
 
-constexpr float log2_e = 1.44269504f;
-
-// eˣ, to about 1 + |x| units in the last place; 2¹²⁶ at most.
-INLINE floats exponential(floats x) { return power_of_two(lesser(broadcast(126.0f), x * log2_e)); }
+// eˣ, to about one unit in the last place; e⁸⁷ at most.
+INLINE floats exponential(floats x) { return power_of_two(lesser(broadcast(87.0f), x), base_e(1)); }
 
 } // namespace
