@@ -3,6 +3,7 @@ package torch
 import (
 	"math"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -163,5 +164,29 @@ func TestNativeAttentionOfLargeScores(t *testing.T) {
 		}, func(in []*Tensor) *Tensor {
 			return plainAttention(in[0], in[1], in[2], 1, s, s)
 		}, integers(37), integers(5), normal(Float32, 37, 16))
+	})
+}
+
+// A small probability is right to some units in its last place, however far its score is
+// from the greatest: a sequence of one query, x, and the keys 1 and 0 of which the second
+// has the value 1, so that the output is e^-x / (1 + e^-x). The set without a fused product
+// rounds x log₂ e, and is right to as many more units as that is large.
+func TestNativeAttentionOfSmallProbabilities(t *testing.T) {
+	withKernels(t, func(t *testing.T) {
+		const unit = 1.0 / (1 << 23)
+		for x := float32(0.25); x < 80; x *= 1.37 {
+			drop := nativeDrop{}
+			out := nativeAttention(FromSlice([]float32{x}, 1, 1), FromSlice([]float32{1, 0}, 2, 1), FromSlice([]float32{0, 1}, 2, 1), 1,
+				packing{lengths: []int{1}}.offsets(), packing{lengths: []int{2}}.offsets(), drop)
+			small := math.Exp(-float64(x))
+			want, got := small/(1+small), float64(ToSlice[float32](out)[0])
+			allowed := 4 * unit
+			if strings.HasSuffix(t.Name(), "/generic") {
+				allowed += 1.5 * float64(x) * unit
+			}
+			if off := math.Abs(got/want - 1); off > allowed {
+				t.Errorf("e^-%g: %g, want %g: %.1f units off", x, got, want, off/unit)
+			}
+		}
 	})
 }
