@@ -3,6 +3,7 @@ package repeat_test
 import (
 	"context"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -217,7 +218,8 @@ func TestNumbersThatDiffer(t *testing.T) {
 		t.Errorf("what was read before is compared: %+v", c)
 	}
 	p, c = repeated(t, dir)
-	if len(p.Differences) > 0 || c.Same() || c.Losses.Same != 8 || c.Losses.First != 2 || c.Losses.At != 2 || c.Losses.Largest != 1 {
+	if len(p.Differences) > 0 || c.Same() || c.Losses.Same != 8 || c.Losses.First != 2 || c.Losses.At != 2 ||
+		math.Abs(c.Losses.Largest-1) > 1.0/(1<<22) { // fp32 has one bit less for what the change made of the loss
 		t.Errorf("%v, %+v", p.Differences, c.Losses)
 	}
 	if c.Evaluations.Same != 2 || len(c.Figures) != 1 || c.Figures[0].Name != "accuracy" || c.Figures[0].Step != 3 {
