@@ -80,6 +80,17 @@ func (b *bar) clear() {
 	}
 }
 
+// above prints a line where the bar is and the bar below it. b may be nil.
+func (b *bar) above(out io.Writer, line string) {
+	if b != nil {
+		b.clear()
+	}
+	fmt.Fprintln(out, line)
+	if b != nil {
+		b.draw()
+	}
+}
+
 // barView keeps a bar at the foot of the terminal and prints evaluations above it.
 type barView struct {
 	mutex   sync.Mutex // notes come from other goroutines
@@ -138,13 +149,7 @@ func (v *barView) Note(text string) { v.print(text) }
 func (v *barView) print(line string) {
 	v.mutex.Lock()
 	defer v.mutex.Unlock()
-	if v.bar != nil {
-		v.bar.clear()
-	}
-	fmt.Fprintln(v.out, line)
-	if v.bar != nil {
-		v.bar.draw()
-	}
+	v.bar.above(v.out, line)
 }
 
 func (v *barView) close() {

@@ -63,12 +63,12 @@ func (v *experimentView) event(e experiment.Event) {
 	case experiment.Note:
 		if !v.said[e.Text] { // many runs have the same to say
 			v.said[e.Text] = true
-			v.print(strings.TrimPrefix(e.Run+": "+e.Text, ": "))
+			v.bar.above(v.out, strings.TrimPrefix(e.Run+": "+e.Text, ": "))
 		}
 	case experiment.Began:
 		v.now[e.Run], v.from[e.Run] = e, part(e)
 		if v.bar == nil {
-			v.print(e.Run + ": began")
+			v.bar.above(v.out, e.Run+": began")
 		}
 	case experiment.Step:
 		v.now[e.Run] = e
@@ -85,7 +85,7 @@ func (v *experimentView) event(e experiment.Event) {
 			v.fresh += 1 - v.from[e.Run]
 			v.over++
 		}
-		v.print(overLine(e))
+		v.bar.above(v.out, overLine(e))
 	}
 	if time.Since(v.shown) >= redraw {
 		v.show()
@@ -133,16 +133,6 @@ func (v *experimentView) show() {
 		text+left,
 		text,
 	)
-}
-
-func (v *experimentView) print(line string) {
-	if v.bar != nil {
-		v.bar.clear()
-	}
-	fmt.Fprintln(v.out, line)
-	if v.bar != nil {
-		v.bar.draw()
-	}
 }
 
 func (v *experimentView) close() {

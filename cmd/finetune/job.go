@@ -67,12 +67,6 @@ func (p *program) end(err error, code int) {
 }
 
 // silentView is that of a process that does not lead.
-type silentView struct{}
+type silentView struct{ train.Silent }
 
-func (silentView) Begin(train.BeginInfo) {}
-func (silentView) Step(train.StepInfo)   {}
-func (silentView) Eval(train.EvalInfo)   {}
-func (silentView) Sweep(train.SweepInfo) {}
-func (silentView) Checkpoint(string)     {}
-func (silentView) Note(string)           {}
-func (silentView) close()                {}
+func (silentView) close() {}

@@ -99,7 +99,7 @@ type speed struct{ step, evaluation float64 } // seconds
 func (d *describer) describe(ctx context.Context, into *Described, c *config.Config) {
 	own := *c
 	own.Run.Dir = ""
-	into.Plan, into.Err = d.session.Describe(ctx, d.runOptions(&own, silent{}))
+	into.Plan, into.Err = d.session.Describe(ctx, d.runOptions(&own, train.Silent{}))
 	if into.Err != nil || ctx.Err() != nil {
 		return
 	}
@@ -158,19 +158,9 @@ func describeTasks(c *config.Config) (text string) {
 	return text
 }
 
-// silent hears nothing.
-type silent struct{}
-
-func (silent) Begin(train.BeginInfo) {}
-func (silent) Step(train.StepInfo)   {}
-func (silent) Eval(train.EvalInfo)   {}
-func (silent) Sweep(train.SweepInfo) {}
-func (silent) Checkpoint(string)     {}
-func (silent) Note(string)           {}
-
 // stopwatch measures the steps of a short run, and its evaluation.
 type stopwatch struct {
-	silent
+	train.Silent
 	began time.Time
 	speed speed
 }

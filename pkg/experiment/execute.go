@@ -243,6 +243,7 @@ func (w *worker) keep(c *config.Config) {
 
 // observer tells of a run what the experiment shows.
 type observer struct {
+	train.Silent
 	run  *Run
 	tell func(Event)
 	last time.Time
@@ -261,10 +262,6 @@ func (o *observer) Step(s train.StepInfo) {
 		o.tell(Event{Kind: Step, Run: o.run.Name, Step: s.Step, Total: s.Total})
 	}
 }
-
-func (o *observer) Eval(train.EvalInfo)   {}
-func (o *observer) Sweep(train.SweepInfo) {}
-func (o *observer) Checkpoint(string)     {}
 
 func (o *observer) Note(text string) {
 	if !strings.HasSuffix(text, o.run.Dir) { // where it is, its name says

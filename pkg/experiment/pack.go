@@ -23,6 +23,7 @@ import (
 	"github.com/metatt/metatt/pkg/task/glue"
 	"github.com/metatt/metatt/pkg/task/own"
 	"github.com/metatt/metatt/pkg/torch/cuda"
+	"github.com/metatt/metatt/pkg/train"
 )
 
 //go:embed run.sh
@@ -139,7 +140,7 @@ func (k *packer) inputs(ctx context.Context, c *config.Config) error {
 		return errors.New("starts from a saved adapter, which is not packed")
 	}
 	own := *c
-	environment, err := run.ReadEnvironment(ctx, run.Options{Config: &own, GLUEDir: k.options.GLUEDir, Version: k.options.Version, Observer: silent{}})
+	environment, err := run.ReadEnvironment(ctx, run.Options{Config: &own, GLUEDir: k.options.GLUEDir, Version: k.options.Version, Observer: train.Silent{}})
 	if err != nil {
 		return err
 	}

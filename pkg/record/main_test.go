@@ -1,16 +1,10 @@
 package record_test
 
 import (
-	"fmt"
 	"os"
 	"testing"
+
+	"github.com/metatt/metatt/pkg/run/runtest"
 )
 
-// The fixtures are those of the runs.
-func TestMain(m *testing.M) {
-	if err := os.Chdir("../run"); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { os.Exit(runtest.Main(m)) }

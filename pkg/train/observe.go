@@ -17,6 +17,16 @@ type Observer interface {
 	Note(text string)
 }
 
+// Silent is an observer that looks at nothing: those that look at some of it embed it.
+type Silent struct{}
+
+func (Silent) Begin(BeginInfo)   {}
+func (Silent) Step(StepInfo)     {}
+func (Silent) Eval(EvalInfo)     {}
+func (Silent) Sweep(SweepInfo)   {}
+func (Silent) Checkpoint(string) {}
+func (Silent) Note(string)       {}
+
 // BeginInfo describes a run that is about to train.
 type BeginInfo struct {
 	Total, Done int // optimizer steps in all, and already done where a run is resumed

@@ -3,6 +3,7 @@
 package runtest
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,15 +17,18 @@ import (
 	"github.com/metatt/metatt/pkg/train"
 )
 
-// Silent is an observer that looks at nothing.
-type Silent struct{}
+// Silent is [train.Silent].
+type Silent = train.Silent
 
-func (Silent) Begin(train.BeginInfo) {}
-func (Silent) Step(train.StepInfo)   {}
-func (Silent) Eval(train.EvalInfo)   {}
-func (Silent) Sweep(train.SweepInfo) {}
-func (Silent) Checkpoint(string)     {}
-func (Silent) Note(string)           {}
+// Main runs a package's tests in the folder of pkg/run, whose fixtures they share, and
+// returns the exit code.
+func Main(m *testing.M) int {
+	if err := os.Chdir("../run"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
 
 // TinyIn asks for a run on the committed fixtures, in dir.
 func TinyIn(dir string, overrides ...string) (run.Options, error) {
