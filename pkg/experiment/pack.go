@@ -62,9 +62,13 @@ type packer struct {
 	places  *Places
 	has     map[string]bool
 	notes   []string
+	rounds  bool // weights, to bf16
 }
 
-func (k *packer) pack(ctx context.Context, program string) error {
+func (k *packer) pack(ctx context.Context, program string) (err error) {
+	if k.rounds, err = k.plan.rounds(); err != nil {
+		return err
+	}
 	if err := k.file("finetune", program, 0o755); err != nil {
 		return err
 	}
@@ -158,7 +162,7 @@ func (k *packer) inputs(ctx context.Context, c *config.Config) error {
 // model packs the folder of a run's model.
 func (k *packer) model(c *config.Config, e run.Environment) error {
 	if c.Adapter.Method == "full" || c.Adapter.Method == "bitfit" {
-		if k.rounds() {
+		if k.rounds {
 			k.note("%s starts from weights rounded to bf16", c.Adapter.Method)
 		}
 	}
@@ -168,14 +172,14 @@ func (k *packer) model(c *config.Config, e run.Environment) error {
 	to := "models/" + strconv.Itoa(len(k.places.Models))
 	k.places.Models[c.Model.Path] = to
 	for _, f := range e.Inputs.Model {
-		if isWeights(f.Name) && k.rounds() {
+		if isWeights(f.Name) && k.rounds {
 			continue
 		}
 		if err := k.file(path.Join(to, f.Name), filepath.Join(e.Model, f.Name), 0o644); err != nil {
 			return err
 		}
 	}
-	if !k.rounds() {
+	if !k.rounds {
 		return nil
 	}
 	rounded, err := os.CreateTemp("", "metatt-rounded-")
@@ -191,13 +195,17 @@ func (k *packer) model(c *config.Config, e run.Environment) error {
 }
 
 // rounds: every run computes in bf16, where it is to be had.
-func (k *packer) rounds() bool {
-	for _, r := range k.plan.Runs {
-		if c, err := k.plan.likely(r); err != nil || c.Model.DType != "bf16" && c.Model.DType != "auto" {
-			return false
+func (p *Plan) rounds() (bool, error) {
+	for _, r := range p.Runs {
+		c, err := p.likely(r)
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", r.Name, err)
+		}
+		if c.Model.DType != "bf16" && c.Model.DType != "auto" {
+			return false, nil
 		}
 	}
-	return true
+	return true, nil
 }
 
 // isWeights: the file holds tensors, or says which files do.
