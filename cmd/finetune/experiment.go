@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -63,6 +64,15 @@ func (p *program) experimentCommand() *cobra.Command {
 			if cmd.Flags().Changed("stop-after") && f.stopAfter <= 0 {
 				return &usageError{cmd, "--stop-after is more than 0, as 90m"}
 			}
+			var instead []string // of making the runs
+			for _, name := range []string{"dry-run", "pack", "records", "take"} {
+				if cmd.Flags().Changed(name) {
+					instead = append(instead, "--"+name)
+				}
+			}
+			if len(instead) > 1 {
+				return &usageError{cmd, strings.Join(instead, " and ") + ": each does one thing and stops: give one of them"}
+			}
 			e, places, err := p.readExperiment(f)
 			if err == nil {
 				err = e.Override(overrides)
@@ -89,15 +99,15 @@ func (p *program) experimentCommand() *cobra.Command {
 	flags.StringVar(&f.launcher, "launcher", "local", "`local` or slurm")
 	flags.DurationVar(&f.stopAfter, "stop-after", 0, "save what goes on and stop after this `TIME`, as 90m")
 	flags.StringVar(&f.pack, "pack", "", "write `ARCHIVE`, which makes the runs that are left on a machine with a PyTorch and nothing else, and stop")
-	flags.StringVar(&f.take, "take", "", "add the records in `ARCHIVE`, which a packed experiment wrote, and stop")
+	flags.StringVar(&f.take, "take", "", "add the records in `ARCHIVE`, which --records or a packed experiment wrote, and stop")
 	flags.StringVar(&f.packed, "packed", "", "")
-	flags.StringVar(&f.records, "records", "", "")
+	flags.StringVar(&f.records, "records", "", "write `ARCHIVE`, the records of the runs that have ended or failed, without weights, and stop")
 	flags.BoolVar(&f.worker, "worker", false, "")
 	flags.Int64Var(&f.began, "began", 0, "")
 	flags.Int64Var(&f.stopAt, "stop-at", 0, "")
 	flags.IntVar(&f.threads, "threads", 0, "")
 	completeFlag(cmd, "config", completeYAML)
-	for _, name := range []string{"packed", "records", "worker", "began", "stop-at", "threads"} {
+	for _, name := range []string{"packed", "worker", "began", "stop-at", "threads"} {
 		_ = flags.MarkHidden(name)
 	}
 	return cmd

@@ -56,7 +56,10 @@ type Data struct {
 	Shuffle   bool `yaml:"shuffle" default:"true" doc:"a new order of the training set each epoch; false: the file's order"`
 	Cache     bool `yaml:"cache" neutral:"true" default:"true" aka:"use_cache" doc:"keep encoded data sets in metatt's cache folder ($METATT_HOME, else the user's)"`
 	MaxLength int  `yaml:"max_length" default:"128" range:"[4,)" aka:"max_seq_length,max_len" doc:"tokens an example is cut to, special tokens included"`
-	Limit     int  `yaml:"limit" default:"0" range:"[0,)" aka:"max_train_samples,max_samples" doc:"examples of each split that are used, drawn by train.seed; 0: all"`
+	Limit     int  `yaml:"limit" default:"0" range:"[0,)" aka:"max_samples" doc:"examples of each split that are used, drawn by data.limit_seed; 0: all"`
+
+	TrainLimit *int `yaml:"train_limit" default:"null" range:"[0,)" aka:"max_train_samples" doc:"examples of each training set that are used, drawn likewise; 0: all; null: data.limit"`
+	LimitSeed  *int `yaml:"limit_seed" default:"null" range:"[0,)" doc:"seed that draws the examples that a limit leaves, so that runs of other seeds may have the same; null: train.seed"`
 }
 
 // Adapter is what is trained besides the classifier: the keys that methods have in common. What a method has of its

@@ -13,20 +13,30 @@ type PerTask map[string]TaskSettings
 type TaskSettings struct {
 	LR     *float64 `yaml:"lr" default:"null" range:"(0,)" aka:"learning_rate,head_lr" doc:"highest learning rate of the task's head; null: train.head_lr"`
 	Weight float64  `yaml:"weight" default:"1" range:"(0,)" aka:"loss_weight" doc:"factor of the task's loss"`
-	Limit  *int     `yaml:"limit" default:"null" range:"[0,)" aka:"max_train_samples,max_samples" doc:"examples of each of the task's splits that are used; null: data.limit"`
+	Limit  *int     `yaml:"limit" default:"null" range:"[0,)" aka:"max_train_samples,max_samples" doc:"examples of each of the task's splits that are used; null: data.limit and data.train_limit"`
 }
 
 // perTask is the section of TaskSettings.
 const perTask = "tasks"
 
-// Settings are a task's own: LR and Limit, which are not nil, and Weight are what holds for it.
+// Settings are a task's own: LR, which is not nil, and Weight are what holds for it. [Config.Drawn] knows its limit.
 func (c *Config) Settings(task string) TaskSettings {
 	own, set := c.PerTask[task]
 	if !set {
 		own.Weight = 1
 	}
-	own.LR, own.Limit = cmp.Or(own.LR, c.Train.HeadLR, &c.Train.LR), cmp.Or(own.Limit, &c.Data.Limit)
+	own.LR = cmp.Or(own.LR, c.Train.HeadLR, &c.Train.LR)
 	return own
+}
+
+// Drawn is how many examples of a task's training set, or of another split, are used, 0 being all, and the seed
+// that draws them.
+func (c *Config) Drawn(task string, training bool) (limit, seed int) {
+	limits := []*int{c.PerTask[task].Limit, &c.Data.Limit}
+	if training {
+		limits = []*int{limits[0], c.Data.TrainLimit, limits[1]}
+	}
+	return *cmp.Or(limits...), *cmp.Or(c.Data.LimitSeed, &c.Train.Seed)
 }
 
 // canonical is a key's name as the schema has it: in tasks.SST-2.lr, as in task, case and hyphens do not count.

@@ -10,7 +10,7 @@ import (
 // A task's settings come from the file, the environment and the command line, each key on its own.
 func TestSettingsOfTasks(t *testing.T) {
 	path := t.TempDir() + "/run.yaml"
-	write(t, path, "task: [mrpc, rte, STS-B, cola]\ntasks:\n  rte: {lr: 0.5, weight: 3}\n  mrpc:\n  stsb: {limit: 0}\ndata: {limit: 9}\ntrain: {lr: 2}\n")
+	write(t, path, "task: [mrpc, rte, STS-B, cola]\ntasks:\n  rte: {lr: 0.5, weight: 3}\n  mrpc:\n  stsb: {limit: 0}\ndata: {limit: 9, train_limit: 8}\ntrain: {lr: 2, seed: 3}\n")
 	env := map[string]string{"METATT_TASKS_RTE_WEIGHT": "4", "METATT_TASKS_COLA_WEIGHT": "0.5", "METATT_TASKS_MRPC_LR": ""}
 	c, err := Load([]string{path}, []string{"tasks.rte.limit=7", "tasks.sts-b.weight=2"}, func(name string) (string, bool) { text, ok := env[name]; return text, ok })
 	if err != nil {
@@ -18,11 +18,20 @@ func TestSettingsOfTasks(t *testing.T) {
 	}
 	for task, want := range map[string]struct {
 		lr, weight float64
-		limit      int
-	}{"mrpc": {2, 1, 9}, "rte": {0.5, 4, 7}, "stsb": {2, 2, 0}, "cola": {2, 0.5, 9}} {
-		if got := c.Settings(task); *got.LR != want.lr || got.Weight != want.weight || *got.Limit != want.limit {
-			t.Errorf("%s: %v, %v, %v, want %v", task, *got.LR, got.Weight, *got.Limit, want)
+		train, dev int
+	}{"mrpc": {2, 1, 8, 9}, "rte": {0.5, 4, 7, 7}, "stsb": {2, 2, 0, 0}, "cola": {2, 0.5, 8, 9}} {
+		if got := c.Settings(task); *got.LR != want.lr || got.Weight != want.weight {
+			t.Errorf("%s: %v, %v, want %v", task, *got.LR, got.Weight, want)
 		}
+		train, seed := c.Drawn(task, true)
+		if dev, _ := c.Drawn(task, false); train != want.train || dev != want.dev || seed != 3 {
+			t.Errorf("%s: %d and %d examples by seed %d, want %v", task, train, dev, seed, want)
+		}
+	}
+	none, own := 0, 5
+	c.Data.TrainLimit, c.Data.LimitSeed = &none, &own
+	if limit, seed := c.Drawn("mrpc", true); limit != 0 || seed != 5 {
+		t.Errorf("%d examples by seed %d: a training limit of 0 is all, limit_seed stands over train.seed", limit, seed)
 	}
 	headLR := 0.25
 	if c.Train.HeadLR = &headLR; *c.Settings("mrpc").LR != headLR || *c.Settings("rte").LR != 0.5 {

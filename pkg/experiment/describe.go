@@ -129,7 +129,7 @@ func (d *describer) speed(ctx context.Context, c *config.Config) speed {
 	key := labelOf([]config.Setting{
 		{Key: "model", Text: c.Model.Path + c.Model.DType + c.Device}, {Key: "data", Text: c.Data.Train + describeTasks(c)},
 	})
-	key += identity(&config.Config{Data: config.Data{MaxLength: c.Data.MaxLength, Limit: c.Data.Limit}, Train: config.Train{BatchSize: c.Train.BatchSize, Accumulate: c.Train.Accumulate}})
+	key += identity(&config.Config{Data: config.Data{MaxLength: c.Data.MaxLength, Limit: c.Data.Limit, TrainLimit: c.Data.TrainLimit, LimitSeed: c.Data.LimitSeed}, Train: config.Train{BatchSize: c.Train.BatchSize, Accumulate: c.Train.Accumulate}})
 	if s, known := d.speeds[key]; known {
 		return s
 	}

@@ -36,7 +36,8 @@ type group struct {
 	failed  string             // why there is no choice
 }
 
-// Plan is an experiment's runs, those of the first stage first.
+// Plan is an experiment's runs, in the order of its file. Those that judge for a choice stand
+// right before the first that waits for it, so that what was begun first ends first.
 type Plan struct {
 	*Experiment
 	Runs  []*Run
@@ -62,7 +63,6 @@ func (e *Experiment) Plan() (*Plan, error) {
 	if p.base, err = config.LoadSettings(e.Base, nil, e.env); err != nil {
 		return nil, err
 	}
-	var proper []*Run
 	known, same := map[string]bool{}, 0
 	for _, settings := range e.settings(e.Grid) {
 		settings = p.concerned(settings, settings)
@@ -76,9 +76,8 @@ func (e *Experiment) Plan() (*Plan, error) {
 		if e.Choose != nil {
 			r.group = p.group(settings)
 		}
-		proper = append(proper, r)
+		p.Runs = append(p.Runs, r)
 	}
-	p.Runs = append(p.Runs, proper...) // after those that judge
 	wrong, told := &config.Error{}, map[config.Problem]bool{}
 	for _, r := range p.Runs {
 		if r.group != nil && !r.Choosing {
@@ -124,8 +123,8 @@ func (e *Experiment) settings(grid []Values) (all [][]config.Setting) {
 	return all
 }
 
-// group finds or makes the group of a run, with the runs of its choice; nil: its method looks
-// at nothing that could be chosen.
+// group finds or makes the group of a run, and plans the runs of its choice; nil: its method
+// looks at nothing that could be chosen.
 func (p *Plan) group(settings []config.Setting) *group {
 	var shared []config.Setting
 	for _, s := range settings {

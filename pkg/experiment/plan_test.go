@@ -122,9 +122,9 @@ choose:
 when:
   - {if: {adapter.method: full}, choose: {train.lr: [1e-5, 2e-5, 3e-5]}}
 `)
-	want := "choose/lora-seed7-lr1e-3 choose/lora-seed8-lr1e-3 choose/lora-seed7-lr2e-3 choose/lora-seed8-lr2e-3 " +
+	want := "choose/lora-seed7-lr1e-3 choose/lora-seed8-lr1e-3 choose/lora-seed7-lr2e-3 choose/lora-seed8-lr2e-3 lora-seed1 lora-seed2 " +
 		"choose/full-seed7-lr1e-5 choose/full-seed8-lr1e-5 choose/full-seed7-lr2e-5 choose/full-seed8-lr2e-5 choose/full-seed7-lr3e-5 choose/full-seed8-lr3e-5 " +
-		"lora-seed1 lora-seed2 full-seed1 full-seed2"
+		"full-seed1 full-seed2"
 	if got := names(p); got != want {
 		t.Error(got)
 	}

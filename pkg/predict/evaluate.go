@@ -172,7 +172,7 @@ func (o *EvalOptions) takeFromRun() error {
 		if name == own.TaskName {
 			o.Data = map[string]string{"dev": c.Data.Dev, "test": c.Data.Test}[o.Split]
 		}
-		o.limit, o.seed = *c.Settings(name).Limit, c.Train.Seed
+		o.limit, o.seed = c.Drawn(name, false)
 	}
 	return nil
 }

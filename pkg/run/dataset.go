@@ -22,18 +22,20 @@ func (a *assembly) loadData(ctx context.Context) error {
 	}
 	var splits []*split
 	for i, t := range a.tasks {
-		limit := *a.config.Settings(a.config.Tasks[i]).Limit
-		splits = append(splits,
-			&split{learned: t, name: "train", limit: limit, into: &t.train, read: func(note func(string)) ([]task.Example, error) { return t.readTraining(a.config, note) }},
-			&split{learned: t, name: "dev", limit: limit, into: &t.dev, read: t.readDev})
+		training := &split{learned: t, name: "train", into: &t.train, read: func(note func(string)) ([]task.Example, error) { return t.readTraining(a.config, note) }}
+		dev := &split{learned: t, name: "dev", into: &t.dev, read: t.readDev}
+		for _, s := range []*split{training, dev} {
+			s.limit, s.seed = a.config.Drawn(a.config.Tasks[i], s == training)
+		}
+		splits = append(splits, training, dev)
 	}
 	// All are read before one is encoded: what is wrong with a file shows at once.
 	for _, s := range splits {
 		s.key = setKey{split: s.name, source: s.source.key(a.config), tokenizer: tokens.Sum(), maxLength: a.config.Data.MaxLength}
 		if s.limit > 0 {
-			s.key.limit, s.key.seed = s.limit, a.config.Train.Seed
+			s.key.limit, s.key.seed = s.limit, s.seed
 		}
-		if err := s.find(a.session.sets, a.config.Train.Seed, a.observer.Note); err != nil {
+		if err := s.find(a.session.sets, a.observer.Note); err != nil {
 			return err
 		}
 	}
@@ -62,18 +64,18 @@ func (a *assembly) loadData(ctx context.Context) error {
 // split is one of a task's sets on its way.
 type split struct {
 	*learned
-	name  string
-	limit int // examples; 0: all
-	into  **data.Set
-	read  func(note func(string)) ([]task.Example, error)
-	key   setKey
+	name        string
+	limit, seed int // examples, 0 being all, and what draws them
+	into        **data.Set
+	read        func(note func(string)) ([]task.Example, error)
+	key         setKey
 	keptSet
 	examples []task.Example // where the set is still to be encoded
 }
 
 // find takes what is kept of the split, or reads its examples; note is told what is
 // left out of them, once or again.
-func (s *split) find(kept map[setKey]keptSet, seed int, note func(string)) (err error) {
+func (s *split) find(kept map[setKey]keptSet, note func(string)) (err error) {
 	var have bool
 	if s.keptSet, have = kept[s.key]; have {
 		for _, text := range s.notes {
@@ -89,8 +91,8 @@ func (s *split) find(kept map[setKey]keptSet, seed int, note func(string)) (err 
 	if err != nil {
 		return err
 	}
-	if s.examples = task.Draw(all, s.limit, uint64(seed), s.name); len(s.examples) < len(all) {
-		say(fmt.Sprintf("%s: %d of %d examples of %s, drawn by seed %d", s.task.Name, len(s.examples), len(all), s.name, seed))
+	if s.examples = task.Draw(all, s.limit, uint64(s.seed), s.name); len(s.examples) < len(all) {
+		say(fmt.Sprintf("%s: %d of %d examples of %s, drawn by seed %d", s.task.Name, len(s.examples), len(all), s.name, s.seed))
 	}
 	return nil
 }

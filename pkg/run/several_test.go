@@ -252,7 +252,7 @@ func TestPatienceWaitsForAdaLoRA(t *testing.T) {
 	}
 }
 
-// A limit is of each split, drawn by the seed, the same in every run and told of.
+// A limit is of each split, drawn by the seed, the same in every run and told of; the training set's may be another.
 func TestLimits(t *testing.T) {
 	var said []string
 	o := several(t, "data.limit=9", "tasks.rte.limit=0", "train.max_steps=1")
@@ -272,6 +272,21 @@ func TestLimits(t *testing.T) {
 	record, err := os.ReadFile(filepath.Join(o.Config.Run.Dir, "config.yaml"))
 	if err != nil || !strings.Contains(string(record), "limit: 9") {
 		t.Errorf("the record says %s (%v)", record, err)
+	}
+	said = nil
+	o = several(t, "data.train_limit=9", "data.limit_seed=3", "tasks.rte.limit=5", "train.max_steps=1")
+	o.Observer = notes{texts: &said}
+	if _, err := run.Train(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	text = strings.Join(said, "\n")
+	for _, want := range []string{"MRPC: 9 of 45 examples of train, drawn by seed 3", "STS-B: 9 of 17 examples of train", "RTE: 5 of"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not said: %s", want, text)
+		}
+	}
+	if strings.Contains(text, "MRPC: 9 of 15 examples of dev") {
+		t.Errorf("the training set's limit is the dev set's too: %s", text)
 	}
 }
 
