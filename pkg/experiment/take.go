@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"archive/tar"
+	"bytes"
 	"cmp"
 	"compress/gzip"
 	"errors"
@@ -69,7 +70,8 @@ func (p *Plan) Records(file string) (count int, err error) {
 const mostRecord = 256 << 20
 
 // Take adds the records in an archive to the experiment's runs. One that is of no run of
-// it, or of one that has ended here, is left out and said.
+// it, or of one that has ended here, is left out and said; those that are here already, with
+// the same numbers, together.
 func (p *Plan) Take(file string) (taken int, notes []string, err error) {
 	if err := os.MkdirAll(p.Dir, 0o755); err != nil {
 		return 0, nil, err
@@ -83,6 +85,7 @@ func (p *Plan) Take(file string) (taken int, notes []string, err error) {
 	if err != nil {
 		return 0, nil, fmt.Errorf("%s: %w", file, err)
 	}
+	here := 0
 	of := map[string]string{} // record folders by what was asked of them
 	for _, name := range records {
 		id, err := requested(filepath.Join(scratch, name))
@@ -107,7 +110,12 @@ func (p *Plan) Take(file string) (taken int, notes []string, err error) {
 			}
 			delete(of, r.identity)
 			found = true
-			note, err := p.takeRecord(r, filepath.Join(scratch, name))
+			dir := filepath.Join(scratch, name)
+			if r.State == Ended && sameMetrics(r.Dir, dir) {
+				here++
+				continue
+			}
+			note, err := p.takeRecord(r, dir)
 			if err != nil {
 				return taken, notes, err
 			}
@@ -122,7 +130,17 @@ func (p *Plan) Take(file string) (taken int, notes []string, err error) {
 		notes = append(notes, fmt.Sprintf("%s is of no run of this experiment: left out", name))
 	}
 	slices.Sort(notes)
+	if here > 0 {
+		notes = append(notes, fmt.Sprintf("records that are here already: %d", here))
+	}
 	return taken, notes, nil
+}
+
+// sameMetrics: both folders have the same numbers of training.
+func sameMetrics(a, b string) bool {
+	one, err := os.ReadFile(filepath.Join(a, train.MetricsFile))
+	other, err2 := os.ReadFile(filepath.Join(b, train.MetricsFile))
+	return err == nil && err2 == nil && bytes.Equal(one, other)
 }
 
 // takeRecord puts a record in the place of a run; note: why it does not.

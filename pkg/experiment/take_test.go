@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"archive/tar"
+	"bytes"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -58,6 +59,20 @@ func TestTakeLeavesWhatGoesOn(t *testing.T) {
 	lock.Close()
 	if count, _, err := again(t, here).Take(records); err != nil || count != 1 {
 		t.Error(count, err)
+	}
+	if count, notes, err := again(t, here).Take(records); err != nil || count != 0 || len(notes) != 2 || notes[1] != "records that are here already: 1" {
+		t.Error(count, notes, err)
+	}
+	metrics := filepath.Join(again(t, here).Runs[1].Dir, train.MetricsFile)
+	kept, err := os.ReadFile(metrics)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(metrics, bytes.Replace(kept, []byte(":"), []byte(": "), 1), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if count, notes, err := again(t, here).Take(records); err != nil || count != 0 || len(notes) != 2 || !strings.Contains(notes[1], "seed2 has ended here") {
+		t.Error(count, notes, err)
 	}
 }
 
