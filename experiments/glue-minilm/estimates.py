@@ -1,0 +1,73 @@
+"""What a table says of paired runs. Pairs have the seed in common: the order of batches, the dropout and the head's start."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+CONFIDENCE = 0.95
+
+
+@dataclass
+class Estimate:
+    """A mean, and half of its interval; nan where there is none."""
+    mean: float
+    half: float
+    pairs: int
+
+    @property
+    def clear(self):
+        """The interval leaves zero out."""
+        return abs(self.mean) > self.half
+
+    def __str__(self):
+        text = f"{self.mean:+.4f}".replace("-", "−")
+        if np.isnan(self.half):
+            return text
+        text += f" ±{self.half:.4f}"
+        return f"**{text}**" if self.clear else text
+
+
+def student(values):
+    """Mean and half of Student's interval of paired differences."""
+    values = np.asarray(values, dtype=float)
+    n = len(values)
+    if n == 0:
+        return None
+    if n == 1:
+        return Estimate(values[0], np.nan, 1)
+    return Estimate(values.mean(), stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n), n)
+
+
+def pooled(groups):
+    """The mean over tasks of their mean differences: each task counts alike and is no sample of tasks; Welch and
+    Satterthwaite's degrees of freedom."""
+    groups = [np.asarray(g, dtype=float) for g in groups if len(g) > 1]
+    if not groups:
+        return None
+    variances = np.array([g.var(ddof=1) / len(g) for g in groups]) / len(groups) ** 2
+    total = variances.sum()
+    freedom = total**2 / sum(v**2 / (len(g) - 1) for v, g in zip(variances, groups)) if total > 0 else np.inf
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(total)
+    return Estimate(float(np.mean([g.mean() for g in groups])), float(half), sum(len(g) for g in groups))
+
+
+def mcnemar(one, other):
+    """Examples that one side alone has right, those that the other alone has right, and the exact two-sided p."""
+    ours, theirs = int((one & ~other).sum()), int((other & ~one).sum())
+    return ours, theirs, stats.binomtest(ours, ours + theirs).pvalue if ours + theirs else 1.0
+
+
+def paired(one, other, figure):
+    """Differences of a figure over the seeds that both have, by seed."""
+    ours, theirs = {r.seed: r for r in one}, {r.seed: r for r in other}
+    return [figure(ours[s]) - figure(theirs[s]) for s in sorted(ours.keys() & theirs.keys())]
+
+
+def tested(one, other, task):
+    """McNemar's test on the examples of all pairs; None where nothing can be tested."""
+    ours, theirs = {r.seed: r for r in one}, {r.seed: r for r in other}
+    seeds = [s for s in sorted(ours.keys() & theirs.keys()) if task in ours[s].right and task in theirs[s].right]
+    if not seeds:
+        return None
+    return mcnemar(*(np.concatenate([side[s].right[task] for s in seeds]) for side in (ours, theirs)))

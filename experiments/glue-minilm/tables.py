@@ -1,0 +1,267 @@
+"""The tables of README.md, in Markdown."""
+
+from functools import cache
+
+import numpy as np
+
+import records
+from estimates import paired, pooled, student, tested
+from records import MAIN, NAMES
+
+METHODS = {
+    "full": "full fine-tuning", "lora": "LoRA", "adalora": "AdaLoRA", "vera": "VeRA", "lotr": "LoTR", "loretta-rep": "LoRETTA-rep", "fact-tk": "FacT-TK",
+    "tenslora": "TensLoRA", "lorta": "CP (LoRTA)", "metatt4d": "MetaTT-4D", "metatt5d": "MetaTT-5D", "head": "head alone",
+}
+DEEP = "BAAI/bge-small-en-v1.5"
+NONE = "–"
+read = cache(records.read)
+
+
+def markdown(columns, rows):
+    lines = ["| " + " | ".join(columns) + " |", "| " + " | ".join(["---"] + ["---:"] * (len(columns) - 1)) + " |"]
+    return "\n".join(lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows]) + "\n"
+
+
+def size(run):
+    """What is behind the method's name: rank, or the sweeps' start and end."""
+    if run["adapter.budget"]:
+        return f"≤{run['adapter.budget']:,}"
+    if run["adapter.method"] in ("full", "head"):
+        return ""
+    return f"r{run['adapter.rank']}"
+
+
+def name(run):
+    return f"{METHODS[run['adapter.method']]} {size(run)}".strip()
+
+
+def groups(runs, key):
+    """Runs by what the key makes of them, as dictionaries keep it; those of a group by seed."""
+    made = {}
+    for run in sorted(runs, key=lambda r: r.seed):
+        made.setdefault(key(run), []).append(run)
+    return made
+
+
+def proper(question, **asked):
+    """A question's runs that did not judge for a choice, with these values of the keys (dots as double underscores)."""
+    want = {key.replace("__", "."): value for key, value in asked.items()}
+    return [r for r in read(question) if not r.judges and all(r[key] == value for key, value in want.items())]
+
+
+def mean(values):
+    values = np.asarray(list(values), dtype=float)
+    return f"{values.mean():.4f}" + (f" ±{values.std(ddof=1):.4f}" if len(values) > 1 else "")
+
+
+def rate(runs):
+    """The chosen rate; with a mark where it is the smallest or largest of those that were tried."""
+    return " ".join(sorted({f"{r.lr:.0e}".replace("e-0", "e-") for r in runs}))
+
+
+def parameters(runs):
+    return f"{np.mean([r.parameters for r in runs]):,.0f}"
+
+
+def difference(one, other, figure):
+    estimate = student(paired(one, other, figure)) if one is not other else None
+    return str(estimate) if estimate else NONE
+
+
+def resolves(rows):
+    """The middle one of the intervals' half widths."""
+    halves = [e.half for e in rows if e and not np.isnan(e.half)]
+    return float(np.median(halves)) if halves else np.nan
+
+
+def order(runs):
+    return list(METHODS).index(runs[0]["adapter.method"])
+
+
+def usual(task):
+    """Every method at its usual size on one task."""
+    by = groups(proper("usual", task=task) + proper("seeds", task=task) + sweep_of_choice(task), lambda r: (name(r), r["dmrg.mode"]))
+    if not by:
+        return "No runs yet.\n"
+    reference, ours = by.get(("LoRA r8", "none"), []), by.get(("MetaTT-4D r8", "none"), [])
+    rows, estimates = [], []
+    for (label, mode), runs in sorted(by.items(), key=lambda item: (order(item[1]), item[0][1] != "none")):
+        if mode != "none":
+            label = "MetaTT-4D r16, cut to 8 at 90 %"
+        estimates.append(student(paired(runs, reference, value)) if runs is not reference else None)
+        test = tested(runs, reference, task) if runs is not reference else None
+        rows.append([label, parameters(runs), rate(runs), len(runs), mean(map(value, runs)), mean(r.loss for r in runs), difference(runs, reference, value),
+                     difference(runs, ours, value), difference(runs, reference, loss)] + ([NONE if not test else f"{test[0]} : {test[1]}, {p(test[2])}"] if MAIN[task] == "accuracy" else []))
+    columns = ["", "parameters", "lr", "n", MAIN[task], "dev loss", "− LoRA", "− MetaTT-4D", "loss − LoRA's"] + (["right alone : LoRA alone, p"] if MAIN[task] == "accuracy" else [])
+    return markdown(columns, rows) + f"\nHalf of the middle interval: {resolves(estimates):.4f}.\n"
+
+
+def sweep_of_choice(task):
+    """The sweep that stands beside the methods: canonical, near the end, moments taken along."""
+    return proper("dmrg", task=task, dmrg__mode="canonical", dmrg__unit="step")
+
+
+def value(run):
+    return run.value()
+
+
+def loss(run):
+    return run.loss
+
+
+def p(x):
+    return "p < 0.0001" if x < 1e-4 else f"p = {x:.4f}"
+
+
+def overall():
+    """Each method beside LoRA and MetaTT-4D over the tasks, which count alike."""
+    tasks = [t for t in NAMES if proper("usual", task=t)]
+    by = {t: groups(proper("usual", task=t) + proper("seeds", task=t) + sweep_of_choice(t), lambda r: (name(r), r["dmrg.mode"])) for t in tasks}
+    labels = sorted({k for groups_of in by.values() for k in groups_of}, key=lambda k: (next(order(by[t][k]) for t in tasks if k in by[t]), k[1] != "none"))
+    rows = []
+    for label in labels:
+        have = [t for t in tasks if label in by[t]]
+        row = ["MetaTT-4D r16, cut to 8 at 90 %" if label[1] != "none" else label[0], ", ".join(NAMES[t] for t in have)]
+        for other in ("LoRA r8", "none"), ("MetaTT-4D r8", "none"):
+            row.append(NONE if label == other else str(pooled([paired(by[t][label], by[t].get(other, []), value) for t in have]) or NONE))
+        rows.append(row)
+    return markdown(["", "tasks", "main metric − LoRA's", "− MetaTT-4D's"], rows) if rows else "No runs yet.\n"
+
+
+def budgets(task):
+    """Methods at equal budgets on one task."""
+    by = groups(proper("budgets", task=task), lambda r: (r["adapter.budget"], r["adapter.method"]))
+    rows, estimates = [], []
+    for (budget, method), runs in sorted(by.items(), key=lambda item: (item[0][0], order(item[1]))):
+        ours = by.get((budget, "metatt4d"), [])
+        estimates.append(student(paired(runs, ours, value)) if runs is not ours else None)
+        rows.append([f"≤{budget:,}", METHODS[method], parameters(runs), rate(runs), len(runs), mean(map(value, runs)), mean(r.loss for r in runs),
+                     difference(runs, ours, value), difference(runs, ours, loss)])
+    if not rows:
+        return "No runs yet.\n"
+    return markdown(["budget", "method", "parameters", "lr", "n", MAIN[task], "dev loss", "− MetaTT-4D", "loss − MetaTT-4D's"], rows) + \
+        f"\nHalf of the middle interval: {resolves(estimates):.4f}.\n"
+
+
+def sweep(run):
+    """What a run does to its ranks, in words."""
+    if run["dmrg.mode"] == "none":
+        return f"rank {run['adapter.rank']}, fixed"
+    when = {(3,): "after the last step", (1, 2): "by 12 to 8, after the thirds"}.get(tuple(run["dmrg.at"]), "at 90 % of the steps")
+    return f"rank 16 to 8, {run['dmrg.mode']}, {when}"
+
+
+def sweeps(task):
+    by = groups(proper("dmrg", task=task), sweep)
+    fixed = by.get("rank 8, fixed", [])
+    adalora = groups(proper("usual", task=task, adapter__method="adalora") + proper("seeds", task=task, adapter__method="adalora"), lambda r: "AdaLoRA, 12 to 8 on average")
+    rows, estimates = [], []
+    for label, runs in {**by, **adalora}.items():
+        estimates.append(student(paired(runs, fixed, value)) if runs is not fixed else None)
+        seconds = [sum(e["seconds"] for e in r.events("sweep", "timings.jsonl")) for r in runs]
+        rows.append([label, parameters(runs), rate(runs), len(runs), mean(map(value, runs)), mean(r.loss for r in runs), difference(runs, fixed, value),
+                     difference(runs, fixed, loss), f"{np.mean(seconds):.2f} s" if any(seconds) else NONE])
+    if not by:
+        return "No runs yet.\n"
+    return markdown(["", "parameters", "lr", "n", MAIN[task], "dev loss", "− rank 8", "loss − rank 8's", "sweeps take"], rows) + \
+        f"\nHalf of the middle interval: {resolves(estimates):.4f}.\n"
+
+
+def by_rate(question, key):
+    """For each label the values at each rate, over seeds."""
+    return {label: groups(runs, lambda r: r.lr) for label, runs in groups(proper(question), key).items()}
+
+
+def rates():
+    table = by_rate("rates", lambda r: sweep(r) if r["adapter.method"] == "metatt4d" else name(r))
+    if not table:
+        return "No runs yet.\n"
+    all_rates = sorted({lr for at in table.values() for lr in at})
+    best = max(np.mean([value(r) for r in runs]) for at in table.values() for runs in at.values())
+    rows = []
+    for label, at in table.items():
+        means = {lr: np.mean([value(r) for r in runs]) for lr, runs in at.items()}
+        within = [lr for lr in all_rates if lr in means and means[lr] > max(means.values()) - 0.02]
+        rows.append([label] + [mean(map(value, at[lr])) if lr in at else NONE for lr in all_rates] + [band(within)])
+    return markdown([""] + [f"{lr:.0e}".replace("e-0", "e-") for lr in all_rates] + ["within 0.02 of its best"], rows) + f"\nThe best mean of all is {best:.4f}.\n"
+
+
+def band(rates_within):
+    ends = [f"{lr:.0e}".replace("e-0", "e-") for lr in (min(rates_within), max(rates_within))]
+    return ends[0] if ends[0] == ends[1] else " to ".join(ends)
+
+
+def starts():
+    by = groups(proper("starts"), lambda r: r["adapter.init"])
+    if not by:
+        return "No runs yet.\n"
+    cells = sorted({(r["adapter.rank"], r.lr) for runs in by.values() for r in runs})
+    rows = []
+    for init, runs in by.items():
+        at = {(r["adapter.rank"], r.lr): value(r) for r in runs}
+        rows.append([f"`{init}`"] + [f"{at[c]:.3f}" if c in at else NONE for c in cells])
+    return markdown(["start"] + [f"r{rank}, {lr:.0e}".replace("e-0", "e-") for rank, lr in cells], rows)
+
+
+def tasks():
+    """Three tasks at once, with and without the task mode, beside an adapter for each."""
+    joint = groups([r for r in proper("tasks") if len(r.tasks) > 1], lambda r: "at once, with the task mode" if r["adapter.task_after"] else "at once, one update for all")
+    names = ["stsb", "mrpc", "sst2"]
+    alone = {"an adapter for each, r3": {t: proper("tasks", task=t) for t in names}, "an adapter for each, r8": {t: proper("usual", task=t, adapter__method="metatt4d") for t in names}}
+    if not joint:
+        return "No runs yet.\n"
+    rows = []
+    for label, runs in joint.items():
+        rows.append([label, parameters(runs)] + [mean(r.value(t) for r in runs) for t in names] +
+                    [str(pooled([paired(runs, alone["an adapter for each, r3"][t], lambda r, t=t: r.value(t) if len(r.tasks) > 1 else r.value()) for t in names]) or NONE)])
+    for label, of in alone.items():
+        if all(of.values()):
+            rows.append([label, f"{sum(runs[0].parameters for runs in of.values()):,}"] + [mean(map(value, of[t])) for t in names] + [NONE])
+    return markdown(["", "parameters in all"] + [f"{NAMES[t]} {MAIN[t]}" for t in names] + ["mean − each its own, r3"], rows)
+
+
+def depth(task):
+    """Six layers and twelve."""
+    rows = []
+    for layers, question in ((6, "usual"), (12, "depth")):
+        by = groups(proper(question, task=task), name)
+        reference = by.get("LoRA r8", [])
+        for label, runs in sorted(by.items(), key=lambda item: order(item[1])):
+            if runs[0]["adapter.method"] in ("lora", "metatt4d", "metatt5d", "lorta", "head"):
+                rows.append([layers, label, parameters(runs), rate(runs), len(runs), mean(map(value, runs)), mean(r.loss for r in runs), difference(runs, reference, value)])
+    return markdown(["layers", "method", "parameters", "lr", "n", MAIN[task], "dev loss", "− LoRA"], rows) if rows else "No runs yet.\n"
+
+
+def cost():
+    """Time and memory of a step, beside LoRA's."""
+    by = groups(proper("cost"), name)
+    reference = by.get("LoRA r8")
+    if not reference:
+        return "No runs yet.\n"
+    step = lambda runs: np.median([1000 * sum(e["seconds"] for e in r.events("eval", "timings.jsonl")[1:]) / (r.summary["steps"] - r.events("eval", "timings.jsonl")[0]["step"]) for r in runs])
+    rows = [[label, parameters(runs), f"{step(runs):.0f}", f"{step(runs) / step(reference):.2f}", f"{np.median([r.summary['peak_bytes'] for r in runs]) / 2**20:.0f}"]
+            for label, runs in sorted(by.items(), key=lambda item: order(item[1]))]
+    return markdown(["", "parameters", "ms a step", "of LoRA's", "peak MiB"], rows)
+
+
+def made():
+    """What was run."""
+    rows, total = [], 0.0
+    for path in sorted(records.HERE.glob("*.yaml")):
+        runs = read(path.stem)
+        if path.stem == "common" or not runs:
+            continue
+        hours = sum(r.summary["seconds"] for r in runs) / 3600
+        rows.append([f"[{path.stem}]({path.name})", path.read_text().splitlines()[0].lstrip("# "), len(runs), f"{hours:.2f}"])
+    return markdown(["question", "", "runs", "process-hours"], rows)
+
+
+def all_tables():
+    made_tables = {"made": made(), "overall": overall(), "rates": rates(), "starts": starts(), "tasks": tasks(), "cost": cost()}
+    for task in "stsb", "mrpc", "sst2", "qnli":
+        made_tables[f"usual-{task}"] = usual(task)
+    for task in "stsb", "mrpc":
+        made_tables[f"budgets-{task}"] = budgets(task)
+        made_tables[f"sweeps-{task}"] = sweeps(task)
+        made_tables[f"depth-{task}"] = depth(task)
+    return made_tables
