@@ -20,7 +20,7 @@ FUZZTIME ?= 1m
 # Tokenizers to compare beside MiniLM's: a RoBERTa's, where a team shares one beside the checkout.
 TOKENIZERS ?= $(wildcard ../shared/data/models/roberta-base-tokenizer)
 
-.PHONY: help setup build portable run test lint parity parity-tokenizer parity-cluster bench bench-quick bench-growth bench-cuda bench-go profile docs glue fuzz clean
+.PHONY: help setup build portable run test lint parity parity-tokenizer parity-cluster glue-minilm glue-minilm-runs bench bench-quick bench-growth bench-cuda bench-go profile docs glue fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -83,6 +83,21 @@ BENCH_INPUTS = --finetune bin/finetune --glue "$(GLUE_DIR)" --minilm "$$(bin/fin
 bench: build $(VENV)/ready glue ## compare with transformers + PEFT (BENCH="minilm mrpc fp32 lora", ROUNDS, STEPS, THREADS, COMPILE=1)
 	@bin/finetune fetch minilm
 	@$(VENV)/bin/python bench/compare.py $(BENCH_INPUTS)
+
+# Each question goes on where it was left; what was committed of it counts, and what has ended is kept for committing.
+QUESTIONS ?= usual seeds dmrg rates starts budgets tasks depth alpha
+
+glue-minilm-runs: build $(VENV)/ready glue ## make the runs of experiments/glue-minilm that are left (QUESTIONS="usual dmrg", JOBS)
+	@bin/finetune fetch minilm
+	@for question in $(QUESTIONS); do \
+	  records=experiments/glue-minilm/records/$$question.tar.gz; \
+	  [ ! -e $$records ] || bin/finetune experiment -c experiments/glue-minilm/$$question.yaml --take $$records >/dev/null; \
+	  bin/finetune experiment -c experiments/glue-minilm/$$question.yaml --jobs $(or $(JOBS),2); \
+	  $(VENV)/bin/python experiments/glue-minilm/records.py bin/finetune $$question; \
+	done
+
+glue-minilm: $(VENV)/ready ## make the tables and pictures of experiments/glue-minilm of its committed records
+	@$(VENV)/bin/python experiments/glue-minilm/page.py
 
 bench-quick: build $(VENV)/ready glue ## the same in two minutes: MiniLM on MRPC, one round of few steps
 	@bin/finetune fetch minilm

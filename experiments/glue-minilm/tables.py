@@ -54,9 +54,13 @@ def mean(values):
     return f"{values.mean():.4f}" + (f" ±{values.std(ddof=1):.4f}" if len(values) > 1 else "")
 
 
+def short(lr):
+    return f"{lr:.0e}".replace("e-0", "e-")
+
+
 def rate(runs):
-    """The chosen rate; with a mark where it is the smallest or largest of those that were tried."""
-    return " ".join(sorted({f"{r.lr:.0e}".replace("e-0", "e-") for r in runs}))
+    """The chosen rate."""
+    return " ".join(sorted({short(r.lr) for r in runs}))
 
 
 def parameters(runs):
@@ -177,18 +181,16 @@ def rates():
     if not table:
         return "No runs yet.\n"
     all_rates = sorted({lr for at in table.values() for lr in at})
-    best = max(np.mean([value(r) for r in runs]) for at in table.values() for runs in at.values())
     rows = []
     for label, at in table.items():
         means = {lr: np.mean([value(r) for r in runs]) for lr, runs in at.items()}
         within = [lr for lr in all_rates if lr in means and means[lr] > max(means.values()) - 0.02]
         rows.append([label] + [mean(map(value, at[lr])) if lr in at else NONE for lr in all_rates] + [band(within)])
-    return markdown([""] + [f"{lr:.0e}".replace("e-0", "e-") for lr in all_rates] + ["within 0.02 of its best"], rows) + f"\nThe best mean of all is {best:.4f}.\n"
+    return markdown([""] + [short(lr) for lr in all_rates] + ["within 0.02 of its best"], rows)
 
 
 def band(rates_within):
-    ends = [f"{lr:.0e}".replace("e-0", "e-") for lr in (min(rates_within), max(rates_within))]
-    return ends[0] if ends[0] == ends[1] else " to ".join(ends)
+    return " to ".join(dict.fromkeys(short(lr) for lr in (min(rates_within), max(rates_within))))
 
 
 def starts():
@@ -200,7 +202,16 @@ def starts():
     for init, runs in by.items():
         at = {(r["adapter.rank"], r.lr): value(r) for r in runs}
         rows.append([f"`{init}`"] + [f"{at[c]:.3f}" if c in at else NONE for c in cells])
-    return markdown(["start"] + [f"r{rank}, {lr:.0e}".replace("e-0", "e-") for rank, lr in cells], rows)
+    return markdown(["start"] + [f"r{rank}, {short(lr)}" for rank, lr in cells], rows)
+
+
+def alphas():
+    by = groups(proper("alpha"), lambda r: r["adapter.alpha"])
+    if not by:
+        return "No runs yet.\n"
+    all_rates = sorted({r.lr for runs in by.values() for r in runs})
+    rows = [[f"{alpha:g}"] + [f"{at[lr]:.3f}" if lr in at else NONE for lr in all_rates] for alpha, runs in by.items() for at in [{r.lr: value(r) for r in runs}]]
+    return markdown(["α"] + [short(lr) for lr in all_rates], rows)
 
 
 def tasks():
@@ -244,6 +255,37 @@ def cost():
     return markdown(["", "parameters", "ms a step", "of LoRA's", "peak MiB"], rows)
 
 
+D, H = 384, 12
+COUNTS = {  # of so many layers, matrices and tasks, by the equations that `finetune list methods` prints
+    "LoRA r8, an adapter for each task": ("lora", lambda n, m, t: t * n * m * 2 * D * 8),
+    "VeRA r256, an adapter for each task": ("vera", lambda n, m, t: t * n * m * (D + 256)),
+    "LoTR r40, an adapter for each task": ("lotr", lambda n, m, t: t * (2 * D * 40 + n * m * 40**2)),
+    "FacT-TK r16, an adapter for each task": ("fact-tk", lambda n, m, t: t * (2 * D * 16 + 16**3 + n * m * 16)),
+    "CP (LoRTA) r16, an adapter for each task": ("lorta", lambda n, m, t: t * 16 * (D + D // H + n + m + H)),
+    "MetaTT-4D r8, an adapter for each task": ("metatt4d", lambda n, m, t: t * (2 * D * 8 + (n + m) * 8**2)),
+    "MetaTT-4D r8, a task mode": ("metatt4d", lambda n, m, t: 2 * D * 8 + (n + m + (t if t > 1 else 0)) * 8**2),
+    "MetaTT-5D r16, a task mode": ("metatt5d", lambda n, m, t: (D + D // H) * 16 + (n + m + H + (t if t > 1 else 0)) * 16**2),
+}
+
+
+def counts():
+    """Parameters against layers, matrices and tasks; those that runs have must be what their records count."""
+    grid = [(6, 2, 1), (12, 2, 1), (24, 2, 1), (6, 4, 1), (24, 4, 1), (6, 2, 3), (24, 4, 8)]
+    measured = {(r["adapter.method"], layers, len(r.tasks)): r.parameters
+                for question, layers in (("usual", 6), ("depth", 12), ("tasks", 6)) for r in proper(question)
+                if len(r.tasks) == 1 and question != "tasks" or r["adapter.task_after"]}
+    rows = []
+    for label, (method, count) in COUNTS.items():
+        row = [label]
+        for n, m, t in grid:
+            found = measured.get((method, n, t)) if m == 2 and (t == 1 or "mode" in label) else None
+            if found not in (None, count(n, m, t)):
+                raise ValueError(f"{label}, {n} layers, {t} tasks: {count(n, m, t)} counted, {found} in the records")
+            row.append(f"{count(n, m, t):,}" + ("*" if found else ""))
+        rows.append(row)
+    return markdown(["layers × matrices × tasks"] + [f"{n} × {m} × {t}" for n, m, t in grid], rows) + "\n* as the records of runs have it.\n"
+
+
 def made():
     """What was run."""
     rows, total = [], 0.0
@@ -257,7 +299,7 @@ def made():
 
 
 def all_tables():
-    made_tables = {"made": made(), "overall": overall(), "rates": rates(), "starts": starts(), "tasks": tasks(), "cost": cost()}
+    made_tables = {"made": made(), "overall": overall(), "rates": rates(), "starts": starts(), "alpha": alphas(), "tasks": tasks(), "cost": cost(), "counts": counts()}
     for task in "stsb", "mrpc", "sst2", "qnli":
         made_tables[f"usual-{task}"] = usual(task)
     for task in "stsb", "mrpc":
