@@ -20,7 +20,7 @@ FUZZTIME ?= 1m
 # Tokenizers to compare beside MiniLM's: a RoBERTa's, where a team shares one beside the checkout.
 TOKENIZERS ?= $(wildcard ../shared/data/models/roberta-base-tokenizer)
 
-.PHONY: help setup build portable run test lint parity parity-tokenizer parity-cluster glue-minilm glue-minilm-runs bench bench-quick bench-growth bench-cuda bench-go profile docs glue fuzz clean
+.PHONY: help setup build portable run test lint parity parity-tokenizer parity-cluster glue-minilm glue-minilm-runs glue-minilm-pack bench bench-quick bench-growth bench-cuda bench-go profile docs glue fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -95,6 +95,10 @@ glue-minilm-runs: build $(VENV)/ready glue ## make the runs of experiments/glue-
 	  bin/finetune experiment -c experiments/glue-minilm/$$question.yaml --jobs $(or $(JOBS),2); \
 	  $(VENV)/bin/python experiments/glue-minilm/records.py bin/finetune $$question; \
 	done
+
+glue-minilm-pack: portable glue ## pack those runs into bin/glue-minilm.tar.gz for a machine with a GPU and PyTorch; finetune experiment -c … --take brings them back
+	@bin/finetune fetch minilm
+	@bin/finetune experiment $(foreach question,$(filter-out depth,$(QUESTIONS)),-c experiments/glue-minilm/$(question).yaml) --pack bin/glue-minilm.tar.gz
 
 glue-minilm: $(VENV)/ready ## make the tables and pictures of experiments/glue-minilm of its committed records
 	@$(VENV)/bin/python experiments/glue-minilm/page.py

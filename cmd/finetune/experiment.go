@@ -18,7 +18,8 @@ import (
 	"github.com/metatt/metatt/pkg/train"
 )
 
-const experimentHelp = `Make the runs of an experiment: a base configuration and what is varied of it.
+const experimentHelp = `Make the runs of an experiment: a base configuration and what is varied of it. Of
+several files one is made after the other.
 
 Values given as key=value replace those of the file's set section. A run that has
 ended counts as done where it is what is asked for, one that was interrupted is
@@ -31,22 +32,24 @@ a job array is submitted, whose tasks share the runs.`
 
 // experimentFlags are those of the command.
 type experimentFlags struct {
-	file, launcher string
-	packed         string // folder of a packed experiment, in the place of file
-	pack           string
-	take, records  string
-	jobs           int
-	dryRun         bool
-	stopAfter      time.Duration
-	worker         bool
-	began, stopAt  int64 // nanoseconds of Unix time, of the process that this one serves
-	threads        int
+	files         []string
+	launcher      string
+	packed        string // folder of packed experiments, in the place of files
+	part          int    // which of the experiments a worker makes
+	pack          string
+	take, records string
+	jobs          int
+	dryRun        bool
+	stopAfter     time.Duration
+	worker        bool
+	began, stopAt int64 // nanoseconds of Unix time, of the process that this one serves
+	threads       int
 }
 
 func (p *program) experimentCommand() *cobra.Command {
 	var f experimentFlags
 	cmd := &cobra.Command{
-		Use:     "experiment -c FILE [key=value ...]",
+		Use:     "experiment -c FILE [-c FILE ...] [key=value ...]",
 		GroupID: "train",
 		Short:   "Make many runs and compare them",
 		Long:    experimentHelp,
@@ -55,7 +58,7 @@ func (p *program) experimentCommand() *cobra.Command {
   finetune experiment -c experiments/budget-mrpc.yaml --launcher slurm`,
 		ValidArgsFunction: completeKeys,
 		RunE: func(cmd *cobra.Command, overrides []string) error {
-			if (f.file == "") == (f.packed == "") {
+			if (len(f.files) == 0) == (f.packed == "") {
 				return &usageError{cmd, "no experiment: give -c FILE"}
 			}
 			if f.launcher != "local" && f.launcher != "slurm" {
@@ -73,27 +76,32 @@ func (p *program) experimentCommand() *cobra.Command {
 			if len(instead) > 1 {
 				return &usageError{cmd, strings.Join(instead, " and ") + ": each does one thing and stops: give one of them"}
 			}
-			e, places, err := p.readExperiment(f)
-			if err == nil {
-				err = e.Override(overrides)
+			if cmd.Flags().Changed("jobs") && f.jobs < 1 {
+				return &usageError{cmd, "--jobs is at least 1"}
 			}
+			experiments, places, err := p.readExperiments(f)
 			if err != nil {
 				return err
 			}
-			if cmd.Flags().Changed("jobs") {
-				if e.Jobs = f.jobs; e.Jobs < 1 {
-					return &usageError{cmd, "--jobs is at least 1"}
+			var plans experiment.Plans
+			for _, e := range experiments {
+				if err := e.Override(overrides); err != nil {
+					return err
 				}
+				if cmd.Flags().Changed("jobs") {
+					e.Jobs = f.jobs
+				}
+				plan, err := e.Plan()
+				if err != nil {
+					return err
+				}
+				plans = append(plans, plan)
 			}
-			plan, err := e.Plan()
-			if err != nil {
-				return err
-			}
-			return p.experiment(cmd.Context(), plan, places, f, overrides)
+			return p.experiments(cmd.Context(), plans, places, f, overrides)
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&f.file, "config", "c", "", "`FILE` in YAML that describes the experiment")
+	flags.StringArrayVarP(&f.files, "config", "c", nil, "`FILE` in YAML that describes an experiment")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "list the runs, their parameters and about how long they take, and stop")
 	flags.IntVar(&f.jobs, "jobs", 1, "`PROCESSES` at once")
 	flags.StringVar(&f.launcher, "launcher", "local", "`local` or slurm")
@@ -103,26 +111,40 @@ func (p *program) experimentCommand() *cobra.Command {
 	flags.StringVar(&f.packed, "packed", "", "")
 	flags.StringVar(&f.records, "records", "", "write `ARCHIVE`, the records of the runs that have ended or failed, without weights, and stop")
 	flags.BoolVar(&f.worker, "worker", false, "")
+	flags.IntVar(&f.part, "part", 0, "")
 	flags.Int64Var(&f.began, "began", 0, "")
 	flags.Int64Var(&f.stopAt, "stop-at", 0, "")
 	flags.IntVar(&f.threads, "threads", 0, "")
 	completeFlag(cmd, "config", completeYAML)
-	for _, name := range []string{"packed", "worker", "began", "stop-at", "threads"} {
+	for _, name := range []string{"packed", "worker", "part", "began", "stop-at", "threads"} {
 		_ = flags.MarkHidden(name)
 	}
 	return cmd
 }
 
-// readExperiment reads the file, or the packed folder.
-func (p *program) readExperiment(f experimentFlags) (*experiment.Experiment, *experiment.Places, error) {
+// readExperiments reads the files, or the packed folder; of a worker its part alone.
+func (p *program) readExperiments(f experimentFlags) (all []*experiment.Experiment, places *experiment.Places, err error) {
 	if f.packed != "" {
-		return experiment.ReadPacked(f.packed)
+		all, places, err = experiment.ReadPacked(f.packed)
+		if err == nil && f.worker {
+			if f.part < 0 || f.part >= len(all) {
+				return nil, nil, fmt.Errorf("--part %d: %s has %d experiments", f.part, f.packed, len(all))
+			}
+			all = all[f.part : f.part+1]
+		}
+		return all, places, err
 	}
-	e, err := experiment.Read(f.file, p.env)
-	return e, nil, err
+	for _, file := range f.files {
+		e, err := experiment.Read(file, p.env)
+		if err != nil {
+			return nil, nil, err
+		}
+		all = append(all, e)
+	}
+	return all, nil, nil
 }
 
-func (p *program) experiment(ctx context.Context, plan *experiment.Plan, places *experiment.Places, f experimentFlags, overrides []string) error {
+func (p *program) experiments(ctx context.Context, plans experiment.Plans, places *experiment.Places, f experimentFlags, overrides []string) error {
 	glueDir, _ := p.env("GLUE_DIR")
 	o := experiment.Options{GLUEDir: glueDir, Version: version(), Threads: f.threads, Places: places}
 	began := time.Now()
@@ -135,38 +157,70 @@ func (p *program) experiment(ctx context.Context, plan *experiment.Plan, places 
 	case f.stopAfter > 0:
 		o.Stop = time.Now().Add(f.stopAfter)
 	}
+	for _, plan := range plans {
+		plan.Began = began
+	}
 	switch {
-	case f.worker:
-		plan.Began = began
-		o.Observe = experiment.Tell(p.stdout)
-		ctx, cancel := experiment.Leash(ctx, p.stdin)
-		defer cancel()
-		return saved(plan.Execute(ctx, o))
-	case f.dryRun:
-		plan.Began = began
-		return p.describeExperiment(ctx, plan, o)
 	case f.pack != "":
-		return p.pack(ctx, plan, f.pack, o)
+		return p.pack(ctx, plans, f.pack, o)
 	case f.records != "":
-		count, err := plan.Records(f.records)
+		count, err := plans.Records(f.records)
 		if err == nil {
 			fmt.Fprintf(p.stdout, "records of %d runs in %s\n", count, f.records)
 		}
 		return err
 	case f.take != "":
-		count, notes, err := plan.Take(f.take)
-		for _, note := range notes {
-			fmt.Fprintln(p.stderr, note)
-		}
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(p.stdout, "records of %d runs added\n", count)
-		return p.outcome(plan)
-	case f.launcher == "slurm":
-		return p.submit(ctx, plan, f, began, overrides)
+		return p.takeRecords(plans, f.take)
 	}
-	plan.Began = began
+	var failed []error // of one experiment, which does not keep the others
+	for i, plan := range plans {
+		one := f
+		if f.packed == "" {
+			one.files = f.files[i : i+1]
+		} else if !f.worker {
+			one.part = i
+		}
+		err := p.experiment(ctx, plan, one, o, overrides)
+		if err != nil && len(plans) > 1 {
+			err = fmt.Errorf("%s: %w", plan.File, err)
+		}
+		if failed = append(failed, err); ctx.Err() != nil || errors.Is(err, train.ErrInterrupted) {
+			break
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// takeRecords adds records and says what there is then.
+func (p *program) takeRecords(plans experiment.Plans, file string) error {
+	count, notes, err := plans.Take(file)
+	for _, note := range notes {
+		fmt.Fprintln(p.stderr, note)
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.stdout, "records of %d runs added\n", count)
+	var failed []error
+	for _, plan := range plans {
+		failed = append(failed, p.outcome(plan))
+	}
+	return errors.Join(failed...)
+}
+
+// experiment does with one experiment what the flags ask for.
+func (p *program) experiment(ctx context.Context, plan *experiment.Plan, f experimentFlags, o experiment.Options, overrides []string) error {
+	switch {
+	case f.worker:
+		o.Observe = experiment.Tell(p.stdout)
+		ctx, cancel := experiment.Leash(ctx, p.stdin)
+		defer cancel()
+		return saved(plan.Execute(ctx, o))
+	case f.dryRun:
+		return p.describeExperiment(ctx, plan, o)
+	case f.launcher == "slurm":
+		return p.submit(ctx, plan, f, overrides)
+	}
 	if err := plan.Refresh(); err != nil {
 		return err
 	}
@@ -193,12 +247,12 @@ func saved(err error) error {
 	return err
 }
 
-// source is the command for the same experiment.
+// source is the command for the same experiment, one of those that the flags name.
 func (f experimentFlags) source() []string {
 	if f.packed != "" {
-		return []string{"experiment", "--packed", f.packed}
+		return []string{"experiment", "--packed", f.packed, "--part", strconv.Itoa(f.part)}
 	}
-	return []string{"experiment", "-c", f.file}
+	return []string{"experiment", "-c", f.files[0]}
 }
 
 // processes makes the runs in several processes of this program.
@@ -225,7 +279,7 @@ func (p *program) processes(ctx context.Context, plan *experiment.Plan, jobs int
 	return err
 }
 
-func (p *program) submit(ctx context.Context, plan *experiment.Plan, f experimentFlags, began time.Time, overrides []string) error {
+func (p *program) submit(ctx context.Context, plan *experiment.Plan, f experimentFlags, overrides []string) error {
 	if err := plan.Refresh(); err != nil {
 		return err
 	}
@@ -238,7 +292,7 @@ func (p *program) submit(ctx context.Context, plan *experiment.Plan, f experimen
 	if f.stopAfter > 0 {
 		words = append(words, "--stop-after", f.stopAfter.String())
 	}
-	script := plan.SlurmScript(append(words, overrides...), began)
+	script := plan.SlurmScript(append(words, overrides...), plan.Began)
 	job, file, err := plan.Submit(ctx, script)
 	if err != nil {
 		return err
@@ -251,7 +305,7 @@ func (p *program) submit(ctx context.Context, plan *experiment.Plan, f experimen
 // machine, and smaller.
 const portable = "finetune-portable"
 
-func (p *program) pack(ctx context.Context, plan *experiment.Plan, file string, o experiment.Options) error {
+func (p *program) pack(ctx context.Context, plans experiment.Plans, file string, o experiment.Options) error {
 	program, err := os.Executable()
 	if err != nil {
 		return err
@@ -261,7 +315,7 @@ func (p *program) pack(ctx context.Context, plan *experiment.Plan, file string, 
 	} else {
 		fmt.Fprintf(p.stderr, "%s is packed as it is, with paths of this machine; make portable builds one without, a third of its size\n", program)
 	}
-	notes, err := plan.Pack(ctx, file, program, o)
+	notes, err := plans.Pack(ctx, file, program, o)
 	if err != nil {
 		return err
 	}

@@ -64,6 +64,12 @@ func TestExperimentSubmits(t *testing.T) {
 	if want := " experiment -c " + file + " --jobs 2 --stop-after 1h30m0s train.lr=1e-3 --began="; err != nil || !strings.Contains(string(script), want) {
 		t.Errorf("%v, no %q in\n%s", err, want, script)
 	}
+	other := writeExperiment(t, "dir: "+filepath.Join(dir, "others")+"\ngrid: {train.seed: [1]}\n")
+	got = command(t, t.Context(), backend{}, 0, nil, "experiment", "-c", file, "-c", other, "--launcher", "slurm")
+	script, err = os.ReadFile(filepath.Join(dir, "others", "slurm", "job.sh"))
+	if got.code != 0 || strings.Count(got.stdout, "as job 7;") != 2 || err != nil || !strings.Contains(string(script), " experiment -c "+other+" --jobs") {
+		t.Errorf("%d %s%s%v\n%s", got.code, got.stdout, got.stderr, err, script)
+	}
 }
 
 // The bar tells of the whole, fits every width, and what is over stands above it.

@@ -53,11 +53,15 @@ func labelOf(settings []config.Setting) string {
 			rest = append(rest, s.Key[strings.LastIndexByte(s.Key, '.')+1:]+value)
 		}
 	}
-	label := strings.Join(append(first, rest...), "-")
-	if len(label) > longestName {
-		label = label[:longestName-9] + "-" + shortSum(label)
+	return bounded(strings.Join(append(first, rest...), "-"))
+}
+
+// bounded cuts a folder's name that is too long, so that others of the same beginning have another.
+func bounded(name string) string {
+	if len(name) > longestName {
+		return name[:longestName-9] + "-" + shortSum(name)
 	}
-	return label
+	return name
 }
 
 // plain keeps what stands in a folder's name without quotes.

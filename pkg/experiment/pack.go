@@ -33,8 +33,8 @@ var runScript []byte
 // with a PyTorch and nothing else: program, weights, rows, configurations, the CUDA
 // helper's source and run.sh. Runs that have ended go along as records, so that they are
 // not made again. Weights are rounded to bf16 where every run computes in it.
-func (p *Plan) Pack(ctx context.Context, file, program string, o Options) (notes []string, err error) {
-	if err := p.Refresh(); err != nil {
+func (ps Plans) Pack(ctx context.Context, file, program string, o Options) (notes []string, err error) {
+	if err := ps.Refresh(); err != nil {
 		return nil, err
 	}
 	out, err := renameio.NewPendingFile(file, renameio.WithTempDir(filepath.Dir(file)), renameio.WithPermissions(0o644))
@@ -43,7 +43,7 @@ func (p *Plan) Pack(ctx context.Context, file, program string, o Options) (notes
 	}
 	defer out.Cleanup()
 	zip := gzip.NewWriter(out)
-	k := &packer{plan: p, options: o, archive: tar.NewWriter(zip), root: p.Experiment.name(), places: &Places{Models: map[string]string{}, Files: map[string]string{}}, has: map[string]bool{}}
+	k := &packer{plans: ps, options: o, archive: tar.NewWriter(zip), root: ps.name(), places: &Places{Models: map[string]string{}, Files: map[string]string{}}, has: map[string]bool{}}
 	if err := k.pack(ctx, program); err != nil {
 		return nil, err
 	}
@@ -53,20 +53,21 @@ func (p *Plan) Pack(ctx context.Context, file, program string, o Options) (notes
 	return k.notes, out.CloseAtomicallyReplace()
 }
 
-// packer writes an experiment's archive.
+// packer writes the archive of experiments.
 type packer struct {
-	plan    *Plan
+	plans   Plans
 	options Options
 	archive *tar.Writer
 	root    string // folder of all in the archive
 	places  *Places
 	has     map[string]bool
+	records recordNames
 	notes   []string
 	rounds  bool // weights, to bf16
 }
 
 func (k *packer) pack(ctx context.Context, program string) (err error) {
-	if k.rounds, err = k.plan.rounds(); err != nil {
+	if k.rounds, err = k.plans.rounds(); err != nil {
 		return err
 	}
 	if err := k.file("finetune", program, 0o755); err != nil {
@@ -78,32 +79,39 @@ func (k *packer) pack(ctx context.Context, program string) (err error) {
 	if err := k.helper(); err != nil {
 		return err
 	}
-	for _, r := range k.plan.Runs {
-		c, err := k.plan.likely(r)
-		if err == nil {
-			err = k.inputs(ctx, c)
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", r.Name, err)
-		}
-		if r.State == Ended {
-			if err := k.record(r); err != nil {
-				return err
+	all := packed{Places: k.places}
+	bases := map[string]string{}
+	for _, p := range k.plans {
+		for _, r := range p.Runs {
+			c, err := p.likely(r)
+			if err == nil {
+				err = k.inputs(ctx, c)
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %w", r.Name, err)
+			}
+			if r.State == Ended {
+				if err := k.record(p, r); err != nil {
+					return err
+				}
 			}
 		}
-	}
-	e := *k.plan.Experiment
-	e.Dir = ""
-	e.Base = nil
-	for i, base := range k.plan.Base {
-		name := fmt.Sprintf("base/%d-%s", i, filepath.Base(base))
-		if err := k.file(name, base, 0o644); err != nil {
-			return err
+		e := *p.Experiment
+		e.Dir = ""
+		e.Base = nil
+		for _, base := range p.Base {
+			if bases[base] == "" {
+				bases[base] = fmt.Sprintf("base/%d-%s", len(bases), filepath.Base(base))
+				if err := k.file(bases[base], base, 0o644); err != nil {
+					return err
+				}
+			}
+			e.Base = append(e.Base, bases[base])
 		}
-		e.Base = append(e.Base, name)
+		e.Set = slices.Concat(e.fromEnvironment(), e.Set)
+		all.Experiments = append(all.Experiments, &e)
 	}
-	e.Set = slices.Concat(e.fromEnvironment(), e.Set)
-	text, err := json.MarshalIndent(packed{&e, k.places}, "", "  ")
+	text, err := json.MarshalIndent(all, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -195,14 +203,16 @@ func (k *packer) model(c *config.Config, e run.Environment) error {
 }
 
 // rounds: every run computes in bf16, where it is to be had.
-func (p *Plan) rounds() (bool, error) {
-	for _, r := range p.Runs {
-		c, err := p.likely(r)
-		if err != nil {
-			return false, fmt.Errorf("%s: %w", r.Name, err)
-		}
-		if c.Model.DType != "bf16" && c.Model.DType != "auto" {
-			return false, nil
+func (ps Plans) rounds() (bool, error) {
+	for _, p := range ps {
+		for _, r := range p.Runs {
+			c, err := p.likely(r)
+			if err != nil {
+				return false, fmt.Errorf("%s: %w", r.Name, err)
+			}
+			if c.Model.DType != "bf16" && c.Model.DType != "auto" {
+				return false, nil
+			}
 		}
 	}
 	return true, nil
@@ -259,17 +269,14 @@ func (k *packer) note(format string, args ...any) {
 }
 
 // record packs what is known of a run that has ended.
-func (k *packer) record(r *Run) error {
-	for _, name := range recordFiles {
-		from := filepath.Join(r.Dir, name)
-		if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err := k.file(path.Join("runs", filepath.ToSlash(r.Name), name), from, 0o644); err != nil {
-			return err
-		}
+func (k *packer) record(p *Plan, r *Run) error {
+	folder, fresh := k.records.name(p, r)
+	if !fresh {
+		return nil
 	}
-	return nil
+	return eachRecordFile(r.Dir, func(name, from string) error {
+		return k.file(path.Join("runs", folder, name), from, 0o644)
+	})
 }
 
 func (k *packer) write(name string, text []byte, mode int64) error {

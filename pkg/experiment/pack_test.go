@@ -90,7 +90,7 @@ choose: {values: {train.lr: [1e-3, 5e-3]}, on: {train.seed: [9]}}
 				t.Fatal(err)
 			}
 			archive := filepath.Join(t.TempDir(), "packed.tar.gz")
-			notes, err := here.Pack(t.Context(), archive, program, Options{})
+			notes, err := Plans{here}.Pack(t.Context(), archive, program, Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -103,11 +103,11 @@ choose: {values: {train.lr: [1e-3, 5e-3]}, on: {train.seed: [9]}}
 					t.Error(err)
 				}
 			}
-			e, places, err := ReadPacked(folder)
+			all, places, err := ReadPacked(folder)
 			if err != nil {
 				t.Fatal(err)
 			}
-			there, err := e.Plan()
+			there, err := all[0].Plan()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -130,10 +130,10 @@ choose: {values: {train.lr: [1e-3, 5e-3]}, on: {train.seed: [9]}}
 			}
 
 			records := filepath.Join(t.TempDir(), "records.tar.gz")
-			if count, err := there.Records(records); err != nil || count != 8 {
+			if count, err := (Plans{there}).Records(records); err != nil || count != 8 {
 				t.Fatal(count, err)
 			}
-			count, notes, err := here.Take(records)
+			count, notes, err := Plans{here}.Take(records)
 			if err != nil || count != 8 || len(notes) > 0 {
 				t.Fatal(count, notes, err)
 			}
@@ -151,11 +151,11 @@ choose: {values: {train.lr: [1e-3, 5e-3]}, on: {train.seed: [9]}}
 				}
 			}
 			// Taken once more, they are there already; of another experiment they are not.
-			if count, notes, err = here.Take(records); err != nil || count != 0 || len(notes) != 1 || notes[0] != "records that are here already: 8" {
+			if count, notes, err = (Plans{here}).Take(records); err != nil || count != 0 || len(notes) != 1 || notes[0] != "records that are here already: 8" {
 				t.Error(count, notes, err)
 			}
 			other := read(written(t, "grid: {train.seed: [77]}"))
-			if count, notes, err = other.Take(records); err != nil || count != 0 || len(notes) != 8 || !strings.Contains(notes[0], "is of no run of this experiment") {
+			if count, notes, err = (Plans{other}).Take(records); err != nil || count != 0 || len(notes) != 8 || !strings.Contains(notes[0], "is of no run of this experiment") {
 				t.Error(count, notes, err)
 			}
 		})
@@ -206,7 +206,7 @@ func TestTakeRefuses(t *testing.T) {
 		"no such file":                  filepath.Join(t.TempDir(), "nothing"),
 		"invalid header":                written(t, ""),
 	} {
-		count, _, err := p.Take(file)
+		count, _, err := Plans{p}.Take(file)
 		if err == nil || count != 0 || !strings.Contains(err.Error(), want) {
 			t.Errorf("%d, %v, want %s", count, err, want)
 		}
@@ -260,7 +260,7 @@ func TestReadPackedRefuses(t *testing.T) {
 	if _, _, err := ReadPacked(dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
-	for _, text := range []string{"{}", "[", `{"experiment": {}}`} {
+	for _, text := range []string{"{}", "[", `{"experiments": [{}]}`, `{"experiments": [null], "places": {}}`, `{"experiments": [], "places": {}}`} {
 		if err := os.WriteFile(filepath.Join(dir, packedFile), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -283,18 +283,18 @@ func TestPackOwnData(t *testing.T) {
 	p := planned(t, "set: {task: custom, data.glue: \"\", data.train: "+filepath.Join(dir, "a-*.csv")+", data.dev: "+filepath.Join(dir, "dev.csv")+
 		", train.max_steps: 2}\ngrid: {train.seed: [1]}")
 	archive := filepath.Join(t.TempDir(), "packed.tar.gz")
-	if _, err := p.Pack(t.Context(), archive, filepath.Join(dir, "dev.csv"), Options{}); err != nil {
+	if _, err := (Plans{p}).Pack(t.Context(), archive, filepath.Join(dir, "dev.csv"), Options{}); err != nil {
 		t.Fatal(err)
 	}
 	folder := unpacked(t, archive)
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	e, places, err := ReadPacked(folder)
+	all, places, err := ReadPacked(folder)
 	if err != nil {
 		t.Fatal(err)
 	}
-	there, err := e.Plan()
+	there, err := all[0].Plan()
 	if err != nil {
 		t.Fatal(err)
 	}

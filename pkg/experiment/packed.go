@@ -5,17 +5,18 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/metatt/metatt/pkg/config"
 )
 
-// packedFile describes a packed experiment, in its folder.
+// packedFile describes packed experiments, in their folder.
 const packedFile = "experiment.json"
 
 // packed is experiment.json.
 type packed struct {
-	Experiment *Experiment `json:"experiment"`
-	Places     *Places     `json:"places"`
+	Experiments []*Experiment `json:"experiments"`
+	Places      *Places       `json:"places"`
 }
 
 // Places say where a packed experiment has what configurations name. Paths are within
@@ -43,8 +44,8 @@ func (p *Places) of(c *config.Config) {
 	}
 }
 
-// ReadPacked reads the experiment of a packed folder; its runs go into the folder's runs.
-func ReadPacked(dir string) (*Experiment, *Places, error) {
+// ReadPacked reads the experiments of a packed folder; their runs go into the folder's runs.
+func ReadPacked(dir string) ([]*Experiment, *Places, error) {
 	file := filepath.Join(dir, packedFile)
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -54,13 +55,15 @@ func ReadPacked(dir string) (*Experiment, *Places, error) {
 	if err := json.Unmarshal(text, &p); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", file, err)
 	}
-	if p.Experiment == nil || p.Places == nil {
+	if len(p.Experiments) == 0 || slices.Contains(p.Experiments, nil) || p.Places == nil {
 		return nil, nil, fmt.Errorf("%s: describes no packed experiment", file)
 	}
-	for i, base := range p.Experiment.Base {
-		p.Experiment.Base[i] = filepath.Join(dir, base)
+	for _, e := range p.Experiments {
+		for i, base := range e.Base {
+			e.Base[i] = filepath.Join(dir, base)
+		}
+		e.Dir = filepath.Join(dir, "runs")
 	}
-	p.Experiment.Dir = filepath.Join(dir, "runs")
 	p.Places.root = dir
-	return p.Experiment, p.Places, nil
+	return p.Experiments, p.Places, nil
 }

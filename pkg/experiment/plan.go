@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/metatt/metatt/pkg/config"
@@ -53,6 +54,28 @@ type Plan struct {
 	said   map[string]bool
 	held   map[int]bool  // cases of when that some run has
 	gaveUp map[*Run]bool // runs that failed in this process, whatever the file system's clock says
+}
+
+// Plans are those of several files, which are made one after the other.
+type Plans []*Plan
+
+// name is that of a folder of them all.
+func (ps Plans) name() string {
+	names := make([]string, len(ps))
+	for i, p := range ps {
+		names[i] = p.Experiment.name()
+	}
+	return bounded(strings.Join(names, "-"))
+}
+
+// Refresh is [Plan.Refresh] of each.
+func (ps Plans) Refresh() error {
+	for _, p := range ps {
+		if err := p.Refresh(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Plan resolves every run. All that is wrong is reported together, once for each place:

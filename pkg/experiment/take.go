@@ -30,10 +30,53 @@ var recordFiles = []string{
 	requestedFile, place.ConfigFile, run.EnvironmentFile, run.SummaryFile, record.FailureFile, train.MetricsFile, train.TimingsFile, train.PredictionsFile,
 }
 
+// eachRecordFile calls f for the files of a run directory's record: their names, and where
+// they are.
+func eachRecordFile(dir string, f func(name, from string) error) error {
+	for _, name := range recordFiles {
+		from := filepath.Join(dir, name)
+		if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err := f(name, from); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// recordNames are names of run directories among records, where those of several
+// experiments come together.
+type recordNames struct {
+	of    map[string]string // by the directory
+	taken map[string]bool
+}
+
+// name is the run's, with slashes; fresh: the directory had none before.
+func (n *recordNames) name(p *Plan, r *Run) (name string, fresh bool) {
+	if n.of == nil {
+		n.of, n.taken = map[string]string{}, map[string]bool{}
+	}
+	dir := filepath.Clean(r.Dir)
+	if name, known := n.of[dir]; known {
+		return name, false
+	}
+	name, err := filepath.Rel(p.Dir, dir)
+	if err != nil || !filepath.IsLocal(name) {
+		name = r.Name
+	}
+	name = filepath.ToSlash(name)
+	for base, k := name, 2; n.taken[name]; k++ {
+		name = fmt.Sprintf("%s-%d", base, k)
+	}
+	n.of[dir], n.taken[name] = name, true
+	return name, true
+}
+
 // Records writes the records of the runs that have ended or failed into one archive, and
 // says how many.
-func (p *Plan) Records(file string) (count int, err error) {
-	if err := p.Refresh(); err != nil {
+func (ps Plans) Records(file string) (count int, err error) {
+	if err := ps.Refresh(); err != nil {
 		return 0, err
 	}
 	out, err := renameio.NewPendingFile(file, renameio.WithTempDir(filepath.Dir(file)), renameio.WithPermissions(0o644))
@@ -43,22 +86,24 @@ func (p *Plan) Records(file string) (count int, err error) {
 	defer out.Cleanup()
 	zip := gzip.NewWriter(out)
 	archive := tar.NewWriter(zip)
-	written := map[string]bool{} // runs may have come to be the same
-	for _, r := range p.Runs {
-		if (r.State != Ended && r.State != Failed) || r.Config == nil || written[r.Dir] {
-			continue
-		}
-		written[r.Dir] = true
-		for _, name := range recordFiles {
-			from := filepath.Join(r.Dir, name)
-			if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) {
+	var names recordNames
+	for _, p := range ps {
+		for _, r := range p.Runs {
+			if (r.State != Ended && r.State != Failed) || r.Config == nil {
 				continue
 			}
-			if err := writeFile(archive, path.Join(filepath.ToSlash(r.Name), name), from, 0o644); err != nil {
+			folder, fresh := names.name(p, r)
+			if !fresh { // runs may have come to be the same
+				continue
+			}
+			err := eachRecordFile(r.Dir, func(name, from string) error {
+				return writeFile(archive, path.Join(folder, name), from, 0o644)
+			})
+			if err != nil {
 				return 0, err
 			}
+			count++
 		}
-		count++
 	}
 	if err := errors.Join(archive.Close(), zip.Close()); err != nil {
 		return 0, err
@@ -69,71 +114,90 @@ func (p *Plan) Records(file string) (count int, err error) {
 // mostRecord bounds a file of a record in bytes: metrics.jsonl of a million steps.
 const mostRecord = 256 << 20
 
-// Take adds the records in an archive to the experiment's runs. One that is of no run of
-// it, or of one that has ended here, is left out and said; those that are here already, with
+// Take adds the records in an archive to the experiments' runs. One that is of no run of
+// them, or of one that has ended here, is left out and said; those that are here already, with
 // the same numbers, together.
-func (p *Plan) Take(file string) (taken int, notes []string, err error) {
-	if err := os.MkdirAll(p.Dir, 0o755); err != nil {
+func (ps Plans) Take(file string) (taken int, notes []string, err error) {
+	if err := os.MkdirAll(ps[0].Dir, 0o755); err != nil {
 		return 0, nil, err
 	}
-	scratch, err := os.MkdirTemp(p.Dir, ".taken-")
+	scratch, err := os.MkdirTemp(ps[0].Dir, ".taken-")
 	if err != nil {
 		return 0, nil, err
 	}
 	defer os.RemoveAll(scratch)
-	records, err := unpack(file, scratch)
+	names, err := unpack(file, scratch)
 	if err != nil {
 		return 0, nil, fmt.Errorf("%s: %w", file, err)
 	}
-	here := 0
-	of := map[string]string{} // record folders by what was asked of them
-	for _, name := range records {
+	t := &taking{records: map[string]string{}, of: map[string]bool{}}
+	for _, name := range names {
 		id, err := requested(filepath.Join(scratch, name))
 		if err != nil || id == "" {
 			return 0, nil, fmt.Errorf("%s: %s: says not what was asked of it: %w", file, name, cmp.Or(err, errors.New("it has no "+requestedFile)))
 		}
-		of[id] = name
+		t.records[id] = filepath.Join(scratch, name)
 	}
-	// What is chosen decides which runs there are.
-	for found := true; found; {
+	for _, p := range ps {
+		if err := t.take(p); err != nil {
+			return t.taken, t.notes, err
+		}
+	}
+	for id, dir := range t.records {
+		if !t.of[id] {
+			name, _ := filepath.Rel(scratch, dir)
+			t.notes = append(t.notes, fmt.Sprintf("%s is of no run of this experiment: left out", filepath.ToSlash(name)))
+		}
+	}
+	slices.Sort(t.notes)
+	if t.here > 0 {
+		t.notes = append(t.notes, fmt.Sprintf("records that are here already: %d", t.here))
+	}
+	return t.taken, t.notes, nil
+}
+
+// taking is an archive's records on their way.
+type taking struct {
+	records     map[string]string // folders, by what was asked of their runs
+	of          map[string]bool   // those that are of some run
+	taken, here int
+	notes       []string
+}
+
+// take gives a plan's runs what is theirs.
+func (t *taking) take(p *Plan) error {
+	looked := map[string]bool{}
+	for found := true; found; { // what is chosen decides which runs there are
 		found = false
 		if err := p.Refresh(); err != nil {
-			return taken, notes, err
+			return err
 		}
 		for _, r := range p.Runs {
-			if r.Config == nil {
+			dir, has := t.records[r.identity]
+			if r.Config == nil || !has || looked[r.identity] {
 				continue
 			}
-			name, has := of[r.identity]
-			if !has {
-				continue
-			}
-			delete(of, r.identity)
-			found = true
-			dir := filepath.Join(scratch, name)
+			looked[r.identity], found = true, true
+			again := t.of[r.identity] // a plan before has looked at it
+			t.of[r.identity] = true
 			if r.State == Ended && sameMetrics(r.Dir, dir) {
-				here++
+				if !again {
+					t.here++
+				}
 				continue
 			}
 			note, err := p.takeRecord(r, dir)
-			if err != nil {
-				return taken, notes, err
+			switch {
+			case err != nil:
+				return err
+			case note != "":
+				t.notes = append(t.notes, r.Name+" "+note+": its record is left out")
+			default:
+				t.taken++
 			}
-			if note != "" {
-				notes = append(notes, r.Name+" "+note+": its record is left out")
-				continue
-			}
-			taken++
 		}
 	}
-	for _, name := range of {
-		notes = append(notes, fmt.Sprintf("%s is of no run of this experiment: left out", name))
-	}
-	slices.Sort(notes)
-	if here > 0 {
-		notes = append(notes, fmt.Sprintf("records that are here already: %d", here))
-	}
-	return taken, notes, nil
+	return nil
 }
 
 // sameMetrics: both folders have the same numbers of training.

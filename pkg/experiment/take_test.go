@@ -31,7 +31,7 @@ func TestTakeLeavesWhatGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	records := filepath.Join(t.TempDir(), "records.tar.gz")
-	if count, err := again(t, there).Records(records); err != nil || count != 2 {
+	if count, err := (Plans{again(t, there)}).Records(records); err != nil || count != 2 {
 		t.Fatal(count, err)
 	}
 
@@ -49,7 +49,7 @@ func TestTakeLeavesWhatGoesOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	count, notes, err := again(t, here).Take(records)
+	count, notes, err := Plans{again(t, here)}.Take(records)
 	if err != nil || count != 0 || len(notes) != 2 || !strings.Contains(notes[0], "seed1 was begun here") || !strings.Contains(notes[1], "seed2 goes on in another process") {
 		t.Error(count, notes, err)
 	}
@@ -57,10 +57,10 @@ func TestTakeLeavesWhatGoesOn(t *testing.T) {
 		t.Error(err)
 	}
 	lock.Close()
-	if count, _, err := again(t, here).Take(records); err != nil || count != 1 {
+	if count, _, err := (Plans{again(t, here)}).Take(records); err != nil || count != 1 {
 		t.Error(count, err)
 	}
-	if count, notes, err := again(t, here).Take(records); err != nil || count != 0 || len(notes) != 2 || notes[1] != "records that are here already: 1" {
+	if count, notes, err := (Plans{again(t, here)}).Take(records); err != nil || count != 0 || len(notes) != 2 || notes[1] != "records that are here already: 1" {
 		t.Error(count, notes, err)
 	}
 	metrics := filepath.Join(again(t, here).Runs[1].Dir, train.MetricsFile)
@@ -71,7 +71,7 @@ func TestTakeLeavesWhatGoesOn(t *testing.T) {
 	if err := os.WriteFile(metrics, bytes.Replace(kept, []byte(":"), []byte(": "), 1), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if count, notes, err := again(t, here).Take(records); err != nil || count != 0 || len(notes) != 2 || !strings.Contains(notes[1], "seed2 has ended here") {
+	if count, notes, err := (Plans{again(t, here)}).Take(records); err != nil || count != 0 || len(notes) != 2 || !strings.Contains(notes[1], "seed2 has ended here") {
 		t.Error(count, notes, err)
 	}
 }
@@ -91,8 +91,53 @@ func TestTakeSaysWhatIsMissing(t *testing.T) {
 	if err := errors.Join(archive.Close(), zip.Close(), out.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := planned(t, "").Take(file); err == nil || err.Error() != file+": run: says not what was asked of it: it has no "+requestedFile {
+	if _, _, err := (Plans{planned(t, "")}).Take(file); err == nil || err.Error() != file+": run: says not what was asked of it: it has no "+requestedFile {
 		t.Error(err)
+	}
+}
+
+// Several experiments go in one archive, and their records come back in one: runs of the same name are told apart, and
+// one that two of them have is made and taken once.
+func TestPackSeveral(t *testing.T) {
+	first := planned(t, "set: {train.max_steps: 1}\ngrid: {train.seed: [1, 2]}")
+	second := planned(t, "set: {train.max_steps: 2}\ngrid: {train.seed: [1]}\nruns: [{adapter.rank: 8}]")
+	third := planned(t, "set: {train.max_steps: 1}\ngrid: {train.seed: [2, 3]}")
+	third.Dir = first.Dir
+	third = again(t, third)
+	archive, records := filepath.Join(t.TempDir(), "packed.tar.gz"), filepath.Join(t.TempDir(), "records.tar.gz")
+	if err := second.Execute(t.Context(), Options{}); err != nil { // it goes along as a record
+		t.Fatal(err)
+	}
+	plans := Plans{first, second, third}
+	if _, err := plans.Pack(t.Context(), archive, os.Args[0], Options{}); err != nil {
+		t.Fatal(err)
+	}
+	all, places, err := ReadPacked(filepath.Join(filepath.Dir(unpacked(t, archive)), plans.name()))
+	if err != nil || len(all) != 3 {
+		t.Fatal(len(all), err)
+	}
+	var there Plans
+	for _, e := range all {
+		p, err := e.Plan()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Execute(t.Context(), Options{Places: places}); err != nil {
+			t.Fatal(err)
+		}
+		there = append(there, p)
+	}
+	if count, err := there.Records(records); err != nil || count != 4 {
+		t.Error(count, err)
+	}
+	count, notes, err := plans.Take(records)
+	if err != nil || count != 3 || len(notes) != 1 || notes[0] != "records that are here already: 1" {
+		t.Error(count, notes, err)
+	}
+	for _, p := range plans {
+		if got := states(again(t, p)); strings.Count(got, ":ended") != len(p.Runs) {
+			t.Error(got)
+		}
 	}
 }
 
@@ -100,16 +145,16 @@ func TestTakeSaysWhatIsMissing(t *testing.T) {
 func TestPackedFolderIsMoved(t *testing.T) {
 	here := planned(t, "set: {train.epochs: 2, train.checkpoint_every: 1}\ngrid: {train.seed: [1]}")
 	archive := filepath.Join(t.TempDir(), "packed.tar.gz")
-	if _, err := here.Pack(t.Context(), archive, os.Args[0], Options{}); err != nil {
+	if _, err := (Plans{here}).Pack(t.Context(), archive, os.Args[0], Options{}); err != nil {
 		t.Fatal(err)
 	}
 	folder := unpacked(t, archive)
 	plan := func() (*Plan, *Places) {
-		e, places, err := ReadPacked(folder)
+		all, places, err := ReadPacked(folder)
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := e.Plan()
+		p, err := all[0].Plan()
 		if err != nil {
 			t.Fatal(err)
 		}
