@@ -103,7 +103,7 @@ func (d *describer) describe(ctx context.Context, into *Described, c *config.Con
 	if into.Err != nil || ctx.Err() != nil {
 		return
 	}
-	s := d.speed(ctx, c)
+	s := d.speed(ctx, c, reach(into.Plan))
 	evaluations := 1
 	if every := c.Train.EvalEvery; every.Epoch {
 		evaluations = into.Plan.Epochs
@@ -123,11 +123,22 @@ func (d *describer) runOptions(c *config.Config, o run.Observer) run.Options {
 // The steps that are measured, and those before them that are not.
 const measuredWarmup, measured = 3, 8
 
+// reach says how far back gradients go, which a step's time depends on the most.
+func reach(p *run.Plan) string {
+	switch {
+	case p.TrainsBackbone:
+		return "backbone"
+	case p.AdapterParams == 0:
+		return "head"
+	}
+	return "adapter"
+}
+
 // speed measures what a step and an evaluation take, once for runs alike in what decides
 // that the most. It is zero where such a short run cannot be made.
-func (d *describer) speed(ctx context.Context, c *config.Config) speed {
+func (d *describer) speed(ctx context.Context, c *config.Config, reach string) speed {
 	key := labelOf([]config.Setting{
-		{Key: "model", Text: c.Model.Path + c.Model.DType + c.Device}, {Key: "data", Text: c.Data.Train + describeTasks(c)},
+		{Key: "model", Text: c.Model.Path + c.Model.DType + c.Device}, {Key: "data", Text: c.Data.Train + describeTasks(c)}, {Key: "reach", Text: reach},
 	})
 	key += identity(&config.Config{Data: config.Data{MaxLength: c.Data.MaxLength, Limit: c.Data.Limit, TrainLimit: c.Data.TrainLimit, LimitSeed: c.Data.LimitSeed}, Train: config.Train{BatchSize: c.Train.BatchSize, Accumulate: c.Train.Accumulate}})
 	if s, known := d.speeds[key]; known {
