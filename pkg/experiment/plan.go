@@ -104,7 +104,8 @@ func (e *Experiment) Plan() (*Plan, error) {
 	wrong, told := &config.Error{}, map[config.Problem]bool{}
 	for _, r := range p.Runs {
 		if r.group != nil && !r.Choosing {
-			continue // until it is known what it has
+			p.cases(r.Settings) // which hold whatever is chosen
+			continue            // until it is known what it has
 		}
 		if err := p.resolve(r); err != nil {
 			var faults *config.Error

@@ -97,6 +97,14 @@ func TestCaseOfNoRun(t *testing.T) {
 	}
 }
 
+// A case of runs that wait for a choice alone is no idle one.
+func TestCaseOfWaitingRuns(t *testing.T) {
+	p := planned(t, "grid: {train.seed: [1]}\nchoose: {values: {train.lr: [1, 2]}, on: {train.seed: [9]}}\nwhen:\n- {if: {train.seed: 1}, set: {adapter.rank: 3}}")
+	if len(p.Notes) > 0 {
+		t.Error(p.Notes)
+	}
+}
+
 // What a method has no use for is not chosen for it.
 func TestChoiceIsForTheMethod(t *testing.T) {
 	p := planned(t, "grid: {adapter.method: [lora, head]}\nchoose: {values: {adapter.rank: [2, 3]}, on: {train.seed: [1]}}")
