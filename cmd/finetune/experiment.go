@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -191,23 +190,6 @@ func (p *program) experiments(ctx context.Context, plans experiment.Plans, place
 	return errors.Join(failed...)
 }
 
-// takeRecords adds records and says what there is then.
-func (p *program) takeRecords(plans experiment.Plans, file string) error {
-	count, notes, err := plans.Take(file)
-	for _, note := range notes {
-		fmt.Fprintln(p.stderr, note)
-	}
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(p.stdout, "records of %d runs added\n", count)
-	var failed []error
-	for _, plan := range plans {
-		failed = append(failed, p.outcome(plan))
-	}
-	return errors.Join(failed...)
-}
-
 // experiment does with one experiment what the flags ask for.
 func (p *program) experiment(ctx context.Context, plan *experiment.Plan, f experimentFlags, o experiment.Options, overrides []string) error {
 	switch {
@@ -299,40 +281,4 @@ func (p *program) submit(ctx context.Context, plan *experiment.Plan, f experimen
 	}
 	fmt.Fprintf(p.stdout, "submitted %s as job %s; its tasks write to %s\n", file, job, plan.Dir)
 	return nil
-}
-
-// portable is the program beside this one that make portable builds: without paths of this
-// machine, and smaller.
-const portable = "finetune-portable"
-
-func (p *program) pack(ctx context.Context, plans experiment.Plans, file string, o experiment.Options) error {
-	program, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	if better := filepath.Join(filepath.Dir(program), portable); newer(better, program) {
-		program = better
-	} else {
-		fmt.Fprintf(p.stderr, "%s is packed as it is, with paths of this machine; make portable builds one without, a third of its size\n", program)
-	}
-	notes, err := plans.Pack(ctx, file, program, o)
-	if err != nil {
-		return err
-	}
-	for _, note := range notes {
-		fmt.Fprintln(p.stderr, note)
-	}
-	info, err := os.Stat(file)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(p.stdout, "packed %s, %s: unpack it where a Python has torch %s, and call run.sh there\n", file, size(info.Size()), p.backend.environment().Version)
-	return nil
-}
-
-// newer: the file is there, and not older than the other.
-func newer(file, other string) bool {
-	a, err := os.Stat(file)
-	b, err2 := os.Stat(other)
-	return err == nil && err2 == nil && !a.ModTime().Before(b.ModTime())
 }
