@@ -165,7 +165,7 @@ func (p *program) experiments(ctx context.Context, plans experiment.Plans, place
 	case f.records != "":
 		count, err := plans.Records(f.records)
 		if err == nil {
-			fmt.Fprintf(p.stdout, "records of %d runs in %s\n", count, f.records)
+			fmt.Fprintf(p.stdout, "records of %s in %s\n", runs(count), f.records)
 		}
 		return err
 	case f.take != "":

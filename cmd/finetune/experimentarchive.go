@@ -19,7 +19,7 @@ func (p *program) takeRecords(plans experiment.Plans, file string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(p.stdout, "records of %d runs added\n", count)
+	fmt.Fprintf(p.stdout, "records of %s added\n", runs(count))
 	var failed []error
 	for _, plan := range plans {
 		failed = append(failed, p.outcome(plan))

@@ -34,6 +34,14 @@ type experimentView struct {
 	said        map[string]bool             // notes
 }
 
+// runs counts them in words.
+func runs(n int) string {
+	if n == 1 {
+		return "1 run"
+	}
+	return fmt.Sprintf("%d runs", n)
+}
+
 // barSteps of the bar are a run.
 const barSteps = 1000
 
@@ -44,7 +52,7 @@ func (p *program) experimentView(plan *experiment.Plan) *experimentView {
 			v.over++
 		}
 	}
-	line := fmt.Sprintf("%d runs in %s", v.whole, plan.Dir)
+	line := fmt.Sprintf("%s in %s", runs(v.whole), plan.Dir)
 	if v.over > 0 {
 		line += fmt.Sprintf(", %.0f of them done before", v.over)
 	}
@@ -153,7 +161,7 @@ func (p *program) describeExperiment(ctx context.Context, plan *experiment.Plan,
 	for _, note := range plan.Notes {
 		fmt.Fprintln(p.stderr, note)
 	}
-	fmt.Fprintf(p.stdout, "\n%d runs in %s\n", len(plan.Runs), plan.Dir)
+	fmt.Fprintf(p.stdout, "\n%s in %s\n", runs(len(plan.Runs)), plan.Dir)
 	fmt.Fprintf(p.stdout, "%4s %4s %9s %6s %7s %7s  %s\n", "runs", "left", "adapter", "head", "steps", "each", "first of them")
 	var left, unknown float64
 	var errs []string
@@ -221,7 +229,7 @@ func (p *program) outcome(plan *experiment.Plan) error {
 	}
 	fmt.Fprintf(p.stdout, "%d of %d runs done in %s\n", count[experiment.Ended], len(plan.Runs), plan.Dir)
 	if failed := count[experiment.Failed]; failed > 0 {
-		return fmt.Errorf("%d runs failed: the same command tries them again", failed)
+		return fmt.Errorf("%s failed: the same command tries again", runs(failed))
 	}
 	return nil
 }

@@ -22,7 +22,10 @@ func (p *Plan) choose(g *group) {
 		if !settled || slices.ContainsFunc(judges, p.again) {
 			return
 		}
-		text := "failed"
+		text := "undefined"
+		if slices.ContainsFunc(judges, func(r *Run) bool { return r.State == Failed }) {
+			text = "failed"
+		}
 		if known {
 			text = fmt.Sprintf("%.4f", mean)
 			if best < 0 || mean > value {
@@ -32,7 +35,7 @@ func (p *Plan) choose(g *group) {
 		judged = append(judged, describe(g.choices[i])+": "+text)
 	}
 	if best < 0 {
-		g.failed = "nothing could be chosen: every run that was to judge has failed"
+		g.failed = "nothing could be chosen: every run that was to judge has failed, or its metric is undefined"
 		return
 	}
 	g.chosen = g.choices[best]
