@@ -3,9 +3,11 @@ package experiment
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -151,5 +153,29 @@ func TestFolderTakenMeanwhile(t *testing.T) {
 	p = again(t, p)
 	if p.Runs[0].State != Ended || p.Runs[0].Dir != other.Runs[0].Dir+"-2" {
 		t.Errorf("%s in %s", states(p), p.Runs[0].Dir)
+	}
+}
+
+// A full disk leaves no folder behind that is nobody's.
+func TestRequestOnAFullDisk(t *testing.T) {
+	p := planned(t, "grid: {train.seed: [1]}")
+	if err := p.Refresh(); err != nil {
+		t.Fatal(err)
+	}
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+		t.Fatal(err)
+	}
+	full := before
+	full.Cur = 0 // of any file: as a full disk
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &full); err != nil {
+		t.Fatal(err)
+	}
+	err := p.Runs[0].request()
+	if restore := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &before); restore != nil {
+		t.Fatal(restore)
+	}
+	if _, left := os.Stat(p.Runs[0].Dir); err == nil || !errors.Is(left, fs.ErrNotExist) {
+		t.Errorf("%v, and the folder: %v", err, left)
 	}
 }

@@ -59,7 +59,11 @@ func (r *Run) request() error {
 	if err != nil {
 		return err
 	}
-	return renameio.WriteFile(filepath.Join(r.Dir, requestedFile), text, 0o644, renameio.WithTempDir(r.Dir))
+	err = renameio.WriteFile(filepath.Join(r.Dir, requestedFile), text, 0o644, renameio.WithTempDir(r.Dir))
+	if err != nil {
+		_ = os.Remove(r.Dir) // an empty folder would be nobody's: the next time the run gets another
+	}
+	return err
 }
 
 // requested is the identity of what was asked of the run in a folder; "" where nothing
