@@ -4,6 +4,7 @@ import (
 	"errors"
 	"reflect"
 	"slices"
+	"strings"
 )
 
 // Lookup is the key of a name; the error says which was probably meant.
@@ -17,7 +18,7 @@ func Lookup(name string) (Key, error) {
 
 // Concerns reports whether a method looks at the key.
 func (k Key) Concerns(method string) bool {
-	if declared(method).Unranked && (k.Name == "adapter.rank" || k.Name == "adapter.budget") {
+	if short, ofAdapter := strings.CutPrefix(k.Name, "adapter."); ofAdapter && slices.Contains(declared(method).Idle, short) {
 		return false
 	}
 	return k.methods == nil || slices.Contains(k.methods, method)

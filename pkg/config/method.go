@@ -7,6 +7,18 @@ import (
 	"strings"
 )
 
+// Idle are the keys of all methods that are not at their defaults, though the run's method has no use for them: of a base,
+// say, that other runs have too.
+func (c *Config) Idle() (names []string) {
+	for i := range schema().keys {
+		key := &schema().keys[i]
+		if byDefault, _ := key.parse(key.Default); key.methods == nil && !key.Concerns(c.Adapter.Method) && !reflect.DeepEqual(key.of(c), byDefault) {
+			names = append(names, key.Name)
+		}
+	}
+	return names
+}
+
 // checkMethod finds keys that are set for another method, or another dmrg.mode, than the run's. A key at its default is
 // as good as unset: a resolved file holds every key.
 func (c *Config) checkMethod() []Problem {

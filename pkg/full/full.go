@@ -28,7 +28,7 @@ func init() {
 		{method{"bitfit", "BITFIT", func(name string) bool { return strings.HasSuffix(name, ".bias") }}, "every bias of the backbone; arXiv 2106.10199"},
 	} {
 		adapter.Register(adapter.Method{
-			Name: m.name, Summary: m.summary, PEFTType: m.peftType, Settings: setting.Declaration{Unranked: true},
+			Name: m.name, Summary: m.summary, PEFTType: m.peftType, Settings: setting.Declaration{Idle: []string{"rank", "budget", "alpha", "targets"}},
 			New: func(s adapter.Spec) (adapter.Adapter, error) {
 				return &trainer{method: m.method, model: s.Architecture}, nil
 			},

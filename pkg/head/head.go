@@ -15,7 +15,7 @@ func init() {
 		Name:     name,
 		Summary:  "the classifier alone; no adapter parameters",
 		PEFTType: "HEAD",
-		Settings: setting.Declaration{Unranked: true},
+		Settings: setting.Declaration{Idle: []string{"rank", "budget", "alpha", "targets"}},
 		Count:    func(adapter.Spec) int64 { return 0 },
 		New:      func(s adapter.Spec) (adapter.Adapter, error) { return none{s.Architecture}, nil },
 		Open: func(s *adapter.Saved, _ torch.Device) (adapter.Adapter, error) {

@@ -13,7 +13,7 @@ import (
 
 func init() {
 	factored.RegisterNonlinear(factored.WithTensorTrains(adapter.Method{
-		Name: "loretta-adp", PEFTType: "LORETTA_ADP", Settings: setting.Declaration{Rank: usualWidth},
+		Name: "loretta-adp", PEFTType: "LORETTA_ADP", Settings: setting.Declaration{Rank: usualWidth, Idle: []string{"targets"}},
 		Summary: "y + α up(ReLU(down(y))) after both sublayers of every layer, whatever the targets; down and up are tensor trains over " +
 			"factors(D) and factors(rank), the rank is the bottleneck's width; 2L(2Σ r_k n_k r_{k+1} + rank + D); " +
 			"arXiv 2402.11417, without its trained norms and TT classifier",

@@ -3,6 +3,7 @@ package run
 import (
 	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/config"
@@ -13,6 +14,9 @@ func (a *assembly) newAdapter() (adapter.Adapter, error) {
 	method, err := adapter.Lookup(a.config.Adapter.Method)
 	if err != nil {
 		return nil, config.Invalid("adapter.method", err)
+	}
+	for _, key := range a.config.Idle() {
+		a.observer.Note(fmt.Sprintf("%s is not for %s: not used", key, method.Name))
 	}
 	spec, err := a.spec(method)
 	if err != nil {
@@ -32,12 +36,12 @@ func (a *assembly) spec(method adapter.Method) (adapter.Spec, error) {
 	if err != nil {
 		return adapter.Spec{}, config.Invalid("adapter.targets", err)
 	}
-	if c.Alpha == nil {
-		alpha := method.Alpha()
+	alpha := method.Alpha()
+	if c.Alpha == nil && !slices.Contains(method.Settings.Idle, "alpha") {
 		c.Alpha = &alpha
 	}
 	spec := adapter.Spec{
-		Architecture: a.first().Architecture(), Targets: targets, Rank: c.Rank, Alpha: *c.Alpha,
+		Architecture: a.first().Architecture(), Targets: targets, Rank: c.Rank, Alpha: *cmp.Or(c.Alpha, &alpha),
 		Settings: c.Settings(method.Name), Seed: uint64(a.config.Train.Seed), Device: a.device,
 	}
 	if settings, ok := spec.Settings.(adapter.TaskSettings); ok && settings.TaskMode() {

@@ -11,8 +11,8 @@ type Declaration struct {
 	Keys any
 	// Rank is the default of adapter.rank; 0: the schema's.
 	Rank int
-	// Unranked: adapter.rank and adapter.budget say nothing of the method.
-	Unranked bool
+	// Idle are keys of the schema under adapter, such as rank, that say nothing of the method.
+	Idle []string
 	// Size is the key under adapter that a budget of parameters decides; empty: rank.
 	Size string
 	// Settle fills in and checks what depends on other keys; nil: nothing does.
