@@ -3,6 +3,7 @@ without predictions (they hold GLUE's labels), and beside it which dev examples 
 
 import base64
 import gzip
+import hashlib
 import io
 import json
 import subprocess
@@ -119,7 +120,7 @@ def read(question):
     runs = []
     for name, files in members(archive.read_bytes()).items():
         if "summary.json" in files:
-            runs.append(Run(name, files, {task: unpack(*packed) for task, packed in right.get(name, {}).items()}))
+            runs.append(Run(name, files, {task: unpack(*packed) for task, packed in right.get(key(files), {}).items()}))
     return runs
 
 
@@ -137,20 +138,30 @@ def right_examples(predictions):
     return {task: [len(bits), base64.b64encode(np.packbits(bits).tobytes()).decode()] for task, bits in tasks.items()}
 
 
+def key(files):
+    """A run by what was asked of it: folders are named anew where records are taken elsewhere."""
+    return hashlib.sha256(files["requested.yaml"].encode()).hexdigest()[:16]
+
+
 def keep(finetune, question):
-    """Writes the records of what has ended; what was kept before of runs that are not at hand stays."""
+    """Writes the records of the question's runs that have ended. Those that were taken from here have no predictions any
+    more; what was made of these stays."""
     (HERE / "records").mkdir(exist_ok=True)
     archive, beside = HERE / "records" / f"{question}.tar.gz", HERE / "records" / f"{question}.right.json"
-    runs = members(archive.read_bytes()) if archive.exists() else {}
-    right = json.loads(beside.read_text()) if beside.exists() else {}
+    before = json.loads(beside.read_text()) if beside.exists() else {}
     with tempfile.TemporaryDirectory() as scratch:
         fresh = Path(scratch) / "records.tar.gz"
         subprocess.run([finetune, "experiment", "-c", HERE / f"{question}.yaml", "--records", fresh], check=True, stdout=subprocess.DEVNULL)
-        for name, files in members(fresh.read_bytes()).items():
-            predictions = files.pop(PREDICTIONS, None)
-            runs[name] = files
-            if predictions is not None:
-                right[name] = right_examples(predictions)
+        runs = members(fresh.read_bytes())
+    if not runs:
+        return
+    right = {}
+    for files in runs.values():
+        predictions = files.pop(PREDICTIONS, None)
+        if predictions is not None:
+            right[key(files)] = right_examples(predictions)
+        elif key(files) in before:
+            right[key(files)] = before[key(files)]
     out = io.BytesIO()
     with gzip.GzipFile(fileobj=out, mode="wb", mtime=0, compresslevel=9) as zipped, tarfile.open(fileobj=zipped, mode="w") as tar:
         for name in sorted(runs):
