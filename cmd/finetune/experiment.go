@@ -34,7 +34,7 @@ type experimentFlags struct {
 	files         []string
 	launcher      string
 	packed        string // folder of packed experiments, in the place of files
-	part          int    // which of the experiments a worker makes
+	part          int    // the one of the packed experiments that is meant; negative: all
 	pack          string
 	take, records string
 	jobs          int
@@ -110,7 +110,7 @@ func (p *program) experimentCommand() *cobra.Command {
 	flags.StringVar(&f.packed, "packed", "", "")
 	flags.StringVar(&f.records, "records", "", "write `ARCHIVE`, the records of the runs that have ended or failed, without weights, and stop")
 	flags.BoolVar(&f.worker, "worker", false, "")
-	flags.IntVar(&f.part, "part", 0, "")
+	flags.IntVar(&f.part, "part", -1, "")
 	flags.Int64Var(&f.began, "began", 0, "")
 	flags.Int64Var(&f.stopAt, "stop-at", 0, "")
 	flags.IntVar(&f.threads, "threads", 0, "")
@@ -121,17 +121,17 @@ func (p *program) experimentCommand() *cobra.Command {
 	return cmd
 }
 
-// readExperiments reads the files, or the packed folder; of a worker its part alone.
+// readExperiments reads the files, or the packed folder or its part.
 func (p *program) readExperiments(f experimentFlags) (all []*experiment.Experiment, places *experiment.Places, err error) {
 	if f.packed != "" {
 		all, places, err = experiment.ReadPacked(f.packed)
-		if err == nil && f.worker {
-			if f.part < 0 || f.part >= len(all) {
-				return nil, nil, fmt.Errorf("--part %d: %s has %d experiments", f.part, f.packed, len(all))
-			}
-			all = all[f.part : f.part+1]
+		switch {
+		case err != nil || f.part < 0:
+			return all, places, err
+		case f.part >= len(all):
+			return nil, nil, fmt.Errorf("--part %d: %s has %d experiments", f.part, f.packed, len(all))
 		}
-		return all, places, err
+		return all[f.part : f.part+1], places, nil
 	}
 	for _, file := range f.files {
 		e, err := experiment.Read(file, p.env)
@@ -156,9 +156,6 @@ func (p *program) experiments(ctx context.Context, plans experiment.Plans, place
 	case f.stopAfter > 0:
 		o.Stop = time.Now().Add(f.stopAfter)
 	}
-	for _, plan := range plans {
-		plan.Began = began
-	}
 	switch {
 	case f.pack != "":
 		return p.pack(ctx, plans, f.pack, o)
@@ -172,14 +169,22 @@ func (p *program) experiments(ctx context.Context, plans experiment.Plans, place
 		return p.takeRecords(plans, f.take)
 	}
 	var failed []error // of one experiment, which does not keep the others
+	var job string     // of Slurm, that the next one waits for
 	for i, plan := range plans {
+		plan.Began = began // not before: what is packed, recorded or taken is as it is, and nothing tried again
 		one := f
-		if f.packed == "" {
+		switch {
+		case f.packed == "":
 			one.files = f.files[i : i+1]
-		} else if !f.worker {
+		case f.part < 0:
 			one.part = i
 		}
-		err := p.experiment(ctx, plan, one, o, overrides)
+		var err error
+		if f.launcher == "slurm" && !f.worker && !f.dryRun {
+			job, err = p.submit(ctx, plan, one, job, overrides)
+		} else {
+			err = p.experiment(ctx, plan, one, o, overrides)
+		}
 		if err != nil && len(plans) > 1 {
 			err = fmt.Errorf("%s: %w", plan.File, err)
 		}
@@ -200,8 +205,6 @@ func (p *program) experiment(ctx context.Context, plan *experiment.Plan, f exper
 		return saved(plan.Execute(ctx, o))
 	case f.dryRun:
 		return p.describeExperiment(ctx, plan, o)
-	case f.launcher == "slurm":
-		return p.submit(ctx, plan, f, overrides)
 	}
 	if err := plan.Refresh(); err != nil {
 		return err
@@ -261,13 +264,17 @@ func (p *program) processes(ctx context.Context, plan *experiment.Plan, jobs int
 	return err
 }
 
-func (p *program) submit(ctx context.Context, plan *experiment.Plan, f experimentFlags, overrides []string) error {
+// submit submits a job array, which begins when the job after has ended; "": at once.
+func (p *program) submit(ctx context.Context, plan *experiment.Plan, f experimentFlags, after string, overrides []string) (job string, err error) {
 	if err := plan.Refresh(); err != nil {
-		return err
+		return "", err
 	}
 	program, err := os.Executable()
 	if err != nil {
-		return err
+		return "", err
+	}
+	if after != "" {
+		plan.Slurm.Options = append([]experiment.SlurmOption{{Name: "dependency", Value: "afterany:" + after}}, plan.Slurm.Options...)
 	}
 	words := append([]string{program}, f.source()...)
 	words = append(words, "--jobs", strconv.Itoa(plan.Jobs))
@@ -277,8 +284,8 @@ func (p *program) submit(ctx context.Context, plan *experiment.Plan, f experimen
 	script := plan.SlurmScript(append(words, overrides...), plan.Began)
 	job, file, err := plan.Submit(ctx, script)
 	if err != nil {
-		return err
+		return "", err
 	}
 	fmt.Fprintf(p.stdout, "submitted %s as job %s; its tasks write to %s\n", file, job, plan.Dir)
-	return nil
+	return job, nil
 }

@@ -67,7 +67,8 @@ func TestExperimentSubmits(t *testing.T) {
 	other := writeExperiment(t, "dir: "+filepath.Join(dir, "others")+"\ngrid: {train.seed: [1]}\n")
 	got = command(t, t.Context(), backend{}, 0, nil, "experiment", "-c", file, "-c", other, "--launcher", "slurm")
 	script, err = os.ReadFile(filepath.Join(dir, "others", "slurm", "job.sh"))
-	if got.code != 0 || strings.Count(got.stdout, "as job 7;") != 2 || err != nil || !strings.Contains(string(script), " experiment -c "+other+" --jobs") {
+	if got.code != 0 || strings.Count(got.stdout, "as job 7;") != 2 || err != nil || !strings.Contains(string(script), " experiment -c "+other+" --jobs") ||
+		!strings.Contains(string(script), "#SBATCH --dependency=afterany:7\n") {
 		t.Errorf("%d %s%s%v\n%s", got.code, got.stdout, got.stderr, err, script)
 	}
 }

@@ -170,23 +170,29 @@ func TaskHead(c Config, task string, head []Parameter) []Parameter {
 // that PEFT wrote, which may have another task's head or none, it returns those
 // that the folder does not have in their shape, and leaves them as they are.
 func (s *Saved) LoadTaskHead(task string, head []Parameter) (missing []string, err error) {
-	stored := TaskHead(s.Config, task, head)
-	if !s.foreign {
-		return nil, s.fill(stored)
-	}
 	var have []Parameter
-	for i, p := range stored {
-		if shape := s.Shape(p.Name); s.headless || !slices.Equal(shape, p.Tensor.Shape()) {
-			if shape != nil && !s.headless {
-				s.Note("%s has shape %v in the adapter, the model and the task ask for %v: it is not used", head[i].Name, shape, p.Tensor.Shape())
-				s.taken[p.Name] = true
-			}
-			missing = append(missing, head[i].Name)
+	for i, p := range TaskHead(s.Config, task, head) {
+		if s.hasOfHead(p) {
+			have = append(have, p)
 			continue
 		}
-		have = append(have, p)
+		if shape := s.Shape(p.Name); shape != nil && !s.headless {
+			s.Note("%s has shape %v in the adapter, the model and the task ask for %v: it is not used", head[i].Name, shape, p.Tensor.Shape())
+			s.taken[p.Name] = true
+		}
+		missing = append(missing, head[i].Name)
 	}
 	return missing, s.fill(have)
+}
+
+// BringsOfHead reports whether [Saved.LoadTaskHead] fills that tensor of a task's head.
+func (s *Saved) BringsOfHead(task string, p Parameter) bool {
+	return s.hasOfHead(TaskHead(s.Config, task, []Parameter{p})[0])
+}
+
+// hasOfHead: of an adapter that PEFT wrote, the tensor, under its name on disk, is there in its shape; ours have all.
+func (s *Saved) hasOfHead(p Parameter) bool {
+	return !s.foreign || !s.headless && slices.Equal(s.Shape(p.Name), p.Tensor.Shape())
 }
 
 // OtherHeads reads the heads of all tasks but those, under their names on disk, on

@@ -210,7 +210,10 @@ func (w *worker) make(ctx context.Context, r *Run) error {
 		if err == nil {
 			summary, err = w.session.Resume(ctx, r.Dir, o)
 		}
-	} else if err = r.request(); err == nil {
+	} else {
+		if err := r.request(); err != nil {
+			return err // of the file system: no place for what has failed either
+		}
 		c.Run.Dir = r.Dir
 		summary, err = w.session.Train(ctx, o)
 	}

@@ -171,7 +171,9 @@ func TestRequestOnAFullDisk(t *testing.T) {
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &full); err != nil {
 		t.Fatal(err)
 	}
-	err := p.Runs[0].request()
+	w := &worker{plan: p, options: Options{Observe: func(Event) {}}, session: run.NewSession()}
+	defer func() { w.session.Close() }()
+	err := w.make(t.Context(), p.Runs[0])
 	if restore := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &before); restore != nil {
 		t.Fatal(restore)
 	}

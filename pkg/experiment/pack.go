@@ -61,7 +61,6 @@ type packer struct {
 	root    string // folder of all in the archive
 	places  *Places
 	has     map[string]bool
-	records recordNames
 	notes   []string
 	rounds  bool // weights, to bf16
 }
@@ -90,11 +89,6 @@ func (k *packer) pack(ctx context.Context, program string) (err error) {
 			if err != nil {
 				return fmt.Errorf("%s: %w", r.Name, err)
 			}
-			if r.State == Ended {
-				if err := k.record(p, r); err != nil {
-					return err
-				}
-			}
 		}
 		e := *p.Experiment
 		e.Dir = ""
@@ -110,6 +104,14 @@ func (k *packer) pack(ctx context.Context, program string) (err error) {
 		}
 		e.Set = slices.Concat(e.fromEnvironment(), e.Set)
 		all.Experiments = append(all.Experiments, &e)
+	}
+	for _, e := range k.plans.entries(false) {
+		err := eachRecordFile(e.Dir, func(name, from string) error {
+			return k.file(path.Join("runs", e.name, name), from, 0o644)
+		})
+		if err != nil {
+			return err
+		}
 	}
 	text, err := json.MarshalIndent(all, "", "  ")
 	if err != nil {
@@ -266,17 +268,6 @@ func (k *packer) note(format string, args ...any) {
 	if text := fmt.Sprintf(format, args...); !slices.Contains(k.notes, text) {
 		k.notes = append(k.notes, text)
 	}
-}
-
-// record packs what is known of a run that has ended.
-func (k *packer) record(p *Plan, r *Run) error {
-	folder, fresh := k.records.name(p, r)
-	if !fresh {
-		return nil
-	}
-	return eachRecordFile(r.Dir, func(name, from string) error {
-		return k.file(path.Join("runs", folder, name), from, 0o644)
-	})
 }
 
 func (k *packer) write(name string, text []byte, mode int64) error {

@@ -45,32 +45,42 @@ func eachRecordFile(dir string, f func(name, from string) error) error {
 	return nil
 }
 
-// recordNames are names of run directories among records, where those of several
-// experiments come together.
-type recordNames struct {
-	of    map[string]string // by the directory
-	taken map[string]bool
+// entry is a run with a record, and the record's name among others.
+type entry struct {
+	*Run
+	name string
 }
 
-// name is the run's, with slashes; fresh: the directory had none before.
-func (n *recordNames) name(p *Plan, r *Run) (name string, fresh bool) {
-	if n.of == nil {
-		n.of, n.taken = map[string]string{}, map[string]bool{}
+// entries are the runs that have ended, and with failed those that have failed, one of those that
+// are the same: rather one that has ended, and a run proper. Names are the runs' own, told
+// apart where several experiments have the same.
+func (ps Plans) entries(failed bool) (all []entry) {
+	at := map[string]int{}
+	for _, p := range ps {
+		for _, r := range p.Runs {
+			if r.Config == nil || r.State != Ended && !(failed && r.State == Failed) {
+				continue
+			}
+			k, known := at[r.identity]
+			switch {
+			case !known:
+				at[r.identity] = len(all)
+				all = append(all, entry{Run: r})
+			case r.State != all[k].State && r.State == Ended, r.State == all[k].State && all[k].Choosing && !r.Choosing:
+				all[k].Run = r
+			}
+		}
 	}
-	dir := filepath.Clean(r.Dir)
-	if name, known := n.of[dir]; known {
-		return name, false
+	taken := map[string]bool{}
+	for i := range all {
+		base := filepath.ToSlash(all[i].Name)
+		all[i].name = base
+		for k := 2; taken[all[i].name]; k++ {
+			all[i].name = fmt.Sprintf("%s-%d", base, k)
+		}
+		taken[all[i].name] = true
 	}
-	name, err := filepath.Rel(p.Dir, dir)
-	if err != nil || !filepath.IsLocal(name) {
-		name = r.Name
-	}
-	name = filepath.ToSlash(name)
-	for base, k := name, 2; n.taken[name]; k++ {
-		name = fmt.Sprintf("%s-%d", base, k)
-	}
-	n.of[dir], n.taken[name] = name, true
-	return name, true
+	return all
 }
 
 // Records writes the records of the runs that have ended or failed into one archive, and
@@ -86,29 +96,19 @@ func (ps Plans) Records(file string) (count int, err error) {
 	defer out.Cleanup()
 	zip := gzip.NewWriter(out)
 	archive := tar.NewWriter(zip)
-	var names recordNames
-	for _, p := range ps {
-		for _, r := range p.Runs {
-			if (r.State != Ended && r.State != Failed) || r.Config == nil {
-				continue
-			}
-			folder, fresh := names.name(p, r)
-			if !fresh { // runs may have come to be the same
-				continue
-			}
-			err := eachRecordFile(r.Dir, func(name, from string) error {
-				return writeFile(archive, path.Join(folder, name), from, 0o644)
-			})
-			if err != nil {
-				return 0, err
-			}
-			count++
+	entries := ps.entries(true)
+	for _, e := range entries {
+		err := eachRecordFile(e.Dir, func(name, from string) error {
+			return writeFile(archive, path.Join(e.name, name), from, 0o644)
+		})
+		if err != nil {
+			return 0, err
 		}
 	}
 	if err := errors.Join(archive.Close(), zip.Close()); err != nil {
 		return 0, err
 	}
-	return count, out.CloseAtomicallyReplace()
+	return len(entries), out.CloseAtomicallyReplace()
 }
 
 // mostRecord bounds a file of a record in bytes: metrics.jsonl of a million steps.
@@ -136,7 +136,16 @@ func (ps Plans) Take(file string) (taken int, notes []string, err error) {
 		if err != nil || id == "" {
 			return 0, nil, fmt.Errorf("%s: %s: says not what was asked of it: %w", file, name, cmp.Or(err, errors.New("it has no "+requestedFile)))
 		}
-		t.records[id] = filepath.Join(scratch, name)
+		dir := filepath.Join(scratch, name)
+		other := t.records[id]
+		switch ended := hasEnded(dir); {
+		case other != "" && ended && hasEnded(other) && !sameMetrics(other, dir):
+			t.notes = append(t.notes, name+" has other numbers than another record of the same run: left out")
+			continue
+		case other != "" && (!ended || hasEnded(other)):
+			continue
+		}
+		t.records[id] = dir
 	}
 	for _, p := range ps {
 		if err := t.take(p); err != nil {
@@ -198,6 +207,12 @@ func (t *taking) take(p *Plan) error {
 		}
 	}
 	return nil
+}
+
+// hasEnded: the record is of a run that has.
+func hasEnded(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, run.SummaryFile))
+	return err == nil
 }
 
 // sameMetrics: both folders have the same numbers of training.

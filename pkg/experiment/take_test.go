@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -180,5 +181,57 @@ func TestPackedFolderIsMoved(t *testing.T) {
 	}
 	if p = again(t, p); p.Runs[0].State != Ended {
 		t.Errorf("%s: %s", states(p), p.Runs[0].Failure)
+	}
+}
+
+// Of two records of one run the one that has ended counts, wherever it stands in the archive.
+func TestTakeRatherWhatHasEnded(t *testing.T) {
+	text := "set: {train.max_steps: 1}\ngrid: {train.seed: [1]}"
+	there, failed := planned(t, text), planned(t, text)
+	if err := there.Execute(t.Context(), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := failed.Runs[0].request(); err != nil {
+		t.Fatal(err)
+	}
+	if err := record.WriteFailure(failed.Runs[0].Dir, errors.New("no room")); err != nil {
+		t.Fatal(err)
+	}
+	records := filepath.Join(t.TempDir(), "records.tar.gz")
+	for _, plans := range []Plans{{again(t, failed), again(t, there)}, {again(t, there), again(t, failed)}} {
+		if count, err := plans.Records(records); err != nil || count != 1 {
+			t.Error(count, err)
+		}
+		here := planned(t, text)
+		if count, notes, err := (Plans{here}).Take(records); err != nil || count != 1 {
+			t.Error(count, notes, err)
+		}
+		if got := states(again(t, here)); got != "seed1:ended" {
+			t.Error(got)
+		}
+	}
+	// As two programs wrote them.
+	for _, order := range [][]*Plan{{failed, there}, {there, failed}} {
+		out, err := os.Create(records)
+		if err != nil {
+			t.Fatal(err)
+		}
+		zip := gzip.NewWriter(out)
+		archive := tar.NewWriter(zip)
+		for i, p := range order {
+			err = errors.Join(err, eachRecordFile(p.Runs[0].Dir, func(name, from string) error {
+				return writeFile(archive, fmt.Sprintf("%d/%s", i, name), from, 0o644)
+			}))
+		}
+		if err := errors.Join(err, archive.Close(), zip.Close(), out.Close()); err != nil {
+			t.Fatal(err)
+		}
+		here := planned(t, text)
+		if count, notes, err := (Plans{here}).Take(records); err != nil || count != 1 {
+			t.Error(count, notes, err)
+		}
+		if got := states(again(t, here)); got != "seed1:ended" {
+			t.Error(got)
+		}
 	}
 }

@@ -74,9 +74,9 @@ func (s *Session) assemble(ctx context.Context, o Options, checkpoint *train.Che
 		func() error { return a.loadAdapter(from) },            // saved, or new: spec and budget
 		func() error { return a.loadData(ctx) },                // tokenizer, examples, encoded sets
 		func() error { return a.centreRegressions(from) },      // where their heads were made
-		a.settlePlaces,                                         // absolute paths, for the record
-		a.plan,                                                 // steps, schedule, metric
-		a.planRanks,                                            // DMRG
+		a.settlePlaces, // absolute paths, for the record
+		a.plan,         // steps, schedule, metric
+		a.planRanks,    // DMRG
 	} {
 		if err = part(); err != nil {
 			return a, err

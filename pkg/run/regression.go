@@ -3,7 +3,6 @@ package run
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/metatt/metatt/pkg/torch"
 )
@@ -13,17 +12,17 @@ import (
 // of them, and until then adapter and classifier turn the hidden states into a constant, out of which a run may not
 // come back (STS-B on MiniLM at the rates that are its best: experiments/glue-minilm).
 func (a *assembly) centreRegressions(from start) error {
-	if from.trained() != nil {
-		return nil
-	}
 	for _, t := range a.tasks {
 		if !t.task.Regression {
 			continue
 		}
 		head := t.model.Head()
 		bias := head[len(head)-1] // of the last layer
-		if !strings.HasSuffix(bias.Name, ".bias") || !slices.Contains(t.model.Report().New, bias.Name) {
+		if !slices.Contains(t.model.Report().New, bias.Name) {
 			continue // the checkpoint's
+		}
+		if saved := from.trained(); saved != nil && saved.BringsOfHead(t.task.Name, bias) {
+			continue
 		}
 		mean := 0.0
 		for _, example := range t.train.Examples {

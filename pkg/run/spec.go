@@ -47,7 +47,7 @@ func (a *assembly) spec(method adapter.Method) (adapter.Spec, error) {
 	if settings, ok := spec.Settings.(adapter.TaskSettings); ok && settings.TaskMode() {
 		spec.Tasks = a.names()
 	}
-	if c.Budget > 0 {
+	if c.Budget > 0 && !slices.Contains(method.Settings.Idle, "budget") {
 		if spec, err = a.fitBudget(method, spec); err != nil {
 			return spec, config.Invalid("adapter.budget", err)
 		}
