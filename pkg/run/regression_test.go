@@ -12,7 +12,7 @@ import (
 // A regression's head begins at the mean of the training scores it has, unless it goes on from a saved one.
 func TestRegressionBeginsAtTheMean(t *testing.T) {
 	glue := threeTasks(t)
-	still := []string{"task=stsb", "data.glue=" + glue, "train.lr=1e-12", "train.max_steps=1", "adapter.dropout=0"}
+	still := []string{"task=stsb", "data.glue=" + glue, "train.lr=1e-12", "train.max_steps=1"}
 	var said []string
 	train := func(overrides ...string) *record.Run {
 		t.Helper()
@@ -38,5 +38,9 @@ func TestRegressionBeginsAtTheMean(t *testing.T) {
 	train("adapter.init_from=" + first.Dir)
 	if text := strings.Join(said, "\n"); strings.Contains(text, "the output begins at") {
 		t.Errorf("a saved head is moved: %s", text)
+	}
+	train("adapter.init_from=testdata/peft/bare") // an encoder's, without a classifier
+	if text := strings.Join(said, "\n"); !strings.Contains(text, "the output begins at 2.118") {
+		t.Errorf("a made head is not moved: %s", text)
 	}
 }
