@@ -84,21 +84,23 @@ bench: build $(VENV)/ready glue ## compare with transformers + PEFT (BENCH="mini
 	@bin/finetune fetch minilm
 	@$(VENV)/bin/python bench/compare.py $(BENCH_INPUTS)
 
-# Each question goes on where it was left; what was committed of it counts, and what has ended is kept for committing.
-QUESTIONS ?= usual seeds dmrg rates starts budgets tasks depth alpha
+# Each question goes on where it was left; what was committed of it counts, and what has ended is kept for committing. A run that
+# failed (exit 1) stops nothing.
+QUESTIONS ?= usual seeds dmrg rates starts budgets tasks append-1 append-2 append-3 alpha look depth cost
 
-glue-minilm-runs: build $(VENV)/ready glue ## make the runs of experiments/glue-minilm that are left (QUESTIONS="usual dmrg", JOBS)
+glue-minilm-runs: build $(VENV)/ready glue ## make the runs of experiments/glue-minilm that are left (QUESTIONS="usual dmrg")
 	@bin/finetune fetch minilm
-	@for question in $(QUESTIONS); do \
-	  records=experiments/glue-minilm/records/$$question.tar.gz; \
-	  [ ! -e $$records ] || bin/finetune experiment -c experiments/glue-minilm/$$question.yaml --take $$records >/dev/null; \
-	  bin/finetune experiment -c experiments/glue-minilm/$$question.yaml --jobs $(or $(JOBS),2); \
+	@failed() { [ $$1 -eq 1 ] || exit $$1; }; \
+	for question in $(QUESTIONS); do \
+	  file=experiments/glue-minilm/$$question.yaml records=experiments/glue-minilm/records/$$question.tar.gz; \
+	  [ ! -e $$records ] || bin/finetune experiment -c $$file --take $$records >/dev/null || failed $$?; \
+	  bin/finetune experiment -c $$file || failed $$?; \
 	  $(VENV)/bin/python experiments/glue-minilm/records.py bin/finetune $$question; \
 	done
 
-glue-minilm-pack: portable glue ## pack those runs into bin/glue-minilm.tar.gz for a machine with a GPU and PyTorch; finetune experiment -c … --take brings them back
+glue-minilm-pack: portable glue ## pack those that one model makes and none waits for into bin/glue-minilm.tar.gz for a machine with a GPU and PyTorch
 	@bin/finetune fetch minilm
-	@bin/finetune experiment $(foreach question,$(filter-out depth,$(QUESTIONS)),-c experiments/glue-minilm/$(question).yaml) --pack bin/glue-minilm.tar.gz
+	@bin/finetune experiment $(foreach question,$(filter-out depth append-% cost,$(QUESTIONS)),-c experiments/glue-minilm/$(question).yaml) --pack bin/glue-minilm.tar.gz
 
 glue-minilm: $(VENV)/ready ## make the tables and pictures of experiments/glue-minilm of its committed records
 	@$(VENV)/bin/python experiments/glue-minilm/page.py

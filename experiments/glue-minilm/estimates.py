@@ -41,9 +41,9 @@ def student(values):
 
 def pooled(groups):
     """The mean over tasks of their mean differences: each task counts alike and is no sample of tasks; Welch and
-    Satterthwaite's degrees of freedom."""
-    groups = [np.asarray(g, dtype=float) for g in groups if len(g) > 1]
-    if not groups:
+    Satterthwaite's degrees of freedom. None unless each task has two pairs."""
+    groups = [np.asarray(g, dtype=float) for g in groups]
+    if not groups or min(map(len, groups)) < 2:
         return None
     variances = np.array([g.var(ddof=1) / len(g) for g in groups]) / len(groups) ** 2
     total = variances.sum()
@@ -52,22 +52,18 @@ def pooled(groups):
     return Estimate(float(np.mean([g.mean() for g in groups])), float(half), sum(len(g) for g in groups))
 
 
-def mcnemar(one, other):
-    """Examples that one side alone has right, those that the other alone has right, and the exact two-sided p."""
-    ours, theirs = int((one & ~other).sum()), int((other & ~one).sum())
-    return ours, theirs, stats.binomtest(ours, ours + theirs).pvalue if ours + theirs else 1.0
-
-
 def paired(one, other, figure):
     """Differences of a figure over the seeds that both have, by seed."""
     ours, theirs = {r.seed: r for r in one}, {r.seed: r for r in other}
     return [figure(ours[s]) - figure(theirs[s]) for s in sorted(ours.keys() & theirs.keys())]
 
 
-def tested(one, other, task):
-    """McNemar's test on the examples of all pairs; None where nothing can be tested."""
+def over_examples(one, other, task):
+    """The difference of accuracies as a mean over dev examples, each of which has its mean over the pairs of runs: its
+    interval is what another dev set of that size might have given, for these runs. McNemar's test of one pair, but for
+    several, whose errors on an example go together. None where there is nothing to compare."""
     ours, theirs = {r.seed: r for r in one}, {r.seed: r for r in other}
-    seeds = [s for s in sorted(ours.keys() & theirs.keys()) if task in ours[s].right and task in theirs[s].right]
-    if not seeds:
+    pairs = [(ours[s].right[task], theirs[s].right[task]) for s in sorted(ours.keys() & theirs.keys()) if task in ours[s].right and task in theirs[s].right]
+    if not pairs:
         return None
-    return mcnemar(*(np.concatenate([side[s].right[task] for s in seeds]) for side in (ours, theirs)))
+    return student(np.mean([a.astype(float) - b.astype(float) for a, b in pairs], axis=0))

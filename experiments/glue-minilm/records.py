@@ -6,6 +6,8 @@ import gzip
 import hashlib
 import io
 import json
+import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -35,7 +37,7 @@ class Run:
                 for key, part in value.items():
                     yield from flat(part, f"{prefix}.{key}" if prefix else key)
             else:
-                yield prefix, value
+                yield prefix, number(value)
         return dict(flat(yaml.safe_load(self.files["requested.yaml"])))
 
     @cached_property
@@ -65,27 +67,33 @@ class Run:
     def tasks(self):
         return self["task"] if isinstance(self["task"], list) else [self["task"]]
 
-    @property
+    @cached_property
     def evaluation(self):
-        """The best evaluation of the dev set."""
-        return next(e for e in self.events("eval") if e["step"] == self.summary["best"]["step"])
+        """The last evaluation of the dev set: the best is the best of more evaluations where ranks stay than where they fall."""
+        return self.events("eval")[-1]
 
     def value(self, task=None):
-        """The main metric at the best evaluation; of several tasks the one's, or the mean of all."""
-        best = self.summary["best"]
+        """The main metric at the last evaluation; of several tasks the one's, or the mean of all."""
         if len(self.tasks) == 1:
-            return undefined(best["value"])
+            return undefined(self.evaluation["metrics"].get(MAIN[self.tasks[0]]))
         values = {canonical(t["task"]): undefined(t["metrics"].get(MAIN[canonical(t["task"])])) for t in self.evaluation["tasks"]}
         return values[task] if task else float(np.mean(list(values.values())))
 
     @property
     def loss(self):
         """Mean loss over the dev set at the last evaluation."""
-        return self.events("eval")[-1]["loss"]
+        return self.evaluation["loss"]
 
     @property
     def parameters(self):
         return self.summary["adapter_parameters"]
+
+
+def number(value):
+    """YAML 1.2's numbers: PyYAML takes 1e-05 for a text."""
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+", value):
+        return float(value)
+    return value
 
 
 def undefined(value):
@@ -143,18 +151,23 @@ def key(files):
     return hashlib.sha256(files["requested.yaml"].encode()).hexdigest()[:16]
 
 
-def keep(finetune, question):
+def keep(finetune, question, drop=False):
     """Writes the records of the question's runs that have ended. Those that were taken from here have no predictions any
-    more; what was made of these stays."""
+    more; what was made of these stays. Runs that are here and are not at hand must be taken first, or be meant to drop."""
     (HERE / "records").mkdir(exist_ok=True)
     archive, beside = HERE / "records" / f"{question}.tar.gz", HERE / "records" / f"{question}.right.json"
     before = json.loads(beside.read_text()) if beside.exists() else {}
     with tempfile.TemporaryDirectory() as scratch:
         fresh = Path(scratch) / "records.tar.gz"
         subprocess.run([finetune, "experiment", "-c", HERE / f"{question}.yaml", "--records", fresh], check=True, stdout=subprocess.DEVNULL)
-        runs = members(fresh.read_bytes())
+        runs = {name: files for name, files in members(fresh.read_bytes()).items() if "summary.json" in files}
     if not runs:
         return
+    at_hand = {key(files) for files in runs.values()}
+    lost = [r.name for r in read(question) if key(r.files) not in at_hand]
+    if lost and not drop:
+        sys.exit(f"{question}: {len(lost)} runs with records here are none of those at hand, such as {lost[0]}: "
+                 f"finetune experiment -c {HERE / question}.yaml --take {archive} brings them; --drop leaves them out")
     right = {}
     for files in runs.values():
         predictions = files.pop(PREDICTIONS, None)
@@ -169,11 +182,18 @@ def keep(finetune, question):
                 info = tarfile.TarInfo(f"{name}/{file}")
                 info.size = len(text.encode())
                 tar.addfile(info, io.BytesIO(text.encode()))
-    archive.write_bytes(out.getvalue())
-    beside.write_text(json.dumps(dict(sorted(right.items())), indent=0) + "\n")
-    print(f"{question}: {sum('summary.json' in files for files in runs.values())} runs, {len(out.getvalue()) / 1e6:.1f} MB")
+    replace(beside, (json.dumps(dict(sorted(right.items())), indent=0) + "\n").encode())
+    replace(archive, out.getvalue())
+    print(f"{question}: {len(runs)} runs, {len(out.getvalue()) / 1e6:.1f} MB")
+
+
+def replace(path, content):
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(content)
+    os.replace(partial, path)
 
 
 if __name__ == "__main__":
-    for name in sys.argv[2:] or sorted(p.stem for p in HERE.glob("*.yaml") if p.stem != "common"):
-        keep(sys.argv[1], name)
+    arguments = [a for a in sys.argv[2:] if a != "--drop"]
+    for name in arguments or sorted(p.stem for p in HERE.glob("*.yaml") if p.stem != "common"):
+        keep(sys.argv[1], name, drop="--drop" in sys.argv)

@@ -5,15 +5,14 @@ from functools import cache
 import numpy as np
 
 import records
-from estimates import paired, pooled, student, tested
+from estimates import over_examples, paired, pooled, student
 from records import MAIN, NAMES
 
 METHODS = {
     "full": "full fine-tuning", "lora": "LoRA", "adalora": "AdaLoRA", "vera": "VeRA", "lotr": "LoTR", "loretta-rep": "LoRETTA-rep", "fact-tk": "FacT-TK",
     "tenslora": "TensLoRA", "lorta": "CP (LoRTA)", "metatt4d": "MetaTT-4D", "metatt5d": "MetaTT-5D", "head": "head alone",
 }
-DEEP = "BAAI/bge-small-en-v1.5"
-NONE = "–"
+NONE, EMPTY = "–", "No runs yet.\n"
 read = cache(records.read)
 
 
@@ -55,12 +54,15 @@ def mean(values):
 
 
 def short(lr):
-    return f"{lr:.0e}".replace("e-0", "e-")
+    return f"{lr:.0e}".replace("e-0", "e-").replace("e+00", "")
 
 
 def rate(runs):
-    """The chosen rate."""
-    return " ".join(sorted({short(r.lr) for r in runs}))
+    """The chosen rate, which the runs of a row have in common."""
+    rates_of = {r.lr for r in runs}
+    if len(rates_of) != 1:
+        raise ValueError(f"{runs[0].name} and the others of its row have the rates {sorted(rates_of)}: seeds.yaml and usual.yaml chose apart")
+    return short(rates_of.pop())
 
 
 def parameters(runs):
@@ -82,27 +84,38 @@ def order(runs):
     return list(METHODS).index(runs[0]["adapter.method"])
 
 
+LORA, METATT, SWEPT = "LoRA r8", "MetaTT-4D r8", "MetaTT-4D r16, cut to 8 at 90 %"
+
+
+def methods(task):
+    """The runs of every method at its usual size on one task, by their names; with them the sweep that stands beside the
+    methods: canonical, near the end, moments taken along."""
+    runs = proper("usual", task=task) + proper("seeds", task=task) + proper("dmrg", task=task, dmrg__mode="canonical", dmrg__unit="step")
+    by = groups(runs, lambda r: name(r) if r["dmrg.mode"] == "none" else SWEPT)
+    return dict(sorted(by.items(), key=lambda item: (order(item[1]), item[0] == SWEPT)))
+
+
 def usual(task):
     """Every method at its usual size on one task."""
-    by = groups(proper("usual", task=task) + proper("seeds", task=task) + sweep_of_choice(task), lambda r: (name(r), r["dmrg.mode"]))
+    by = methods(task)
     if not by:
-        return "No runs yet.\n"
-    reference, ours = by.get(("LoRA r8", "none"), []), by.get(("MetaTT-4D r8", "none"), [])
+        return EMPTY
+    reference, ours = by.get(LORA, []), by.get(METATT, [])
+    accurate = MAIN[task] == "accuracy"
     rows, estimates = [], []
-    for (label, mode), runs in sorted(by.items(), key=lambda item: (order(item[1]), item[0][1] != "none")):
-        if mode != "none":
-            label = "MetaTT-4D r16, cut to 8 at 90 %"
+    for label, runs in by.items():
         estimates.append(student(paired(runs, reference, value)) if runs is not reference else None)
-        test = tested(runs, reference, task) if runs is not reference else None
-        rows.append([label, parameters(runs), rate(runs), len(runs), mean(map(value, runs)), mean(r.loss for r in runs), difference(runs, reference, value),
-                     difference(runs, ours, value), difference(runs, reference, loss)] + ([NONE if not test else f"{test[0]} : {test[1]}, {p(test[2])}"] if MAIN[task] == "accuracy" else []))
-    columns = ["", "parameters", "lr", "n", MAIN[task], "dev loss", "− LoRA", "− MetaTT-4D", "loss − LoRA's"] + (["right alone : LoRA alone, p"] if MAIN[task] == "accuracy" else [])
-    return markdown(columns, rows) + f"\nHalf of the middle interval: {resolves(estimates):.4f}.\n"
+        row = [label, parameters(runs), rate(runs), len(runs), mean(map(value, runs)), mean(map(loss, runs)),
+               difference(runs, reference, value), difference(runs, ours, value), difference(runs, reference, loss)]
+        if accurate:
+            row.append(NONE if runs is reference else over_examples(runs, reference, task) or NONE)
+        rows.append(row)
+    columns = ["", "parameters", "lr", "n", MAIN[task], "dev loss", "− LoRA", "− MetaTT-4D", "loss − LoRA's"] + ["− LoRA, over examples"] * accurate
+    return markdown(columns, rows) + middle(estimates)
 
 
-def sweep_of_choice(task):
-    """The sweep that stands beside the methods: canonical, near the end, moments taken along."""
-    return proper("dmrg", task=task, dmrg__mode="canonical", dmrg__unit="step")
+def middle(estimates):
+    return f"\nHalf of the middle interval: {resolves(estimates):.4f}.\n"
 
 
 def value(run):
@@ -113,23 +126,18 @@ def loss(run):
     return run.loss
 
 
-def p(x):
-    return "p < 0.0001" if x < 1e-4 else f"p = {x:.4f}"
-
-
 def overall():
     """Each method beside LoRA and MetaTT-4D over the tasks, which count alike."""
-    tasks = [t for t in NAMES if proper("usual", task=t)]
-    by = {t: groups(proper("usual", task=t) + proper("seeds", task=t) + sweep_of_choice(t), lambda r: (name(r), r["dmrg.mode"])) for t in tasks}
-    labels = sorted({k for groups_of in by.values() for k in groups_of}, key=lambda k: (next(order(by[t][k]) for t in tasks if k in by[t]), k[1] != "none"))
+    by = {task: methods(task) for task in NAMES}
+    labels = {label: order(runs) for of in by.values() for label, runs in of.items()}
     rows = []
-    for label in labels:
-        have = [t for t in tasks if label in by[t]]
-        row = ["MetaTT-4D r16, cut to 8 at 90 %" if label[1] != "none" else label[0], ", ".join(NAMES[t] for t in have)]
-        for other in ("LoRA r8", "none"), ("MetaTT-4D r8", "none"):
-            row.append(NONE if label == other else str(pooled([paired(by[t][label], by[t].get(other, []), value) for t in have]) or NONE))
+    for label in sorted(labels, key=lambda label: (labels[label], label == SWEPT)):
+        have = [t for t in by if label in by[t]]
+        row = [label, ", ".join(NAMES[t] for t in have)]
+        for other in LORA, METATT:
+            row.append(NONE if label == other else pooled([paired(by[t][label], by[t].get(other, []), value) for t in have]) or NONE)
         rows.append(row)
-    return markdown(["", "tasks", "main metric − LoRA's", "− MetaTT-4D's"], rows) if rows else "No runs yet.\n"
+    return markdown(["", "tasks", "main metric − LoRA's", "− MetaTT-4D's"], rows) if rows else EMPTY
 
 
 def budgets(task):
@@ -139,12 +147,12 @@ def budgets(task):
     for (budget, method), runs in sorted(by.items(), key=lambda item: (item[0][0], order(item[1]))):
         ours = by.get((budget, "metatt4d"), [])
         estimates.append(student(paired(runs, ours, value)) if runs is not ours else None)
-        rows.append([f"≤{budget:,}", METHODS[method], parameters(runs), rate(runs), len(runs), mean(map(value, runs)), mean(r.loss for r in runs),
+        rows.append([f"≤{budget:,}", METHODS[method], parameters(runs), rate(runs), len(runs), mean(map(value, runs)), mean(map(loss, runs)),
                      difference(runs, ours, value), difference(runs, ours, loss)])
     if not rows:
-        return "No runs yet.\n"
+        return EMPTY
     return markdown(["budget", "method", "parameters", "lr", "n", MAIN[task], "dev loss", "− MetaTT-4D", "loss − MetaTT-4D's"], rows) + \
-        f"\nHalf of the middle interval: {resolves(estimates):.4f}.\n"
+        middle(estimates)
 
 
 def sweep(run):
@@ -163,12 +171,12 @@ def sweeps(task):
     for label, runs in {**by, **adalora}.items():
         estimates.append(student(paired(runs, fixed, value)) if runs is not fixed else None)
         seconds = [sum(e["seconds"] for e in r.events("sweep", "timings.jsonl")) for r in runs]
-        rows.append([label, parameters(runs), rate(runs), len(runs), mean(map(value, runs)), mean(r.loss for r in runs), difference(runs, fixed, value),
+        rows.append([label, parameters(runs), rate(runs), len(runs), mean(map(value, runs)), mean(map(loss, runs)), difference(runs, fixed, value),
                      difference(runs, fixed, loss), f"{np.mean(seconds):.2f} s" if any(seconds) else NONE])
     if not by:
-        return "No runs yet.\n"
+        return EMPTY
     return markdown(["", "parameters", "lr", "n", MAIN[task], "dev loss", "− rank 8", "loss − rank 8's", "sweeps take"], rows) + \
-        f"\nHalf of the middle interval: {resolves(estimates):.4f}.\n"
+        middle(estimates)
 
 
 def by_rate(question, key):
@@ -179,7 +187,7 @@ def by_rate(question, key):
 def rates():
     table = by_rate("rates", lambda r: sweep(r) if r["adapter.method"] == "metatt4d" else name(r))
     if not table:
-        return "No runs yet.\n"
+        return EMPTY
     all_rates = sorted({lr for at in table.values() for lr in at})
     rows = []
     for label, at in table.items():
@@ -196,7 +204,7 @@ def band(rates_within):
 def starts():
     by = groups(proper("starts"), lambda r: r["adapter.init"])
     if not by:
-        return "No runs yet.\n"
+        return EMPTY
     cells = sorted({(r["adapter.rank"], r.lr) for runs in by.values() for r in runs})
     rows = []
     for init, runs in by.items():
@@ -208,7 +216,7 @@ def starts():
 def alphas():
     by = groups(proper("alpha"), lambda r: r["adapter.alpha"])
     if not by:
-        return "No runs yet.\n"
+        return EMPTY
     all_rates = sorted({r.lr for runs in by.values() for r in runs})
     rows = [[f"{alpha:g}"] + [f"{at[lr]:.3f}" if lr in at else NONE for lr in all_rates] for alpha, runs in by.items() for at in [{r.lr: value(r) for r in runs}]]
     return markdown(["α"] + [short(lr) for lr in all_rates], rows)
@@ -220,35 +228,64 @@ def tasks():
     names = ["stsb", "mrpc", "sst2"]
     alone = {"an adapter for each, r3": {t: proper("tasks", task=t) for t in names}, "an adapter for each, r8": {t: proper("usual", task=t, adapter__method="metatt4d") for t in names}}
     if not joint:
-        return "No runs yet.\n"
+        return EMPTY
     rows = []
     for label, runs in joint.items():
         rows.append([label, parameters(runs)] + [mean(r.value(t) for r in runs) for t in names] +
-                    [str(pooled([paired(runs, alone["an adapter for each, r3"][t], lambda r, t=t: r.value(t) if len(r.tasks) > 1 else r.value()) for t in names]) or NONE)])
+                    [pooled([paired(runs, alone["an adapter for each, r3"][t], lambda r, t=t: r.value(t)) for t in names]) or NONE])
     for label, of in alone.items():
         if all(of.values()):
             rows.append([label, f"{sum(runs[0].parameters for runs in of.values()):,}"] + [mean(map(value, of[t])) for t in names] + [NONE])
     return markdown(["", "parameters in all"] + [f"{NAMES[t]} {MAIN[t]}" for t in names] + ["mean − each its own, r3"], rows)
 
 
+def look():
+    """What the backbone makes of tasks that the study leaves out."""
+    by = groups(proper("look"), lambda r: (name(r), r.lr))
+    names = ["rte", "cola"]
+    if not by:
+        return EMPTY
+    rows = []
+    for (label, lr), runs in by.items():
+        at = {r.tasks[0]: r for r in runs}
+        rows.append([label, short(lr)] + [f"{value(at[t]):.3f}" if t in at else NONE for t in names])
+    return markdown(["", "lr"] + [f"{NAMES[t]} {MAIN[t]}" for t in names], rows)
+
+
+def appended():
+    """Tasks one after the other, beside each at once and each alone."""
+    first, second, third = (proper(f"append-{i}") for i in (1, 2, 3))
+    if not first:
+        return EMPTY
+    rows = [["STS-B, the first", parameters(first), mean(map(value, [r for r in first if r.seed])), NONE, NONE]]
+    for grow, runs in groups(second, lambda r: r["adapter.append.grow"]).items():
+        rows.append([f"MRPC appended, grow {grow}", parameters(runs), "as it was", mean(map(value, runs)), NONE])
+    for grow, runs in groups(third, lambda r: r["adapter.append.grow"]).items():
+        rows.append([f"SST-2 appended behind MRPC's grow 8, grow {grow}", parameters(runs), "as it was", "as it was", mean(map(value, runs))])
+    return markdown(["", "trained parameters"] + [f"{NAMES[t]} {MAIN[t]}" for t in ("stsb", "mrpc", "sst2")], rows)
+
+
 def depth(task):
     """Six layers and twelve."""
+    if not proper("depth", task=task):
+        return EMPTY
     rows = []
-    for layers, question in ((6, "usual"), (12, "depth")):
-        by = groups(proper(question, task=task), name)
-        reference = by.get("LoRA r8", [])
+    for layers, by in (6, methods(task)), (12, groups(proper("depth", task=task), name)):
+        reference = by.get(LORA, [])
         for label, runs in sorted(by.items(), key=lambda item: order(item[1])):
+            if label == SWEPT:
+                continue
             if runs[0]["adapter.method"] in ("lora", "metatt4d", "metatt5d", "lorta", "head"):
-                rows.append([layers, label, parameters(runs), rate(runs), len(runs), mean(map(value, runs)), mean(r.loss for r in runs), difference(runs, reference, value)])
-    return markdown(["layers", "method", "parameters", "lr", "n", MAIN[task], "dev loss", "− LoRA"], rows) if rows else "No runs yet.\n"
+                rows.append([layers, label, parameters(runs), rate(runs), len(runs), mean(map(value, runs)), mean(map(loss, runs)), difference(runs, reference, value)])
+    return markdown(["layers", "method", "parameters", "lr", "n", MAIN[task], "dev loss", "− LoRA"], rows)
 
 
 def cost():
     """Time and memory of a step, beside LoRA's."""
     by = groups(proper("cost"), name)
-    reference = by.get("LoRA r8")
+    reference = by.get(LORA)
     if not reference:
-        return "No runs yet.\n"
+        return EMPTY
     step = lambda runs: np.median([1000 * sum(e["seconds"] for e in r.events("eval", "timings.jsonl")[1:]) / (r.summary["steps"] - r.events("eval", "timings.jsonl")[0]["step"]) for r in runs])
     rows = [[label, parameters(runs), f"{step(runs):.0f}", f"{step(runs) / step(reference):.2f}", f"{np.median([r.summary['peak_bytes'] for r in runs]) / 2**20:.0f}"]
             for label, runs in sorted(by.items(), key=lambda item: order(item[1]))]
@@ -260,7 +297,7 @@ COUNTS = {  # of so many layers, matrices and tasks, by the equations that `fine
     "LoRA r8, an adapter for each task": ("lora", lambda n, m, t: t * n * m * 2 * D * 8),
     "VeRA r256, an adapter for each task": ("vera", lambda n, m, t: t * n * m * (D + 256)),
     "LoTR r40, an adapter for each task": ("lotr", lambda n, m, t: t * (2 * D * 40 + n * m * 40**2)),
-    "FacT-TK r16, an adapter for each task": ("fact-tk", lambda n, m, t: t * (2 * D * 16 + 16**3 + n * m * 16)),
+    "FacT-TK r16, an adapter for each task": ("fact-tk", lambda n, m, t: t * (2 * D * 16 + (16**2 + n * m) * min(16, n * m))),
     "CP (LoRTA) r16, an adapter for each task": ("lorta", lambda n, m, t: t * 16 * (D + D // H + n + m + H)),
     "MetaTT-4D r8, an adapter for each task": ("metatt4d", lambda n, m, t: t * (2 * D * 8 + (n + m) * 8**2)),
     "MetaTT-4D r8, a task mode": ("metatt4d", lambda n, m, t: 2 * D * 8 + (n + m + (t if t > 1 else 0)) * 8**2),
@@ -288,7 +325,7 @@ def counts():
 
 def made():
     """What was run."""
-    rows, total = [], 0.0
+    rows = []
     for path in sorted(records.HERE.glob("*.yaml")):
         runs = read(path.stem)
         if path.stem == "common" or not runs:
@@ -299,7 +336,7 @@ def made():
 
 
 def all_tables():
-    made_tables = {"made": made(), "overall": overall(), "rates": rates(), "starts": starts(), "alpha": alphas(), "tasks": tasks(), "cost": cost(), "counts": counts()}
+    made_tables = {"made": made(), "overall": overall(), "rates": rates(), "starts": starts(), "alpha": alphas(), "tasks": tasks(), "cost": cost(), "counts": counts(), "look": look(), "appended": appended()}
     for task in "stsb", "mrpc", "sst2", "qnli":
         made_tables[f"usual-{task}"] = usual(task)
     for task in "stsb", "mrpc":
