@@ -5,6 +5,7 @@ import numpy as np
 
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 import tables
 from records import HERE, MAIN, NAMES
@@ -35,34 +36,45 @@ def front(points):
     return kept
 
 
+SHOWN = 0.1  # below the best mean; what is lower is named
+
+
 def parameters(tasks):
-    """Metric against parameters, a line for each method through its sizes, and the Pareto front."""
+    """Metric against parameters, a line for each method through its sizes, and the Pareto front; full fine-tuning and the
+    head alone are lines across."""
     figure, axes = plt.subplots(1, len(tasks), figsize=(5 * len(tasks), 4), squeeze=False)
     for axis, task in zip(axes[0], tasks):
-        runs = tables.proper("usual", task=task) + tables.proper("seeds", task=task) + tables.proper("budgets", task=task)
-        by = tables.groups(runs, lambda r: (r["adapter.method"], r["adapter.budget"] or 0, r["adapter.rank"]))
-        lines, points = {}, []
-        for (method, _, _), group in by.items():
-            if method != "head":
-                at = np.mean([r.parameters for r in group]), [r.value() for r in group]
-                lines.setdefault(method, []).append(at)
-                points.append((at[0], np.mean(at[1])))
-        for method, at in lines.items():
-            at.sort(key=lambda a: a[0])
-            x, means = [a[0] for a in at], [np.mean(a[1]) for a in at]
-            spread = [np.std(a[1], ddof=1) if len(a[1]) > 1 else 0 for a in at]
-            axis.errorbar(x, means, yerr=spread, capsize=2, lw=1, elinewidth=0.7, ms=5, label=tables.METHODS[method], **look(method))
-        x, y = zip(*front(points))
-        axis.step(x, y, where="post", color="#999999", lw=4, alpha=0.35, zorder=0, label="Pareto front")
-        for run in tables.proper("usual", task=task, adapter__method="head")[:1]:
-            alone = np.mean([r.value() for r in tables.proper("usual", task=task, adapter__method="head")])
-            axis.axhline(alone, color="#000000", lw=0.8, ls=":")
-            axis.annotate("head alone", (x[0], alone), textcoords="offset points", xytext=(0, 3), fontsize=8)
-        axis.set(xscale="log", xlabel="trained parameters of the adapter", ylabel=f"best dev {MAIN[task]}", title=NAMES[task])
+        points = {}
+        for label, group in [*tables.methods(task).items(), *tables.groups(tables.proper("budgets", task=task), tables.name).items()]:
+            if label != tables.SWEPT:
+                values = [r.value() for r in group]
+                points.setdefault(group[0]["adapter.method"], []).append((np.mean([r.parameters for r in group]), np.mean(values), np.std(values, ddof=1) if len(values) > 1 else 0))
+        across = {method: points.pop(method)[0][1] for method in ("full", "head") if method in points}
+        every = [(x, y) for at in points.values() for x, y, _ in at]
+        floor = max(y for _, y in every) - SHOWN
+        low = [f"{tables.METHODS[m]} {y:.3f}" for m, at in points.items() for _, y, _ in at if y < floor]
+        low += [f"{tables.METHODS[m]} {y:.3f}" for m, y in across.items() if y < floor]
+        for method, at in points.items():
+            x, y, spread = zip(*sorted(at))
+            spread = [s if level >= floor else 0 for level, s in zip(y, spread)]
+            axis.errorbar(x, y, yerr=spread, capsize=2, lw=1, elinewidth=0.7, ms=5, label=tables.METHODS[method], **look(method))
+        x, y = zip(*front(every))
+        axis.step([*x, max(x for x, _ in every)], [*y, y[-1]], where="post", color="#999999", lw=5, alpha=0.3, zorder=0, label="Pareto front")
+        for method, level in across.items():
+            if level >= floor:
+                axis.axhline(level, color="#000000", lw=0.8, ls=":")
+                axis.annotate(tables.METHODS[method], (0.02, level), xycoords=("axes fraction", "data"), textcoords="offset points", xytext=(0, 2), fontsize=8)
+        top = max([*across.values(), *(y + s for at in points.values() for _, y, s in at if y >= floor)])
+        axis.set(xscale="log", ylim=(floor - 0.005, top + 0.008), xlabel="trained parameters of the adapter", ylabel=f"dev {MAIN[task]}", title=NAMES[task])
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        if low:
+            axis.annotate("lower: " + ", ".join(low), (0.02, 0.02), xycoords="axes fraction", fontsize=7)
     handles = {}
     for axis in axes[0]:
         handles.update({label: handle for handle, label in zip(*axis.get_legend_handles_labels())})
-    figure.legend(handles.values(), handles.keys(), loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=min(5, 2 * len(tasks) + 1), frameon=False, fontsize=8)
+    figure.legend(handles.values(), handles.keys(), loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=min(5, 2 * len(tasks) + 1), frameon=False, fontsize=8)
     save(figure, "parameters")
 
 
@@ -75,7 +87,7 @@ def rates():
         values = [[r.value() for r in at[x]] for x in xs]
         axis.plot(xs, [np.mean(v) for v in values], marker=MARKS[i], color=COLORS[2 * i % len(COLORS)], lw=1.2, ms=5, label=label)
         axis.fill_between(xs, [min(v) for v in values], [max(v) for v in values], color=COLORS[2 * i % len(COLORS)], alpha=0.12, lw=0)
-    axis.set(xscale="log", xlabel="learning rate", ylabel="best dev spearman", title="STS-B: mean and range of the seeds")
+    axis.set(xscale="log", xlabel="learning rate", ylabel="dev spearman", title="STS-B: mean and range of the seeds")
     axis.legend(frameon=False, fontsize=8)
     save(figure, "rates")
 
@@ -93,7 +105,7 @@ def starts():
     axis.set_xticks(range(len(cells)), [f"r {rank}\n{lr:g}" for rank, lr in cells])
     axis.set_yticks(range(len(by)), by.keys(), family="monospace")
     axis.set_xlabel("rank and learning rate")
-    axis.set_title("MetaTT-5D on STS-B: best dev spearman by start", fontsize=9)
+    axis.set_title("MetaTT-5D on STS-B: dev spearman by start", fontsize=9)
     figure.colorbar(image)
     save(figure, "starts")
 
