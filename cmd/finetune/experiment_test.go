@@ -73,6 +73,37 @@ func TestExperimentSubmits(t *testing.T) {
 	}
 }
 
+// What is recorded is what there is: a judge that failed is not about to be tried again, and what was chosen without it
+// counts.
+func TestExperimentRecordsBesideAFailure(t *testing.T) {
+	testdata, err := filepath.Abs("../../pkg/run/testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	file := writeExperiment(t, "base: "+testdata+"/tiny.yaml\ndir: "+dir+"/runs\nset: {model.path: "+testdata+"/tiny-bert, data.glue: "+testdata+
+		"/glue, train.max_steps: 1}\ngrid: {train.seed: [1]}\nchoose: {values: {adapter.rank: [2, 99999]}, on: {train.seed: [9]}}\n")
+	if got := command(t, t.Context(), backend{}, 0, nil, "experiment", "-c", file); got.code != exitFailure || !strings.Contains(got.stdout, "2 of 3 runs done") {
+		t.Fatalf("%d %s%s", got.code, got.stdout, got.stderr)
+	}
+	got := command(t, t.Context(), backend{}, 0, nil, "experiment", "-c", file, "--records", filepath.Join(dir, "records.tar.gz"))
+	if got.code != 0 || !strings.HasPrefix(got.stdout, "records of 3 runs in ") {
+		t.Errorf("%d %s%s", got.code, got.stdout, got.stderr)
+	}
+	other := writeExperiment(t, "base: nothing")
+	text, err := os.ReadFile(file)
+	if err == nil {
+		err = os.WriteFile(other, []byte(strings.Replace(string(text), "/runs\n", "/elsewhere\n", 1)), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	got = command(t, t.Context(), backend{}, 0, nil, "experiment", "-c", other, "--take", filepath.Join(dir, "records.tar.gz"))
+	if got.code != exitFailure || !strings.Contains(got.stdout, "records of 3 runs added") || !strings.Contains(got.stdout, "2 of 3 runs done") {
+		t.Errorf("%d %s%s", got.code, got.stdout, got.stderr)
+	}
+}
+
 // The bar tells of the whole, fits every width, and what is over stands above it.
 func TestExperimentView(t *testing.T) {
 	for columns := 20; columns <= 140; columns += 5 {
