@@ -11,13 +11,13 @@
 gotch=$(go list -f '{{.Dir}}' github.com/sugarme/gotch/libtch)
 libtorch=$(go list -f '{{join .CgoLDFLAGS "\n"}}' github.com/sugarme/gotch/libtch | sed -n 's/^-L//p' | head -1)
 number=0 replaced=
-for file in $(go list -deps -test -f '{{$dir := .Dir}}{{range .CgoFiles}}{{$dir}}/{{.}}{{"\n"}}{{end}}' ./cmd/finetune ./pkg/... | sort -u); do
+while IFS= read -r file; do
   if grep -q -- '-Wl,-rpath,' "$file"; then
     number=$((number + 1))
     sed -E 's/"-Wl,-rpath,[^"]*"//; s/-Wl,-rpath,[^ ]+//' "$file" >"$scratch/$number.go"
     replaced+="${replaced:+, }\"$file\": \"$scratch/$number.go\""
   fi
-done
+done < <(go list -deps -test -f '{{$dir := .Dir}}{{range .CgoFiles}}{{$dir}}/{{.}}{{"\n"}}{{end}}' ./cmd/finetune ./pkg/... | sort -u | grep .)
 echo "{\"Replace\": {$replaced}}" >"$scratch/overlay.json"
 export CGO_CFLAGS="-O2 -ffunction-sections -fdata-sections"
 export CGO_CXXFLAGS="$CGO_CFLAGS '-ffile-prefix-map=${libtorch%/lib}=libtorch' '-ffile-prefix-map=$gotch=gotch' '-ffile-prefix-map=$PWD=metatt'"
@@ -27,6 +27,6 @@ flags=(-trimpath -buildvcs=false -overlay "$scratch/overlay.json" -ldflags "-s -
 check_paths() {
   local path
   for path in "$PWD/" "$libtorch" "$HOME/"; do
-    ! strings -a "$1" | grep -F -m 1 -e "$path" || { echo "$(basename "$1") has a path of this machine" >&2; return 1; }
+    ! LC_ALL=C grep -aFo -m 1 -e "$path" "$1" || { echo "$(basename "$1") has a path of this machine" >&2; return 1; }
   done
 }
