@@ -257,7 +257,13 @@ func (p *program) processes(ctx context.Context, plan *experiment.Plan, jobs int
 		cmd.Stderr = p.stderr
 		commands = append(commands, cmd)
 	}
-	err = experiment.Processes(ctx, commands, o.Observe)
+	until := ctx
+	if !o.Stop.IsZero() { // they stop by themselves then, which is no fault of theirs
+		var cancel context.CancelFunc
+		until, cancel = context.WithDeadline(ctx, o.Stop)
+		defer cancel()
+	}
+	err = experiment.Processes(until, commands, o.Observe)
 	if !o.Stop.IsZero() && !time.Now().Before(o.Stop) && ctx.Err() == nil {
 		return experiment.ErrStopped
 	}
