@@ -329,7 +329,7 @@ func TestProcesses(t *testing.T) {
 func TestDescribe(t *testing.T) {
 	p := planned(t, `
 set: {train.epochs: 2}
-grid: {adapter.method: [metatt4d, head], train.seed: [1, 2]}
+grid: {adapter.method: [metatt4d, lora], train.seed: [1, 2]}
 choose: {values: {train.lr: [1e-3, 5e-3]}, on: {train.seed: [9]}}
 runs: [{adapter.rank: 2}, {adapter.budget: 1}]
 `)

@@ -39,9 +39,6 @@ func (s *snapshot) bring(ctx context.Context) (dir string, err error) {
 		return "", err
 	}
 	s.commit, s.stage.Files = commit, []download.File{config}
-	if err := os.MkdirAll(s.stage.Dir, 0o755); err != nil {
-		return "", err
-	}
 	weights, err := s.describeWeights(ctx)
 	if err != nil {
 		return "", err
@@ -56,6 +53,9 @@ func (s *snapshot) bring(ctx context.Context) (dir string, err error) {
 			return "", err
 		}
 		s.stage.Files = append(s.stage.Files, file)
+	}
+	if err := os.MkdirAll(s.stage.Dir, 0o755); err != nil { // not before it is known that there is something to keep
+		return "", err
 	}
 	if err := s.stage.Fill(ctx, func(file download.File) error { return s.get(ctx, file) }); err != nil {
 		return "", err
@@ -102,6 +102,9 @@ func (s *snapshot) describeShards(ctx context.Context, name string) ([]download.
 	}
 	if file.Size > maxIndexFile {
 		return nil, fmt.Errorf("%s: %d bytes, want at most %d", name, file.Size, maxIndexFile)
+	}
+	if err := os.MkdirAll(s.stage.Dir, 0o755); err != nil {
+		return nil, err
 	}
 	if err := s.stage.Need(ctx, file, func(file download.File) error { return s.get(ctx, file) }); err != nil {
 		return nil, err
