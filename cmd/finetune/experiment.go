@@ -188,7 +188,8 @@ func (p *program) experiments(ctx context.Context, plans experiment.Plans, place
 		if err != nil && len(plans) > 1 {
 			err = fmt.Errorf("%s: %w", plan.File, err)
 		}
-		if failed = append(failed, err); ctx.Err() != nil || errors.Is(err, train.ErrInterrupted) {
+		failed = append(failed, err)
+		if ctx.Err() != nil || errors.Is(err, train.ErrInterrupted) || err != nil && f.launcher == "slurm" { // the next would not wait
 			break
 		}
 	}
