@@ -52,18 +52,22 @@ def pooled(groups):
     return Estimate(float(np.mean([g.mean() for g in groups])), float(half), sum(len(g) for g in groups))
 
 
-def paired(one, other, figure):
-    """Differences of a figure over the seeds that both have, by seed."""
+def pairs(one, other):
+    """The runs of the seeds that both sides have, by seed."""
     ours, theirs = {r.seed: r for r in one}, {r.seed: r for r in other}
-    return [figure(ours[s]) - figure(theirs[s]) for s in sorted(ours.keys() & theirs.keys())]
+    return [(ours[s], theirs[s]) for s in sorted(ours.keys() & theirs.keys())]
+
+
+def paired(one, other, figure):
+    """Differences of a figure over the pairs."""
+    return [figure(a) - figure(b) for a, b in pairs(one, other)]
 
 
 def over_examples(one, other, task):
     """The difference of accuracies as a mean over dev examples, each of which has its mean over the pairs of runs: its
     interval is what another dev set of that size might have given, for these runs. McNemar's test of one pair, but for
     several, whose errors on an example go together. None where there is nothing to compare."""
-    ours, theirs = {r.seed: r for r in one}, {r.seed: r for r in other}
-    pairs = [(ours[s].right[task], theirs[s].right[task]) for s in sorted(ours.keys() & theirs.keys()) if task in ours[s].right and task in theirs[s].right]
-    if not pairs:
+    right = [(a.right[task], b.right[task]) for a, b in pairs(one, other) if task in a.right and task in b.right]
+    if not right:
         return None
-    return student(np.mean([a.astype(float) - b.astype(float) for a, b in pairs], axis=0))
+    return student(np.mean([a.astype(float) - b.astype(float) for a, b in right], axis=0))

@@ -70,13 +70,13 @@ def parameters(runs):
 
 
 def difference(one, other, figure):
-    estimate = student(paired(one, other, figure)) if one is not other else None
-    return str(estimate) if estimate else NONE
+    """An estimate; a mark for nothing where there is none, or a group would be compared with itself."""
+    return (student(paired(one, other, figure)) if one is not other else None) or NONE
 
 
-def resolves(rows):
+def resolves(estimates):
     """The middle one of the intervals' half widths."""
-    halves = [e.half for e in rows if e and not np.isnan(e.half)]
+    halves = [e.half for e in estimates if e is not NONE and not np.isnan(e.half)]
     return float(np.median(halves)) if halves else np.nan
 
 
@@ -104,9 +104,9 @@ def usual(task):
     accurate = MAIN[task] == "accuracy"
     rows, estimates = [], []
     for label, runs in by.items():
-        estimates.append(student(paired(runs, reference, value)) if runs is not reference else None)
+        estimates.append(difference(runs, reference, value))
         row = [label, parameters(runs), rate(runs), len(runs), mean(map(value, runs)), mean(map(loss, runs)),
-               difference(runs, reference, value), difference(runs, ours, value), difference(runs, reference, loss)]
+               estimates[-1], difference(runs, ours, value), difference(runs, reference, loss)]
         if accurate:
             row.append(NONE if runs is reference else over_examples(runs, reference, task) or NONE)
         rows.append(row)
@@ -146,9 +146,9 @@ def budgets(task):
     rows, estimates = [], []
     for (budget, method), runs in sorted(by.items(), key=lambda item: (item[0][0], order(item[1]))):
         ours = by.get((budget, "metatt4d"), [])
-        estimates.append(student(paired(runs, ours, value)) if runs is not ours else None)
+        estimates.append(difference(runs, ours, value))
         rows.append([f"≤{budget:,}", METHODS[method], parameters(runs), rate(runs), len(runs), mean(map(value, runs)), mean(map(loss, runs)),
-                     difference(runs, ours, value), difference(runs, ours, loss)])
+                     estimates[-1], difference(runs, ours, loss)])
     if not rows:
         return EMPTY
     return markdown(["budget", "method", "parameters", "lr", "n", MAIN[task], "dev loss", "− MetaTT-4D", "loss − MetaTT-4D's"], rows) + \
@@ -169,9 +169,9 @@ def sweeps(task):
     adalora = groups(proper("usual", task=task, adapter__method="adalora") + proper("seeds", task=task, adapter__method="adalora"), lambda r: "AdaLoRA, 12 to 8 on average")
     rows, estimates = [], []
     for label, runs in {**by, **adalora}.items():
-        estimates.append(student(paired(runs, fixed, value)) if runs is not fixed else None)
+        estimates.append(difference(runs, fixed, value))
         seconds = [sum(e["seconds"] for e in r.events("sweep", "timings.jsonl")) for r in runs]
-        rows.append([label, parameters(runs), rate(runs), len(runs), mean(map(value, runs)), mean(map(loss, runs)), difference(runs, fixed, value),
+        rows.append([label, parameters(runs), rate(runs), len(runs), mean(map(value, runs)), mean(map(loss, runs)), estimates[-1],
                      difference(runs, fixed, loss), f"{np.mean(seconds):.2f} s" if any(seconds) else NONE])
     if not by:
         return EMPTY

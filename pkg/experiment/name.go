@@ -19,13 +19,19 @@ func (p *Plan) name() {
 		if r.Choosing {
 			r.Name = filepath.Join("choose", r.Name)
 		}
-		base := r.Name
-		for n := 2; taken[r.Name]; n++ {
-			r.Name = fmt.Sprintf("%s-%d", base, n)
-		}
-		taken[r.Name] = true
+		r.Name = untaken(r.Name, taken)
 		r.Dir = filepath.Join(p.Dir, r.Name)
 	}
+}
+
+// untaken is the name, or where another has taken it the first free of name-2, name-3 …; it is taken then.
+func untaken(name string, taken map[string]bool) string {
+	free := name
+	for n := 2; taken[free]; n++ {
+		free = fmt.Sprintf("%s-%d", name, n)
+	}
+	taken[free] = true
+	return free
 }
 
 // keyOf tells settings apart, which names do not.

@@ -52,6 +52,24 @@ func unpacked(t *testing.T, file string) string {
 	return filepath.Join(dir, "question")
 }
 
+// packedPlans are those of a packed folder.
+func packedPlans(t *testing.T, folder string) (Plans, *Places) {
+	t.Helper()
+	all, places, err := ReadPacked(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var plans Plans
+	for _, e := range all {
+		p, err := e.Plan()
+		if err != nil {
+			t.Fatal(err)
+		}
+		plans = append(plans, p)
+	}
+	return plans, places
+}
+
 // A packed experiment has the runs, and makes the numbers, that it would make here, in
 // another folder and without the environment; its records count as done here.
 func TestPackAndTake(t *testing.T) {
@@ -103,14 +121,8 @@ choose: {values: {train.lr: [1e-3, 5e-3]}, on: {train.seed: [9]}}
 					t.Error(err)
 				}
 			}
-			all, places, err := ReadPacked(folder)
-			if err != nil {
-				t.Fatal(err)
-			}
-			there, err := all[0].Plan()
-			if err != nil {
-				t.Fatal(err)
-			}
+			plans, places := packedPlans(t, folder)
+			there := plans[0]
 			if err := there.Execute(t.Context(), Options{Places: places}); err != nil {
 				t.Fatal(err)
 			}
@@ -290,14 +302,8 @@ func TestPackOwnData(t *testing.T) {
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	all, places, err := ReadPacked(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
-	there, err := all[0].Plan()
-	if err != nil {
-		t.Fatal(err)
-	}
+	plans, places := packedPlans(t, folder)
+	there := plans[0]
 	if err := there.Execute(t.Context(), Options{Places: places}); err != nil || there.Runs[0].State != Ended {
 		t.Fatal(err, there.Runs[0].State, there.Runs[0].Failure)
 	}

@@ -73,12 +73,7 @@ func (ps Plans) entries(failed bool) (all []entry) {
 	}
 	taken := map[string]bool{}
 	for i := range all {
-		base := filepath.ToSlash(all[i].Name)
-		all[i].name = base
-		for k := 2; taken[all[i].name]; k++ {
-			all[i].name = fmt.Sprintf("%s-%d", base, k)
-		}
-		taken[all[i].name] = true
+		all[i].name = untaken(filepath.ToSlash(all[i].Name), taken)
 	}
 	return all
 }

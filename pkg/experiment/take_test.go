@@ -113,20 +113,14 @@ func TestPackSeveral(t *testing.T) {
 	if _, err := plans.Pack(t.Context(), archive, os.Args[0], Options{}); err != nil {
 		t.Fatal(err)
 	}
-	all, places, err := ReadPacked(filepath.Join(filepath.Dir(unpacked(t, archive)), plans.name()))
-	if err != nil || len(all) != 3 {
-		t.Fatal(len(all), err)
+	there, places := packedPlans(t, filepath.Join(filepath.Dir(unpacked(t, archive)), plans.name()))
+	if len(there) != 3 {
+		t.Fatal(len(there))
 	}
-	var there Plans
-	for _, e := range all {
-		p, err := e.Plan()
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, p := range there {
 		if err := p.Execute(t.Context(), Options{Places: places}); err != nil {
 			t.Fatal(err)
 		}
-		there = append(there, p)
 	}
 	if count, err := there.Records(records); err != nil || count != 4 {
 		t.Error(count, err)
@@ -151,15 +145,8 @@ func TestPackedFolderIsMoved(t *testing.T) {
 	}
 	folder := unpacked(t, archive)
 	plan := func() (*Plan, *Places) {
-		all, places, err := ReadPacked(folder)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := all[0].Plan()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return p, places
+		plans, places := packedPlans(t, folder)
+		return plans[0], places
 	}
 	p, places := plan()
 	ctx, cancel := context.WithCancel(t.Context())
