@@ -56,7 +56,7 @@ func compare(g, reference *Group) (*Comparison, error) {
 			c.Missing = append(c.Missing, seed)
 		}
 	}
-	c.Low, c.High, c.Interval = bootstrap(c.Values)
+	c.Low, c.High, c.Interval = interval(c.Values)
 	return c, c.test(g)
 }
 

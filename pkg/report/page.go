@@ -152,7 +152,7 @@ func once(texts []string) string {
 var method = []string{
 	"“Best” is the evaluation of the dev set whose main metric was the highest (of equal ones the first), “last” the one after the last step. Best values are chosen on the dev set that they are of, and so are higher than a test set's.",
 	"Means and medians are over the runs of a group, which differ in the seed; ± is the standard deviation of the sample (n − 1).",
-	fmt.Sprintf("Differences are over the seeds that both groups have. Their 95 %% interval is the percentile interval of a bootstrap over seeds (%s resamples with a fixed seed); of fewer than %d pairs there is none, and of few it is too narrow.", whole(resamples), fewestPairs),
+	fmt.Sprintf("Differences are over the seeds that both groups have. Their 95 %% interval is Student's of fewer than %d pairs, else the percentile interval of a bootstrap over seeds (%s resamples with a fixed seed).", fewestOfBootstrap, whole(resamples)),
 	"McNemar's test is exact and two-sided, on the dev examples that one of two best adapters of a seed alone has right; all seeds' pairs of runs are in one table, though their examples are the same, which makes p too small where runs of different seeds err alike.",
 	"No p-value or interval is corrected for the number of comparisons.",
 }

@@ -49,21 +49,44 @@ func (s Sample) Median() float64 {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-// The bootstrap: this many resamples, drawn by a generator of this seed, so that the
-// same runs always have the same interval.
 const (
+	confidence  = 0.95
+	fewestPairs = 2 // of an interval
+	// fewestOfBootstrap is where the bootstrap takes over from Student's t. Its percentile
+	// interval of three values is their range, which holds the mean of the distribution
+	// three times of four and not 19 of 20.
+	fewestOfBootstrap = 10
+	// The bootstrap: this many resamples, drawn by a generator of this seed, so that the same
+	// runs always have the same interval.
 	resamples     = 10_000
 	bootstrapSeed = 20_250_609
-	fewestPairs   = 3 // of an interval
-	confidence    = 0.95
 )
 
-// bootstrap is the percentile interval of the mean of those values: the means of as many
-// values drawn with replacement, between their quantiles. ok is false of too few values.
-func bootstrap(values []float64) (low, high float64, ok bool) {
-	if len(values) < fewestPairs {
+// interval holds the mean of those values' distribution with that confidence: Student's t of
+// few values, a bootstrap of more. ok is false of too few.
+func interval(values []float64) (low, high float64, ok bool) {
+	switch {
+	case len(values) < fewestPairs:
 		return 0, 0, false
+	case len(values) < fewestOfBootstrap:
+		low, high = student(values)
+	default:
+		low, high = bootstrap(values)
 	}
+	return low, high, true
+}
+
+// student is Student's interval of the mean.
+func student(values []float64) (low, high float64) {
+	n := float64(len(values))
+	mean, deviation := stat.MeanStdDev(values, nil)
+	half := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: n - 1}.Quantile((1+confidence)/2) * stat.StdErr(deviation, n)
+	return mean - half, mean + half
+}
+
+// bootstrap is the percentile interval of the mean: the means of as many values drawn with
+// replacement, between their quantiles.
+func bootstrap(values []float64) (low, high float64) {
 	random := rand.New(rand.NewPCG(bootstrapSeed, uint64(len(values))))
 	means := make([]float64, resamples)
 	for k := range means {
@@ -74,7 +97,7 @@ func bootstrap(values []float64) (low, high float64, ok bool) {
 	}
 	slices.Sort(means)
 	tail := (1 - confidence) / 2
-	return stat.Quantile(tail, stat.Empirical, means, nil), stat.Quantile(1-tail, stat.Empirical, means, nil), true
+	return stat.Quantile(tail, stat.Empirical, means, nil), stat.Quantile(1-tail, stat.Empirical, means, nil)
 }
 
 // mcnemar is the exact two-sided p of McNemar's test: of examples that one side alone has

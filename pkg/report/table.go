@@ -101,20 +101,22 @@ func costTable(name string, groups []*Group) Table {
 func differenceTable(name string, groups []*Group) Table {
 	t := Table{Columns: []string{"", "pairs", "difference", "95 % interval", "only it : ref", "McNemar p"}}
 	of := map[string][]string{} // the groups that a note is of
+	few := false
 	for _, g := range groups {
 		c := g.Against
 		if c == nil {
 			continue
 		}
 		t.Title = fmt.Sprintf("%s · best %s, less that of %s", name, g.Main().Name, c.Reference.Label)
-		interval, difference := none, none
+		ends, difference := none, none
 		if len(c.Values) > 0 {
 			difference = signed(c.Mean())
 		}
 		if c.Interval {
-			interval = signed(c.Low) + " … " + signed(c.High)
+			ends = signed(c.Low) + " … " + signed(c.High)
+			few = few || len(c.Values) < fewestOfBootstrap
 		}
-		row := []string{g.Label, fmt.Sprint(len(c.Values)), difference, interval, none, none}
+		row := []string{g.Label, fmt.Sprint(len(c.Values)), difference, ends, none, none}
 		for i, test := range c.Tests {
 			if i > 0 {
 				t.Rows = append(t.Rows, row)
@@ -132,6 +134,9 @@ func differenceTable(name string, groups []*Group) Table {
 	}
 	for _, note := range slices.Sorted(maps.Keys(of)) {
 		t.Notes = append(t.Notes, strings.Join(of[note], ", ")+": "+note)
+	}
+	if few {
+		t.Notes = append(t.Notes, fmt.Sprintf("an interval of fewer than %d pairs is Student's", fewestOfBootstrap))
 	}
 	return t
 }
