@@ -122,7 +122,10 @@ func (e *Experiment) Plan() (*Plan, error) {
 	if len(wrong.Problems) > 0 {
 		return nil, wrong
 	}
-	if same > 0 {
+	switch {
+	case same == 1:
+		p.note("1 run is the same as another and is left out")
+	case same > 1:
 		p.note("%d runs are the same as others and are left out", same)
 	}
 	p.noteIdleCases()

@@ -60,7 +60,7 @@ func TestPlanLeavesOutWhatIsNotForTheMethod(t *testing.T) {
 		t.Error(got)
 	}
 	notes := strings.Join(p.Notes, "\n")
-	for _, want := range []string{":3: adapter.rank is not for head", ":3: adapter.dropout is not for cp4d", "1 runs are the same"} {
+	for _, want := range []string{":3: adapter.rank is not for head", ":3: adapter.dropout is not for cp4d", "1 run is the same as another"} {
 		if !strings.Contains(notes, want) {
 			t.Errorf("%s: not in %s", want, notes)
 		}
