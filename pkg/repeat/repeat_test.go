@@ -73,7 +73,7 @@ func TestSame(t *testing.T) {
 	}{
 		"one task": {nil, 0, 6, []string{"best", "last"}},
 		"sweeps":   {[]string{"dmrg.mode=canonical", "dmrg.unit=step", "dmrg.at=4", "dmrg.maxdim=2"}, 1, 6, []string{"best", "last", "best-before-sweep-1"}},
-		"penalty":  {[]string{"adapter.method=adalora", "adapter.rank=2"}, 0, 8, []string{"best", "last"}},
+		"penalty":  {[]string{"adapter.method=adalora", "adapter.rank=2"}, 0, 8, []string{"best", "last", "best-before-pruning"}},
 		"goes on":  {[]string{"adapter.init_from=" + first}, 0, 6, []string{"best", "last"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/convert"
 	"github.com/metatt/metatt/pkg/predict"
 	"github.com/metatt/metatt/pkg/run"
@@ -244,11 +245,22 @@ func TestWrongUsesOfSeveralTasks(t *testing.T) {
 	}
 }
 
-// Patience waits for AdaLoRA's ranks to fall.
-func TestPatienceWaitsForAdaLoRA(t *testing.T) {
+// Patience waits for AdaLoRA's ranks to fall, and the best adapter is of those that the run ends with: evaluations
+// before were of more parameters.
+func TestBestOfAdaLoRA(t *testing.T) {
 	s, err := run.Train(t.Context(), tiny(t, "adapter.method=adalora", "train.max_steps=20", "train.lr=1e-7", "train.eval_every=1", "train.patience=2"))
-	if err != nil || s.Steps != 15 || !s.Stopped { // they fall until step 20 - 0.3 · 20
-		t.Errorf("%+v (%v)", s, err)
+	if err != nil || s.Steps != 16 || !s.Stopped || s.Best == nil || s.Best.Step != 14 { // they have fallen by step 20 - 0.3 · 20
+		t.Fatalf("%+v (%v)", s, err)
+	}
+	for folder, fallen := range map[string]bool{"best": true, "last": true, "best-before-pruning": false} {
+		saved, err := adapter.Read(filepath.Join(s.RunDir, "adapter", folder))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer saved.Close()
+		if _, has := saved.Config.PEFT["rank_pattern"].(map[string]any); has != fallen {
+			t.Errorf("%s: rank_pattern %v", folder, has)
+		}
 	}
 }
 

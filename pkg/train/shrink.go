@@ -9,6 +9,9 @@ import (
 	"github.com/metatt/metatt/pkg/torch"
 )
 
+// beforePruning is the folder beside adapter/best of the best adapter of the ranks before.
+const beforePruning = "best-before-pruning"
+
 // shrinking is the hook of adapters whose ranks fall while they are trained: after each
 // update they are shown its gradients, and the optimizer follows what they drop. No run
 // ends while they still have more than they are to end with.
@@ -47,6 +50,7 @@ func (h *shrinking) After(_ context.Context, t *Trainer) error {
 		}
 		if len(changes) > 0 {
 			t.Replaced(changes)
+			err = t.ForgetBest(beforePruning) // of more parameters than the run ends with
 		}
 	})
 	h.shown = t.state.Step
