@@ -49,8 +49,8 @@ type Source struct {
 	seed       uint64
 	mixture    Mixture
 	epoch      epoch
-	heldOut    []map[int]bool // by task; nil: none
-	ahead      chan prepared  // the next step, being packed; nil: none is
+	heldOut    []heldOut     // by task; nil: none
+	ahead      chan prepared // the next step, being packed; nil: none is
 }
 
 // prepared is a step that was packed ahead.
@@ -120,23 +120,38 @@ func (s *Source) take() *prepared {
 	return &next
 }
 
-// HoldOut leaves those micro-batches' examples out of all steps to come, but for a
-// batch of nothing else; nil: none.
+// HoldOut leaves those micro-batches' examples out of all steps to come; nil: none. A task
+// must have others.
 func (s *Source) HoldOut(micros []Micro) {
 	s.take() // it was packed with others
 	s.heldOut = nil
 	if len(micros) == 0 {
 		return
 	}
-	s.heldOut = make([]map[int]bool, len(s.tasks))
+	s.heldOut = make([]heldOut, len(s.tasks))
 	for _, m := range micros {
-		if s.heldOut[m.Task] == nil {
-			s.heldOut[m.Task] = map[int]bool{}
+		h := &s.heldOut[m.Task]
+		if h.has == nil {
+			h.has = map[int]bool{}
 		}
 		for _, i := range m.Batch.Indices {
-			s.heldOut[m.Task][i] = true
+			h.has[i] = true
 		}
 	}
+	for task := range s.heldOut {
+		h := &s.heldOut[task]
+		for i := range s.tasks[task].Train.Len() {
+			if !h.has[i] {
+				h.others = append(h.others, i)
+			}
+		}
+	}
+}
+
+// heldOut is what no step has of a task's training examples, and those that are left.
+type heldOut struct {
+	has    map[int]bool
+	others []int
 }
 
 // pack packs and checks the micro-batches of a step.
@@ -148,7 +163,7 @@ func (s *Source) pack(k int) (Step, error) {
 	step := Step{Number: k}
 	first := k % perEpoch * s.accumulate
 	for i, b := range s.epoch.batches[first:min(first+s.accumulate, len(s.epoch.batches))] {
-		all := s.remaining(b)
+		all := s.remaining(b, first+i)
 		m, err := s.micro(b.task, s.own(all))
 		if err != nil {
 			return step, fmt.Errorf("step %d: %w", k+1, err)
@@ -188,29 +203,42 @@ func share(micros []Micro) (examples int) {
 	return examples
 }
 
-// remaining is a batch's examples without those that are held out.
-func (s *Source) remaining(b batch) []int {
-	if s.heldOut == nil || s.heldOut[b.task] == nil {
+// remaining is a batch's examples without those that are held out. One that has no other gets
+// as many of the others, from a place that its number in the epoch decides.
+func (s *Source) remaining(b batch, number int) []int {
+	if s.heldOut == nil || len(s.heldOut[b.task].has) == 0 {
 		return b.examples
 	}
-	rest := slices.DeleteFunc(slices.Clone(b.examples), func(i int) bool { return s.heldOut[b.task][i] })
-	if len(rest) == 0 {
-		return b.examples // better those than no step
+	h := s.heldOut[b.task]
+	rest := slices.DeleteFunc(slices.Clone(b.examples), func(i int) bool { return h.has[i] })
+	if len(rest) > 0 {
+		return rest
+	}
+	for k := range min(len(b.examples), len(h.others)) {
+		rest = append(rest, h.others[(number*s.batchSize+k)%len(h.others)])
 	}
 	return rest
+}
+
+// SampleSizes are how many examples of each task a sample of about so many micro-batches has.
+func SampleSizes(examples []int, batches, batchSize int) []int {
+	sizes := make([]int, len(examples))
+	for task, n := range examples {
+		of := batches / len(examples)
+		if task < batches%len(examples) {
+			of++
+		}
+		sizes[task] = min(max(1, of)*batchSize, n)
+	}
+	return sizes
 }
 
 // Sample is about so many micro-batches in an order of their own, the same for the same
 // number: of each task alike, and at least one.
 func (s *Source) Sample(batches, number int) ([]Micro, error) {
 	var micros []Micro
-	for task := range s.tasks {
-		order := s.order(task, math.MaxInt32-number, true)
-		of := batches / len(s.tasks)
-		if task < batches%len(s.tasks) {
-			of++
-		}
-		order = order[:min(max(1, of)*s.batchSize, len(order))]
+	for task, size := range SampleSizes(s.examples(), batches, s.batchSize) {
+		order := s.order(task, math.MaxInt32-number, true)[:size]
 		for indices := range slices.Chunk(order, s.batchSize) {
 			m, err := s.micro(task, indices)
 			if err != nil {
