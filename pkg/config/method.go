@@ -7,12 +7,24 @@ import (
 	"strings"
 )
 
+// changed: the key is not at its default.
+func (k *Key) changed(c *Config) bool {
+	byDefault, _ := k.parse(k.Default)
+	return !reflect.DeepEqual(k.of(c), byDefault)
+}
+
+// Changed reports whether a key ("dmrg.rewarm") is not at its default; false where there is no such key.
+func (c *Config) Changed(key string) bool {
+	k := schema().byName[key]
+	return k != nil && k.changed(c)
+}
+
 // Idle are the keys of all methods that are not at their defaults, though the run's method has no use for them: of a base,
 // say, that other runs have too.
 func (c *Config) Idle() (names []string) {
 	for i := range schema().keys {
 		key := &schema().keys[i]
-		if byDefault, _ := key.parse(key.Default); key.methods == nil && !key.Concerns(c.Adapter.Method) && !reflect.DeepEqual(key.of(c), byDefault) {
+		if key.methods == nil && !key.Concerns(c.Adapter.Method) && key.changed(c) {
 			names = append(names, key.Name)
 		}
 	}
@@ -32,7 +44,7 @@ func (c *Config) checkMethod() []Problem {
 			if choice.legal == nil || slices.Contains(choice.legal, choice.ours) {
 				continue
 			}
-			if byDefault, _ := key.parse(key.Default); !reflect.DeepEqual(key.of(c), byDefault) {
+			if key.changed(c) {
 				problems = append(problems, Problem{Where: c.where[key.Name], Key: key.Name,
 					Message: fmt.Sprintf("is for %s %s; the %s is %s", choice.what, strings.Join(choice.legal, ", "), choice.what, choice.ours)})
 			}

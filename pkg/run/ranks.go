@@ -8,6 +8,7 @@ import (
 	"github.com/metatt/metatt/pkg/config"
 	"github.com/metatt/metatt/pkg/dmrg"
 	"github.com/metatt/metatt/pkg/torch"
+	"github.com/metatt/metatt/pkg/train"
 	"github.com/metatt/metatt/pkg/train/ranks"
 )
 
@@ -17,8 +18,29 @@ const settleShare = 0.6
 
 // planRanks settles how ranks change.
 func (a *assembly) planRanks() (err error) {
-	a.ranks, err = a.rankPlan(a.stepsPerEpoch(), a.options.Steps)
+	if a.ranks, err = a.rankPlan(a.stepsPerEpoch(), a.options.Steps); err == nil && a.ranks != nil {
+		a.noteSweeps()
+	}
 	return err
+}
+
+// noteSweeps says what is asked of sweeps that has no effect.
+func (a *assembly) noteSweeps() {
+	c, plan := a.config.DMRG, a.ranks
+	truncates := plan.Mode == dmrg.Canonical || plan.Mode == dmrg.Paper
+	limited := slices.ContainsFunc(c.MaxDim, func(most int) bool { return most > 0 }) || slices.ContainsFunc(c.Cutoff, func(share float64) bool { return share > 0 })
+	if truncates && !limited && c.Budget == 0 {
+		a.observer.Note("dmrg: none of maxdim, cutoff and budget says what sweeps cut: all ranks stay")
+	}
+	if plan.Moments == dmrg.Transport && a.config.Changed("dmrg.rewarm") {
+		a.observer.Note(fmt.Sprintf("dmrg.rewarm %d has no effect: it is for moments that begin anew, and these are taken along (dmrg.moments)", c.Rewarm))
+	}
+	if c.Tol == 0 && a.config.Changed("dmrg.probe_batches") {
+		a.observer.Note(fmt.Sprintf("dmrg.probe_batches %d has no effect without dmrg.tol", c.ProbeBatches))
+	}
+	if len(c.At) == 0 && a.config.Changed("dmrg.unit") {
+		a.observer.Note(fmt.Sprintf("dmrg.unit %s has no effect without dmrg.at: sweeps follow epochs", c.Unit))
+	}
 }
 
 // rankPlan is the dmrg section as a plan for the run; nil where ranks stay.
@@ -41,6 +63,9 @@ func (a *assembly) rankPlan(perEpoch, steps int) (*ranks.Plan, error) {
 		for i := range at {
 			at[i] *= perEpoch
 		}
+	}
+	if err := a.checkSweeps(len(at)); err != nil {
+		return nil, err
 	}
 	moments := dmrg.Moments(c.Moments)
 	if c.Moments == "auto" {
@@ -65,6 +90,30 @@ func (a *assembly) rankPlan(perEpoch, steps int) (*ranks.Plan, error) {
 		return nil, config.Invalid("dmrg", err)
 	}
 	return plan, nil
+}
+
+// checkSweeps finds what is said of more sweeps than there are, and a probe that leaves a pair nothing to be trained on.
+func (a *assembly) checkSweeps(due int) error {
+	c := a.config.DMRG
+	for key, values := range map[string]int{"dmrg.maxdim": len(c.MaxDim), "dmrg.mindim": len(c.MinDim), "dmrg.cutoff": len(c.Cutoff)} {
+		if values > due {
+			return config.Invalid(key, fmt.Errorf("%d values for the sweeps that are due, %d: the last would count for none", values, due))
+		}
+	}
+	if dmrg.Mode(c.Mode) != dmrg.TwoSite || c.Tol == 0 {
+		return nil
+	}
+	examples := make([]int, len(a.tasks))
+	for i, t := range a.tasks {
+		examples[i] = t.train.Len()
+	}
+	for i, size := range train.SampleSizes(examples, c.ProbeBatches, a.config.Train.BatchSize) {
+		if size == examples[i] {
+			return config.Invalid("dmrg.probe_batches", fmt.Errorf("%d of %d examples hold out all %d training examples of %s while a pair is trained: take fewer, or smaller ones (train.batch_size)",
+				c.ProbeBatches, a.config.Train.BatchSize, size, a.tasks[i].task.Name))
+		}
+	}
+	return nil
 }
 
 func dims(list []int) []int64 {

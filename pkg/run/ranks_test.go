@@ -244,6 +244,30 @@ func TestBestBeforeASweepOutlivesACrash(t *testing.T) {
 	}
 }
 
+// What is asked of sweeps and has no effect is said, and nothing else.
+func TestIdleSweepKeysAreSaid(t *testing.T) {
+	for _, c := range []struct {
+		keys []string
+		want string
+	}{
+		{[]string{"dmrg.at=2"}, "none of maxdim, cutoff and budget says what sweeps cut"},
+		{[]string{"dmrg.at=2", "dmrg.maxdim=2", "dmrg.rewarm=99"}, "dmrg.rewarm 99 has no effect"},
+		{[]string{"dmrg.at=2", "dmrg.maxdim=2", "dmrg.probe_batches=2"}, "dmrg.probe_batches 2 has no effect without dmrg.tol"},
+		{[]string{"dmrg.maxdim=2", "train.max_steps=0", "train.epochs=2"}, "dmrg.unit step has no effect without dmrg.at"},
+		{[]string{"dmrg.at=2", "dmrg.maxdim=2", "dmrg.rewarm=99", "dmrg.moments=reset", "dmrg.probe_batches=2", "dmrg.tol=1"}, ""},
+	} {
+		var said []string
+		o := tiny(t, append([]string{"train.max_steps=8", "dmrg.mode=canonical", "dmrg.unit=step"}, c.keys...)...)
+		o.Observer = notes{texts: &said}
+		if _, err := run.Describe(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		if text := strings.Join(said, "\n"); !strings.Contains(text, c.want) || c.want == "" && strings.Contains(text, "dmrg") {
+			t.Errorf("%v: said is %s, want %q", c.keys, text, c.want)
+		}
+	}
+}
+
 func TestWrongPlansAreErrors(t *testing.T) {
 	for want, keys := range map[string][]string{
 		"lora has no tensor train whose ranks could be adapted":                  {"dmrg.mode=canonical", "adapter.method=lora", "dmrg.at=2"},
@@ -257,6 +281,9 @@ func TestWrongPlansAreErrors(t *testing.T) {
 		"budget 20: with all ranks 1 there are 29 parameters":                    {"dmrg.mode=canonical", "dmrg.at=2", "dmrg.budget=20"},
 		"budget 20: with all ranks 1 there are ":                                 {"dmrg.mode=paper", "adapter.method=tt-lora", "adapter.rank=2", "dmrg.at=2", "dmrg.budget=20"},
 		"dmrg.at: empty, and no epoch of ":                                       {"dmrg.mode=paper", "train.max_steps=1"},
+		"dmrg.maxdim: 3 values for the sweeps that are due, 1":                   {"dmrg.mode=paper", "dmrg.at=2", "dmrg.maxdim=4,3,2"},
+		"dmrg.mindim: 2 values for the sweeps that are due, 1":                   {"dmrg.mode=canonical", "train.max_steps=0", "train.epochs=2", "dmrg.mindim=4,3"},
+		"hold out all 45 training examples of MRPC while a pair is trained":      {"dmrg.mode=two-site", "dmrg.at=1", "dmrg.pair_steps=1", "dmrg.tol=0.1", "dmrg.probe_batches=12"},
 	} {
 		o := tiny(t, append([]string{"train.max_steps=8", "dmrg.unit=step"}, keys...)...)
 		if _, err := run.Train(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
