@@ -55,5 +55,5 @@ func parseInterval(text string) (Interval, bool) {
 		return Interval{}, true
 	}
 	steps, err := strconv.Atoi(text)
-	return Interval{Steps: steps}, err == nil && steps > 0
+	return Interval{Steps: steps}, err == nil && steps > 0 && steps <= largest
 }

@@ -55,10 +55,17 @@ func (k *Key) parse(text string) (any, string) {
 	return k.parseText(text)
 }
 
+// largest is the largest whole number but for a seed's: products of two, such as epochs and the steps of one, are whole
+// numbers still.
+const largest = math.MaxInt32
+
 func (k *Key) parseInteger(text string) (int, string) {
 	n, err := strconv.Atoi(text)
 	if err != nil {
 		return 0, fmt.Sprintf("%s is not an integer", quote(text))
+	}
+	if n > largest && !strings.HasSuffix(k.Name, "seed") {
+		return 0, fmt.Sprintf("%s is out of range; must be <= %d", text, largest)
 	}
 	return n, k.limits.check(float64(n), text)
 }
