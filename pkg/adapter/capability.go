@@ -205,6 +205,15 @@ func TrainRanks(a Adapter) []int64 {
 	return nil
 }
 
+// Tunable is an adapter with settings of its training, those of its method's
+// Settings that the declaration calls so: a saved one has what it was trained with.
+type Tunable interface {
+	Adapter
+	// Tune makes settings of the method, of the type of its declaration's Keys, those
+	// of the training to come.
+	Tune(settings any) error
+}
+
 // RankAdapter is an adapter whose ranks fall while it is trained.
 type RankAdapter interface {
 	Adapter

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -48,9 +49,15 @@ func (k *Key) cameTo(here, there any) bool {
 	return err == nil && path == there
 }
 
+// ofTraining: a run has that key of its own, whatever adapter it begins with.
+func ofTraining(key string) bool {
+	name, _ := strings.CutPrefix(key, adapterSection+".")
+	return slices.ContainsFunc(methods, func(m method) bool { return slices.Contains(m.Training, name) })
+}
+
 func (c *Config) leftToSavedAdapter(key string) bool {
 	decides := key == "adapter.init_from" || strings.HasPrefix(key, "adapter.append.")
-	return c.fromSaved() && strings.HasPrefix(key, "adapter.") && !decides && !c.Overrides(key)
+	return c.fromSaved() && strings.HasPrefix(key, "adapter.") && !decides && !c.Overrides(key) && !ofTraining(key)
 }
 
 // of is the key's value in a configuration.

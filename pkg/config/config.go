@@ -70,7 +70,7 @@ type Adapter struct {
 	Budget   int      `yaml:"budget" default:"0" range:"[0,)" aka:"max_parameters,param_budget" doc:"parameters of the adapter at most: the largest rank within them takes the place of adapter.rank; 0: no budget"`
 	Alpha    *float64 `yaml:"alpha" default:"null" range:"(0,)" aka:"lora_alpha,scale,scaling" doc:"scale of the update, α of the method's equation (finetune list methods); null: the method's own"`
 	Targets  []string `yaml:"targets,flow" default:"query,value" enum:"query,key,value,output,ffn_up,ffn_down" aka:"target_modules,modules" doc:"adapted matrices, in the order of the matrix mode; all: every one; loretta-adp, full, bitfit and head have places of their own"`
-	InitFrom string   `yaml:"init_from" default:"" place:"true" doc:"saved adapter folder to start from; it decides method, ranks, alpha, targets and head"`
+	InitFrom string   `yaml:"init_from" default:"" place:"true" doc:"saved adapter folder to start from; it decides method, ranks, alpha, targets and head, and what the run does not set of adapter.dropout and of the schedule in adapter.adalora"`
 
 	Append Append `yaml:"append"`
 

@@ -145,6 +145,17 @@ func (a *Adapter) Adopt(method string, settings any) {
 	a.put(declared(method), settings)
 }
 
+// Adopt makes a saved adapter's method and settings the configuration's, but for those of its training that are set here.
+func (c *Config) Adopt(method string, settings any) {
+	asked := c.Adapter.settings
+	c.Adapter.Adopt(method, settings)
+	for _, name := range declared(method).Training {
+		if key := adapterSection + "." + name; c.where[key] != "" {
+			c.Adapter.settings[key] = asked[key]
+		}
+	}
+}
+
 func (a *Adapter) put(m method, settings any) {
 	for _, key := range m.keys() {
 		a.settings[key.Name] = reflect.ValueOf(settings).FieldByIndex(key.index).Interface()
@@ -154,15 +165,15 @@ func (a *Adapter) put(m method, settings any) {
 // Overruled lists the settings of the command line that are not what adopting a method with its settings makes of
 // them.
 func (c *Config) Overruled(method string, settings any) (keys []string, theirs []any) {
-	after := c.Adapter
+	after := *c
 	after.Adopt(method, settings)
 	for i := range schema().keys {
 		key := &schema().keys[i]
-		if !key.setting || !c.Overrides(key.Name) || reflect.DeepEqual(key.of(c), after.settings[key.Name]) {
+		if !key.setting || !c.Overrides(key.Name) || reflect.DeepEqual(key.of(c), key.of(&after)) {
 			continue
 		}
 		keys = append(keys, key.Name)
-		if value := after.settings[key.Name]; slices.Contains(key.methods, method) && !reflect.DeepEqual(value, "") {
+		if value := key.of(&after); slices.Contains(key.methods, method) && !reflect.DeepEqual(value, "") {
 			theirs = append(theirs, value)
 		} else {
 			theirs = append(theirs, "none")

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/metatt/metatt/pkg/adapter"
-	"github.com/metatt/metatt/pkg/adapter/setting"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
@@ -30,8 +29,8 @@ func init() {
 		Summary:      "ΔW = (α/r₀) P Λ Q, ranks fall from r₀ to r on average by importance; Σ r(Din + Dout + 1) in the end; arXiv 2303.10512",
 		PEFTType:     "ADALORA",
 		DefaultAlpha: defaultAlpha,
-		Settings:     setting.Declaration{Keys: AdaSettings{}},
-		Adopted:      adoptedAdaDropout,
+		Settings:     adaDeclared,
+		Adopted:      adoptedSchedule,
 		Count:        countAdaLoRA,
 		New:          freshAdaLoRA,
 		Open:         opener(openAdaLoRA),
@@ -64,8 +63,11 @@ func initialRank(spec adapter.Spec, s Schedule) int64 {
 	if s.InitialRank != 0 {
 		return int64(s.InitialRank)
 	}
-	return int64(math.Ceil(initialRankShare * float64(spec.Rank)))
+	return defaultInitialRank(int64(spec.Rank))
 }
+
+// defaultInitialRank is where ranks start that are to fall to that.
+func defaultInitialRank(rank int64) int64 { return int64(math.Ceil(initialRankShare * float64(rank))) }
 
 // countAdaLoRA is r₀ (In + Out + 1) for each site, the most there ever are.
 func countAdaLoRA(spec adapter.Spec) (n int64) {
@@ -118,8 +120,8 @@ func freshAdaLoRA(spec adapter.Spec) (adapter.Adapter, error) {
 // make checks and builds the adapter; prepare looks at each triplet before fill
 // makes their tensors.
 func (a *adaLoRA) make(modules []module, prepare func(*triplet) error, fill func() error) (adapter.Adapter, error) {
-	if s := a.schedule; !(s.Hold >= 0 && s.Settle >= 0 && s.Hold+s.Settle < 1) {
-		return nil, fmt.Errorf("adalora: hold %g and settle %g leave no steps for ranks to fall: their sum must be below 1", s.Hold, s.Settle)
+	if err := a.schedule.check(); err != nil {
+		return nil, err
 	}
 	if a.rank < 1 || a.initial < a.rank || a.initial > largestRank {
 		return nil, fmt.Errorf("adalora: rank %d, from %d at the start: the rank is at least 1, and the start from there to %d", a.rank, a.initial, largestRank)

@@ -28,12 +28,18 @@ func (a *adaLoRA) Config() adapter.Config {
 	for key, value := range map[string]any{
 		"lora_alpha": a.alpha, "lora_dropout": a.dropout, "init_lora_weights": true, "orth_reg_weight": a.penalty,
 		"init_r": a.initial, "target_r": a.rank, "rank_pattern": pattern, "beta1": a.decay[0], "beta2": a.decay[1],
-		"total_step": scheduleSteps, "tinit": int(a.schedule.Hold * scheduleSteps), "tfinal": int(a.schedule.Settle * scheduleSteps),
+		"total_step": scheduleSteps, "tinit": stepsOf(a.schedule.Hold, scheduleSteps), "tfinal": stepsOf(a.schedule.Settle, scheduleSteps),
 		"deltaT": max(1, a.schedule.Every),
 	} {
 		c.PEFT[key] = value
 	}
 	return c
+}
+
+// stepsOf are the whole steps in a share of them; 0.29 of 100 are 29, though the product is a
+// bit less.
+func stepsOf(share float64, total int) int {
+	return int(share * float64(total) * (1 + 1e-12))
 }
 
 func openAdaLoRA(s *adapter.Saved, device torch.Device) (adapter.Adapter, error) {

@@ -12,7 +12,7 @@ import (
 // when a change is due puts the least important singular values of all sites to
 // zero; at the end of the schedule it drops them.
 func (a *adaLoRA) AfterUpdate(step, total int, gradients []*torch.Tensor) (shrunk []adapter.Shrunk) {
-	hold, last := int(a.schedule.Hold*float64(total)), total-int(a.schedule.Settle*float64(total))
+	hold, last := stepsOf(a.schedule.Hold, total), total-stepsOf(a.schedule.Settle, total)
 	if a.pruned || step > last {
 		return nil
 	}

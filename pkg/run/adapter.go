@@ -1,6 +1,7 @@
 package run
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/metatt/metatt/pkg/adapter"
@@ -29,6 +30,12 @@ func (a *assembly) loadAdapter(from start) (err error) {
 	if a.adapter, err = tuned.PutOn(from.saved, a.tasks[0].task.Name, a.first(), a.device, a.observer.Note); err != nil {
 		return err
 	}
+	if !from.resumes {
+		a.noteStart(from.saved)
+	}
+	if err = a.tune(from.resumes); err != nil {
+		return err
+	}
 	for _, t := range a.tasks[1:] {
 		if _, err = from.saved.LoadTaskHead(t.task.Name, t.model.Head()); err != nil {
 			return err
@@ -38,6 +45,30 @@ func (a *assembly) loadAdapter(from start) (err error) {
 		t.index = max(0, slices.Index(from.saved.Config.Tasks, t.task.Name)) // of one task, its adapter may have had another
 	}
 	return nil
+}
+
+// noteStart says what a saved adapter was trained for that this run is not: its classifier, and the update, mean
+// something else here.
+func (a *assembly) noteStart(saved *adapter.Saved) {
+	c, task := saved.Config, a.tasks[0].task.Name
+	if len(c.Tasks) == 1 && c.Tasks[0] != task {
+		a.observer.Note(fmt.Sprintf("%s goes on with the classifier of %s, for which the adapter in %s was trained", task, c.Tasks[0], saved.Dir))
+	}
+	if same, _ := a.isBackbone(c.BaseModel); !same && c.BaseModel != "" {
+		a.observer.Note(fmt.Sprintf("the adapter in %s was trained on %s, the model of this run is %s", saved.Dir, c.BaseModel, a.config.Model.Path))
+	}
+}
+
+// tune trains a saved adapter as this run says, which need not be as another run before it did.
+func (a *assembly) tune(resumes bool) error {
+	if r, ok := a.adapter.(adapter.RankAdapter); ok && !resumes && len(r.Progress()) == 0 {
+		a.observer.Note(fmt.Sprintf("%s: the ranks of the adapter to start from have fallen already, and stay as they are", a.config.Adapter.Method))
+	}
+	t, ok := a.adapter.(adapter.Tunable)
+	if !ok {
+		return nil
+	}
+	return t.Tune(a.config.Adapter.Settings(a.config.Adapter.Method))
 }
 
 // saveAdapter writes adapter and heads, as they are, into a folder. It runs

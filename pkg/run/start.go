@@ -15,6 +15,7 @@ import (
 // adapter.init_from or of adapter.append.to, or with saved nil a new one.
 type start struct {
 	saved   *adapter.Saved
+	resumes bool // saved is of a checkpoint of the run itself
 	appends bool // the run's task joins those of saved, with a head of its own
 }
 
@@ -24,7 +25,7 @@ func openStart(c *config.Config, checkpoint *train.Checkpoint) (s start, err err
 	dir := cmp.Or(c.Adapter.Append.To, c.Adapter.InitFrom)
 	switch {
 	case checkpoint != nil:
-		dir = checkpoint.Dir
+		dir, s.resumes = checkpoint.Dir, true
 	case dir == "":
 		return s, nil
 	default:
@@ -104,7 +105,7 @@ func adopt(c *config.Config, saved adapter.Config) error {
 		return &config.Error{Problems: problems}
 	}
 	c.Adapter.Rank = rank
-	c.Adapter.Adopt(saved.Method, settings)
+	c.Adopt(saved.Method, settings)
 	// A method that lacks one of these says nothing of it.
 	if saved.Alpha != 0 {
 		c.Adapter.Alpha = &saved.Alpha

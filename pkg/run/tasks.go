@@ -108,19 +108,28 @@ func checkTasks(c *config.Config, saved *adapter.Saved, appends bool) error {
 // tasks were trained on: they would be lost.
 func (a *assembly) checkBackbone(saved *adapter.Saved) error {
 	base := saved.Config.BaseModel
-	if base == a.config.Model.Path {
-		return nil
-	}
-	dir, err := hf.Resolve(base)
+	same, err := a.isBackbone(base)
 	if err != nil {
 		return config.Invalid("model.path", fmt.Errorf("%s: the tasks of the adapter in %s were trained on %s, which is not here to be compared: %w", a.config.Model.Path, saved.Dir, base, err))
 	}
-	here, err := filepath.EvalSymlinks(a.modelDir)
-	there, err2 := filepath.EvalSymlinks(dir)
-	if errors.Join(err, err2) == nil && here != there {
+	if !same {
 		return config.Invalid("model.path", fmt.Errorf("%s: the tasks of the adapter in %s were trained on %s, and need it", a.config.Model.Path, saved.Dir, base))
 	}
 	return nil
+}
+
+// isBackbone: a model of that name or folder is the run's. The error is of one that is not here.
+func (a *assembly) isBackbone(base string) (bool, error) {
+	if base == a.config.Model.Path {
+		return true, nil
+	}
+	dir, err := hf.Resolve(base)
+	if err != nil {
+		return false, err
+	}
+	here, err := filepath.EvalSymlinks(a.modelDir)
+	there, err2 := filepath.EvalSymlinks(dir)
+	return errors.Join(err, err2) != nil || here == there, nil
 }
 
 // appendTask puts a saved adapter with the run's task as one more on the model,

@@ -11,6 +11,9 @@ type Declaration struct {
 	Keys any
 	// Rank is the default of adapter.rank; 0: the schema's.
 	Rank int
+	// Training are keys under adapter of how the method is trained, which a run that goes on from a saved adapter has of
+	// its own where it sets them.
+	Training []string
 	// Idle are keys of the schema under adapter, such as rank, that say nothing of the method.
 	Idle []string
 	// Size is the key under adapter that a budget of parameters decides; empty: rank.
