@@ -52,6 +52,15 @@ def pooled(groups):
     return Estimate(float(np.mean([g.mean() for g in groups])), float(half), sum(len(g) for g in groups))
 
 
+def unpaired(one, other):
+    """The difference of two groups' means, with Welch's interval."""
+    one, other = np.asarray(one, dtype=float), np.asarray(other, dtype=float)
+    if min(len(one), len(other)) < 2:
+        return None
+    interval = stats.ttest_ind(one, other, equal_var=False).confidence_interval(CONFIDENCE)
+    return Estimate(float(one.mean() - other.mean()), float(interval.high - interval.low) / 2, min(len(one), len(other)))
+
+
 def pairs(one, other):
     """The runs of the seeds that both sides have, by seed."""
     ours, theirs = {r.seed: r for r in one}, {r.seed: r for r in other}
@@ -64,10 +73,19 @@ def paired(one, other, figure):
 
 
 def over_examples(one, other, task):
-    """The difference of accuracies as a mean over dev examples, each of which has its mean over the pairs of runs: its
-    interval is what another dev set of that size might have given, for these runs. McNemar's test of one pair, but for
-    several, whose errors on an example go together. None where there is nothing to compare."""
-    right = [(a.right[task], b.right[task]) for a, b in pairs(one, other) if task in a.right and task in b.right]
-    if not right:
+    """The difference of the best adapters' figures as a mean over dev examples, each of which has its mean over the pairs of
+    runs: its interval is what another dev set of that size might have given, for these runs. Of accuracies McNemar's test of
+    one pair, but for several, whose errors on an example go together; of a rank correlation the jackknife. None where there
+    is nothing to compare."""
+    have = [(a.examples[task], b.examples[task]) for a, b in pairs(one, other) if task in a.examples and task in b.examples]
+    if not have:
         return None
-    return student(np.mean([a.astype(float) - b.astype(float) for a, b in right], axis=0))
+    return student(np.mean([a - b for a, b in have], axis=0))
+
+
+def by_seed(one, others, tasks):
+    """Of each seed that all sides have, the mean over tasks of the runs' differences; others has a side for each task, whose
+    runs are of that task or of all. Runs of several tasks are part of each task's difference, which are not independent."""
+    seeds = set.intersection(*({r.seed for r in side} for side in (one, *others)))
+    ours, theirs = {r.seed: r for r in one}, [{r.seed: r for r in side} for side in others]
+    return [np.mean([ours[s].value(task) - side[s].value(task) for side, task in zip(theirs, tasks)]) for s in sorted(seeds)]

@@ -7,6 +7,7 @@ matplotlib.use("svg")
 import matplotlib.pyplot as plt
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+import records
 import tables
 from records import HERE, MAIN, NAMES
 
@@ -45,8 +46,11 @@ def parameters(tasks):
     figure, axes = plt.subplots(1, len(tasks), figsize=(5 * len(tasks), 4), squeeze=False)
     for axis, task in zip(axes[0], tasks):
         points = {}
-        for label, group in [*tables.methods(task).items(), *tables.groups(tables.proper("budgets", task=task), tables.name).items()]:
-            if label != tables.SWEPT:
+        usual = [group for label, group in tables.methods(task).items() if label not in tables.LATER]
+        known = {records.key(r.files) for group in usual for r in group}
+        budgets = tables.groups(tables.proper("budgets", task=task), lambda r: (tables.budget(r), r["adapter.method"]))
+        for group in usual + list(budgets.values()):
+            if group in usual or not known.issuperset(records.key(r.files) for r in group):
                 values = [r.value() for r in group]
                 points.setdefault(group[0]["adapter.method"], []).append((np.mean([r.parameters for r in group]), np.mean(values), np.std(values, ddof=1) if len(values) > 1 else 0))
         across = {method: points.pop(method)[0][1] for method in ("full", "head") if method in points}
@@ -94,7 +98,7 @@ def rates():
 
 def starts():
     """The starts of MetaTT-5D over rank and rate."""
-    by = tables.groups(tables.proper("starts"), lambda r: r["adapter.init"])
+    by = tables.groups(tables.proper("starts"), lambda r: r.init)
     cells = sorted({(r["adapter.rank"], r.lr) for runs in by.values() for r in runs})
     at = np.array([[{(r["adapter.rank"], r.lr): r.value() for r in runs}.get(c, np.nan) for c in cells] for runs in by.values()])
     figure, axis = plt.subplots(figsize=(6.4, 0.36 * len(by) + 1.4))

@@ -6,6 +6,7 @@ Each table stands between <!-- name --> and <!-- /name -->; --check only says wh
 import re
 import sys
 
+import claims
 import figures
 import tables
 from records import HERE
@@ -14,7 +15,7 @@ from records import HERE
 def main():
     path = HERE / "README.md"
     text = path.read_text()
-    made = tables.all_tables()
+    made = tables.all_tables() | {"claims": claims.claims()}
     marked = re.findall(r"<!-- /([a-z0-9-]+) -->", text)
     for name in sorted(set(marked) ^ set(made)):
         sys.exit(f"{path}: {name} " + ("is marked, but no such table is made" if name in marked else "is made, but README.md has no place for it"))

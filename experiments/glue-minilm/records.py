@@ -1,5 +1,5 @@
 """The committed records of the study: an archive of each question, as `finetune experiment --records` writes it but
-without predictions (they hold GLUE's labels), and beside it which dev examples each run's best adapter has right."""
+without predictions (they hold GLUE's labels), and beside it what each dev example adds to the figure of a run's best adapter."""
 
 import base64
 import gzip
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from scipy import stats
 
 HERE = Path(__file__).parent
 PREDICTIONS = "predictions.jsonl"
@@ -27,18 +28,17 @@ PREDICTIONS = "predictions.jsonl"
 class Run:
     name: str  # of its folder; those that judged for a choice begin with choose/
     files: dict = field(repr=False)
-    right: dict = field(default_factory=dict)  # of each classification, an array of booleans over its dev set
+    examples: dict = field(default_factory=dict)  # of each task, what each dev example adds to the best adapter's figure, whose mean they have
 
     @cached_property
     def asked(self):
         """What was asked of it: the values of its keys, by their names with dots."""
-        def flat(value, prefix=""):
-            if isinstance(value, dict) and value:
-                for key, part in value.items():
-                    yield from flat(part, f"{prefix}.{key}" if prefix else key)
-            else:
-                yield prefix, number(value)
-        return dict(flat(yaml.safe_load(self.files["requested.yaml"])))
+        return flat(self.files["requested.yaml"])
+
+    @cached_property
+    def init(self):
+        """How its cores began; empty of methods without."""
+        return flat(self.files["config.yaml"])["adapter.init"]
 
     @cached_property
     def summary(self):
@@ -74,10 +74,18 @@ class Run:
 
     def value(self, task=None):
         """The main metric at the last evaluation; of several tasks the one's, or the mean of all."""
+        if task not in (None, *self.tasks):
+            raise ValueError(f"{self.name} has no {task}")
         if len(self.tasks) == 1:
             return undefined(self.evaluation["metrics"].get(MAIN[self.tasks[0]]))
         values = {canonical(t["task"]): undefined(t["metrics"].get(MAIN[canonical(t["task"])])) for t in self.evaluation["tasks"]}
         return values[task] if task else float(np.mean(list(values.values())))
+
+    @property
+    def collapsed(self):
+        """It ended with next to nothing: one class for all, or a correlation that means nothing."""
+        of = self.evaluation.get("tasks", [self.evaluation])
+        return any("one_class" in t for t in of) or any(MAIN[t] == "spearman" and self.value(t) < 0.5 for t in self.tasks)
 
     @property
     def loss(self):
@@ -87,6 +95,16 @@ class Run:
     @property
     def parameters(self):
         return self.summary["adapter_parameters"]
+
+
+def flat(text):
+    def pairs(value, prefix=""):
+        if isinstance(value, dict) and value:
+            for key, part in value.items():
+                yield from pairs(part, f"{prefix}.{key}" if prefix else key)
+        else:
+            yield prefix, number(value)
+    return dict(pairs(yaml.safe_load(text)))
 
 
 def number(value):
@@ -124,26 +142,52 @@ def read(question):
     archive = HERE / "records" / f"{question}.tar.gz"
     if not archive.exists():
         return []
-    right = json.loads((HERE / "records" / f"{question}.right.json").read_text())
+    beside = HERE / "records" / f"{question}.examples.json"
+    examples = json.loads(beside.read_text()) if beside.exists() else {}
     runs = []
     for name, files in members(archive.read_bytes()).items():
         if "summary.json" in files:
-            runs.append(Run(name, files, {task: unpack(*packed) for task, packed in right.get(key(files), {}).items()}))
+            runs.append(Run(name, files, {task: unpack(*packed) for task, packed in examples.get(key(files), {}).items()}))
     return runs
 
 
-def unpack(count, text):
-    return np.unpackbits(np.frombuffer(base64.b64decode(text), dtype=np.uint8), count=count).astype(bool)
+def unpack(kind, count, text):
+    content = base64.b64decode(text)
+    if kind == "bits":
+        return np.unpackbits(np.frombuffer(content, dtype=np.uint8), count=count).astype(float)
+    return np.frombuffer(content, dtype="<f2").astype(float)
 
 
-def right_examples(predictions):
-    """Of each classification, how many examples, and the packed bits of those that are right."""
-    tasks = {}
+def of_examples(predictions):
+    """Of each task what its dev examples add: of an accuracy a bit, whether it is right; of a rank correlation the
+    jackknife's pseudo-value, n ρ - (n - 1) ρ without it."""
+    right, scores = {}, {}
     for line in predictions.splitlines():
         p = json.loads(line)
         if "label" in p:
-            tasks.setdefault(canonical(p["task"]), []).append(p["label"] == p["predicted"])
-    return {task: [len(bits), base64.b64encode(np.packbits(bits).tobytes()).decode()] for task, bits in tasks.items()}
+            right.setdefault(canonical(p["task"]), []).append(p["label"] == p["predicted"])
+        else:
+            scores.setdefault(canonical(p["task"]), []).append((p["score"], p["predicted_score"]))
+    made = {task: ["bits", len(bits), text(np.packbits(bits))] for task, bits in right.items()}
+    return made | {task: ["float16", len(pairs), text(pseudo_values(*np.transpose(pairs)).astype("<f2"))] for task, pairs in scores.items()}
+
+
+def text(array):
+    return base64.b64encode(array.tobytes()).decode()
+
+
+def pseudo_values(one, other):
+    """Of Spearman's correlation; zero where there is none."""
+    def correlation(keep):
+        ranks = stats.rankdata(one[keep]), stats.rankdata(other[keep])
+        return np.corrcoef(*ranks)[0, 1] if np.ptp(ranks[0]) > 0 and np.ptp(ranks[1]) > 0 else 0.0
+    n, every = len(one), np.ones(len(one), dtype=bool)
+    whole, values = correlation(every), np.empty(n)
+    for i in range(n):
+        every[i] = False
+        values[i] = n * whole - (n - 1) * correlation(every)
+        every[i] = True
+    return values
 
 
 def key(files):
@@ -155,12 +199,15 @@ def keep(finetune, question, drop=False):
     """Writes the records of the question's runs that have ended. Those that were taken from here have no predictions any
     more; what was made of these stays. Runs that are here and are not at hand must be taken first, or be meant to drop."""
     (HERE / "records").mkdir(exist_ok=True)
-    archive, beside = HERE / "records" / f"{question}.tar.gz", HERE / "records" / f"{question}.right.json"
+    archive, beside = HERE / "records" / f"{question}.tar.gz", HERE / "records" / f"{question}.examples.json"
     before = json.loads(beside.read_text()) if beside.exists() else {}
     with tempfile.TemporaryDirectory() as scratch:
         fresh = Path(scratch) / "records.tar.gz"
         subprocess.run([finetune, "experiment", "-c", HERE / f"{question}.yaml", "--records", fresh], check=True, stdout=subprocess.DEVNULL)
-        runs = {name: files for name, files in members(fresh.read_bytes()).items() if "summary.json" in files}
+        every = members(fresh.read_bytes())
+    runs = {name: files for name, files in every.items() if "summary.json" in files}
+    for name in sorted(every.keys() - runs.keys()):
+        print(f"{question}: {name} has not ended and is left out: {', '.join(sorted(every[name]))}", file=sys.stderr)
     if not runs:
         return
     at_hand = {key(files) for files in runs.values()}
@@ -168,21 +215,21 @@ def keep(finetune, question, drop=False):
     if lost and not drop:
         sys.exit(f"{question}: {len(lost)} runs with records here are none of those at hand, such as {lost[0]}: "
                  f"finetune experiment -c {HERE / question}.yaml --take {archive} brings them; --drop leaves them out")
-    right = {}
+    examples = {}
     for files in runs.values():
-        predictions = files.pop(PREDICTIONS, None)
-        if predictions is not None:
-            right[key(files)] = right_examples(predictions)
-        elif key(files) in before:
-            right[key(files)] = before[key(files)]
+        predictions, run = files.pop(PREDICTIONS, None), key(files)
+        if run in before:
+            examples[run] = before[run]
+        elif predictions is not None:
+            examples[run] = of_examples(predictions)
     out = io.BytesIO()
     with gzip.GzipFile(fileobj=out, mode="wb", mtime=0, compresslevel=9) as zipped, tarfile.open(fileobj=zipped, mode="w") as tar:
         for name in sorted(runs):
-            for file, text in sorted(runs[name].items()):
+            for file, content in sorted(runs[name].items()):
                 info = tarfile.TarInfo(f"{name}/{file}")
-                info.size = len(text.encode())
-                tar.addfile(info, io.BytesIO(text.encode()))
-    replace(beside, (json.dumps(dict(sorted(right.items())), indent=0) + "\n").encode())
+                info.size = len(content.encode())
+                tar.addfile(info, io.BytesIO(content.encode()))
+    replace(beside, (json.dumps(dict(sorted(examples.items())), indent=0) + "\n").encode())
     replace(archive, out.getvalue())
     print(f"{question}: {len(runs)} runs, {len(out.getvalue()) / 1e6:.1f} MB")
 

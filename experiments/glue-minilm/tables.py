@@ -1,16 +1,17 @@
 """The tables of README.md, in Markdown."""
 
+import json
 from functools import cache
 
 import numpy as np
 
 import records
-from estimates import over_examples, paired, pooled, student
+from estimates import by_seed, over_examples, paired, pooled, student, unpaired
 from records import MAIN, NAMES
 
 METHODS = {
     "full": "full fine-tuning", "lora": "LoRA", "adalora": "AdaLoRA", "vera": "VeRA", "lotr": "LoTR", "loretta-rep": "LoRETTA-rep", "fact-tk": "FacT-TK",
-    "tenslora": "TensLoRA", "lorta": "CP (LoRTA)", "metatt4d": "MetaTT-4D", "metatt5d": "MetaTT-5D", "head": "head alone",
+    "tenslora": "TensLoRA", "lorta": "CP (LoRTA)", "cp4d": "CP of MetaTT-4D's modes", "metatt4d": "MetaTT-4D", "metatt5d": "MetaTT-5D", "head": "head alone",
 }
 NONE, EMPTY = "–", "No runs yet.\n"
 read = cache(records.read)
@@ -53,16 +54,45 @@ def mean(values):
     return f"{values.mean():.4f}" + (f" ±{values.std(ddof=1):.4f}" if len(values) > 1 else "")
 
 
+def metric(runs, task=None):
+    """Mean and deviation of the main metric; where runs ended with next to nothing, how many, and the mean of the others."""
+    lost = [r for r in runs if r.collapsed]
+    text = mean(r.value(task) for r in runs)
+    if not lost:
+        return text
+    text += f"; {len(lost)} of {len(runs)} collapsed"
+    return text + (f", else {mean(r.value(task) for r in runs if not r.collapsed)}" if len(lost) < len(runs) else "")
+
+
 def short(lr):
     return f"{lr:.0e}".replace("e-0", "e-").replace("e+00", "")
 
 
 def rate(runs):
-    """The chosen rate, which the runs of a row have in common."""
+    """The chosen rate, which the runs of a row have in common; * where nothing beyond it was tried on one side."""
     rates_of = {r.lr for r in runs}
     if len(rates_of) != 1:
-        raise ValueError(f"{runs[0].name} and the others of its row have the rates {sorted(rates_of)}: seeds.yaml and usual.yaml chose apart")
-    return short(rates_of.pop())
+        raise ValueError(f"{runs[0].name} and the others of its row have the rates {sorted(rates_of)}: two questions have chosen apart")
+    lr = rates_of.pop()
+    tried = judged().get(alike(runs[0]), [])
+    return short(lr) + ("*" if tried and lr in (min(tried), max(tried)) else "")
+
+
+def alike(run):
+    """What runs of a choice have in common."""
+    kept = {key: value for key, value in run.asked.items() if key not in ("train.seed", "train.lr", "train.head_lr", "adapter.init") and not key.startswith(("run.", "device"))}
+    return json.dumps([kept, run.init], sort_keys=True)
+
+
+@cache
+def judged():
+    """The rates that were tried, of all questions, by what the runs of a choice have in common."""
+    tried = {}
+    for path in records.HERE.glob("*.yaml"):
+        for run in read(path.stem):
+            if run.judges:
+                tried.setdefault(alike(run), []).append(run.lr)
+    return tried
 
 
 def parameters(runs):
@@ -84,15 +114,22 @@ def order(runs):
     return list(METHODS).index(runs[0]["adapter.method"])
 
 
-LORA, METATT, SWEPT = "LoRA r8", "MetaTT-4D r8", "MetaTT-4D r16, cut to 8 at 90 %"
+LORA, METATT, METATT5, SWEPT = "LoRA r8", "MetaTT-4D r8", "MetaTT-5D r16", "MetaTT-4D r16, cut to 8 at 90 %"
+STARTED, STARTED5 = f"{METATT}, or-id-id-ze", f"{METATT5}, or-id-id-id-ze"
+LATER = {SWEPT: 1, STARTED: 2, STARTED5: 2}  # behind the method's own row
 
 
 def methods(task):
-    """The runs of every method at its usual size on one task, by their names; with them the sweep that stands beside the
-    methods: canonical, near the end, moments taken along."""
-    runs = proper("usual", task=task) + proper("seeds", task=task) + proper("dmrg", task=task, dmrg__mode="canonical", dmrg__unit="step")
-    by = groups(runs, lambda r: name(r) if r["dmrg.mode"] == "none" else SWEPT)
-    return dict(sorted(by.items(), key=lambda item: (order(item[1]), item[0] == SWEPT)))
+    """The runs of every method at its usual size on one task, by their names; with them MetaTT with the start of
+    start.yaml, and with the sweep that is canonical, near the end, its moments taken along."""
+    runs = [r for question in ("usual", "seeds", "start") for r in proper(question, task=task)] + proper("dmrg", task=task, dmrg__mode="canonical", dmrg__unit="step")
+    by = groups(once(runs), lambda r: SWEPT if r["dmrg.mode"] != "none" else f"{name(r)}, {r.init}" if r.init.startswith("or") else name(r))
+    return dict(sorted(by.items(), key=lambda item: (order(item[1]), LATER.get(item[0], 0))))
+
+
+def once(runs):
+    """Without those that two questions share."""
+    return list({records.key(r.files): r for r in runs}.values())
 
 
 def usual(task):
@@ -101,21 +138,19 @@ def usual(task):
     if not by:
         return EMPTY
     reference, ours = by.get(LORA, []), by.get(METATT, [])
-    accurate = MAIN[task] == "accuracy"
     rows, estimates = [], []
     for label, runs in by.items():
-        estimates.append(difference(runs, reference, value))
-        row = [label, parameters(runs), rate(runs), len(runs), mean(map(value, runs)), mean(map(loss, runs)),
-               estimates[-1], difference(runs, ours, value), difference(runs, reference, loss)]
-        if accurate:
-            row.append(NONE if runs is reference else over_examples(runs, reference, task) or NONE)
-        rows.append(row)
-    columns = ["", "parameters", "lr", "n", MAIN[task], "dev loss", "− LoRA", "− MetaTT-4D", "loss − LoRA's"] + ["− LoRA, over examples"] * accurate
+        estimates.append(difference(runs, ours, value))
+        row = [label, parameters(runs), rate(runs), len(runs), metric(runs), mean(map(loss, runs)), difference(runs, reference, value), estimates[-1]]
+        rows.append(row + [NONE if runs is other else over_examples(runs, other, task) or NONE for other in (reference, ours)])
+    columns = ["", "parameters", "lr", "n", MAIN[task], "dev loss", "− LoRA", "− MetaTT-4D", "− LoRA, over examples", "− MetaTT-4D, over examples"]
     return markdown(columns, rows) + middle(estimates)
 
 
 def middle(estimates):
-    return f"\nHalf of the middle interval: {resolves(estimates):.4f}.\n"
+    """What a table can resolve."""
+    half = resolves(estimates)
+    return "" if np.isnan(half) else f"\nThe middle interval is ±{half:.4f}: this table does not tell apart what differs by less.\n"
 
 
 def value(run):
@@ -127,32 +162,40 @@ def loss(run):
 
 
 def overall():
-    """Each method beside LoRA and MetaTT-4D over the tasks, which count alike."""
-    by = {task: methods(task) for task in NAMES}
-    labels = {label: order(runs) for of in by.values() for label, runs in of.items()}
+    """Each method beside LoRA, task by task, and over the tasks, which count alike."""
+    by = {task: methods(task) for task in ("stsb", "mrpc", "sst2", "qnli")}
+    by = {task: of for task, of in by.items() if LORA in of and METATT in of}
+    labels = {label: of[label] for of in by.values() for label in of}
     rows = []
-    for label in sorted(labels, key=lambda label: (labels[label], label == SWEPT)):
+    for label in sorted(labels, key=lambda label: (order(labels[label]), LATER.get(label, 0))):
         have = [t for t in by if label in by[t]]
-        row = [label, ", ".join(NAMES[t] for t in have)]
+        row = [label, parameters(labels[label])] + [difference(by[t].get(label, []), by[t][LORA], value) for t in by]
         for other in LORA, METATT:
-            row.append(NONE if label == other else pooled([paired(by[t][label], by[t].get(other, []), value) for t in have]) or NONE)
+            row.append(NONE if label == other or len(have) < len(by) else pooled([paired(by[t][label], by[t][other], value) for t in have]) or NONE)
         rows.append(row)
-    return markdown(["", "tasks", "main metric − LoRA's", "− MetaTT-4D's"], rows) if rows else EMPTY
+    return markdown(["", "parameters"] + [f"{NAMES[t]} − LoRA" for t in by] + ["all − LoRA", "all − MetaTT-4D"], rows) if rows else EMPTY
+
+
+BUDGETS = (2000, 7000, 10000, 20000)
+
+
+def budget(run):
+    return next(b for b in BUDGETS if run.parameters <= b)
 
 
 def budgets(task):
-    """Methods at equal budgets on one task."""
-    by = groups(proper("budgets", task=task), lambda r: (r["adapter.budget"], r["adapter.method"]))
+    """Methods at equal budgets on one task, beside the largest MetaTT-4D within each."""
+    by = groups(proper("budgets", task=task), lambda r: (budget(r), r["adapter.method"]))
     rows, estimates = [], []
-    for (budget, method), runs in sorted(by.items(), key=lambda item: (item[0][0], order(item[1]))):
-        ours = by.get((budget, "metatt4d"), [])
+    for (within, method), runs in sorted(by.items(), key=lambda item: (item[0][0], order(item[1]))):
+        at = max((b for b, m in by if m == "metatt4d" and b <= within), default=None)
+        ours = by.get((at, "metatt4d"), [])
         estimates.append(difference(runs, ours, value))
-        rows.append([f"≤{budget:,}", METHODS[method], parameters(runs), rate(runs), len(runs), mean(map(value, runs)), mean(map(loss, runs)),
-                     estimates[-1], difference(runs, ours, loss)])
+        rows.append([f"≤{within:,}", METHODS[method], parameters(runs), rate(runs), len(runs), metric(runs), mean(map(loss, runs)),
+                     estimates[-1], NONE if runs is ours else over_examples(runs, ours, task) or NONE])
     if not rows:
         return EMPTY
-    return markdown(["budget", "method", "parameters", "lr", "n", MAIN[task], "dev loss", "− MetaTT-4D", "loss − MetaTT-4D's"], rows) + \
-        middle(estimates)
+    return markdown(["budget", "method", "parameters", "lr", "n", MAIN[task], "dev loss", "− MetaTT-4D", "over examples"], rows) + middle(estimates)
 
 
 def sweep(run):
@@ -163,20 +206,29 @@ def sweep(run):
     return f"rank 16 to 8, {run['dmrg.mode']}, {when}"
 
 
-def sweeps(task):
+FIXED, HIGH, CUT, THIRDS, ADALORA = "rank 8, fixed", "rank 16, fixed", "rank 16 to 8, canonical, at 90 % of the steps", "rank 16 to 8, canonical, by 12 to 8, after the thirds", "AdaLoRA, 12 to 8 on average"
+
+
+def swept(task):
+    """The runs of (d) on one task."""
     by = groups(proper("dmrg", task=task), sweep)
-    fixed = by.get("rank 8, fixed", [])
-    adalora = groups(proper("usual", task=task, adapter__method="adalora") + proper("seeds", task=task, adapter__method="adalora"), lambda r: "AdaLoRA, 12 to 8 on average")
-    rows, estimates = [], []
-    for label, runs in {**by, **adalora}.items():
-        estimates.append(difference(runs, fixed, value))
-        seconds = [sum(e["seconds"] for e in r.events("sweep", "timings.jsonl")) for r in runs]
-        rows.append([label, parameters(runs), rate(runs), len(runs), mean(map(value, runs)), mean(map(loss, runs)), estimates[-1],
-                     difference(runs, fixed, loss), f"{np.mean(seconds):.2f} s" if any(seconds) else NONE])
+    adalora = once(proper("usual", task=task, adapter__method="adalora") + proper("seeds", task=task, adapter__method="adalora"))
+    if by and adalora:
+        by[ADALORA] = sorted(adalora, key=lambda r: r.seed)
+    return dict(sorted(by.items(), key=lambda item: (item[0] != FIXED, item[0] != HIGH, item[0] == ADALORA)))
+
+
+def sweeps(task):
+    by = swept(task)
     if not by:
         return EMPTY
-    return markdown(["", "parameters", "lr", "n", MAIN[task], "dev loss", "− rank 8", "loss − rank 8's", "sweeps take"], rows) + \
-        middle(estimates)
+    fixed, rows, estimates = by.get(FIXED, []), [], []
+    for label, runs in by.items():
+        estimates.append(difference(runs, fixed, value))
+        seconds = [sum(e["seconds"] for e in r.events("sweep", "timings.jsonl")) for r in runs]
+        rows.append([label, parameters(runs), rate(runs), len(runs), metric(runs), mean(map(loss, runs)), estimates[-1],
+                     difference(runs, by.get(HIGH, []), value), NONE if runs is fixed else over_examples(runs, fixed, task) or NONE, f"{np.mean(seconds):.2f} s" if any(seconds) else NONE])
+    return markdown(["", "parameters at the end", "lr", "n", MAIN[task], "dev loss", "− rank 8", "− rank 16", "− rank 8, over examples", "sweeps take"], rows) + middle(estimates)
 
 
 def by_rate(question, key):
@@ -191,30 +243,39 @@ def rates():
     all_rates = sorted({lr for at in table.values() for lr in at})
     rows = []
     for label, at in table.items():
-        means = {lr: np.mean([value(r) for r in runs]) for lr, runs in at.items()}
-        within = [lr for lr in all_rates if lr in means and means[lr] > max(means.values()) - 0.02]
-        rows.append([label] + [mean(map(value, at[lr])) if lr in at else NONE for lr in all_rates] + [band(within)])
-    return markdown([""] + [short(lr) for lr in all_rates] + ["within 0.02 of its best"], rows)
+        rows.append([label] + [metric(at[lr]) if lr in at else NONE for lr in all_rates] + [band({lr: np.mean([value(r) for r in runs]) for lr, runs in at.items()})])
+    return markdown([""] + [short(lr) for lr in all_rates] + [f"within {WITHIN} of its best"], rows)
 
 
-def band(rates_within):
-    return " to ".join(dict.fromkeys(short(lr) for lr in (min(rates_within), max(rates_within))))
+WITHIN = 0.02
 
 
-def starts():
-    by = groups(proper("starts"), lambda r: r["adapter.init"])
+def band(means):
+    """The stretch of tried rates around the best one whose means are that near to it; ≤ and ≥ where it goes on beyond."""
+    tried = sorted(means)
+    near = [means[lr] > max(means.values()) - WITHIN for lr in tried]
+    low = high = tried.index(max(means, key=means.get))
+    while low > 0 and near[low - 1]:
+        low -= 1
+    while high < len(tried) - 1 and near[high + 1]:
+        high += 1
+    return ("≤ " if low == 0 else "") + short(tried[low]) + (f" to {short(tried[high])}" if high > low else "") + (" or more" if high == len(tried) - 1 else "")
+
+
+def starts(question):
+    by = groups(proper(question), lambda r: r.init)
     if not by:
         return EMPTY
     cells = sorted({(r["adapter.rank"], r.lr) for runs in by.values() for r in runs})
     rows = []
     for init, runs in by.items():
         at = {(r["adapter.rank"], r.lr): value(r) for r in runs}
-        rows.append([f"`{init}`"] + [f"{at[c]:.3f}" if c in at else NONE for c in cells])
-    return markdown(["start"] + [f"r{rank}, {short(lr)}" for rank, lr in cells], rows)
+        rows.append([f"`{init}`"] + [f"{at[c]:.3f}" if c in at else NONE for c in cells] + [f"{max(at.values()):.3f}"])
+    return markdown(["start"] + [f"r{rank}, {short(lr)}" for rank, lr in cells] + ["best"], rows)
 
 
 def alphas():
-    by = groups(proper("alpha"), lambda r: r["adapter.alpha"])
+    by = dict(sorted(groups(proper("alpha"), lambda r: r["adapter.alpha"]).items()))
     if not by:
         return EMPTY
     all_rates = sorted({r.lr for runs in by.values() for r in runs})
@@ -222,21 +283,33 @@ def alphas():
     return markdown(["α"] + [short(lr) for lr in all_rates], rows)
 
 
+JOINT, SHARED, ALONE3, ALONE8 = "at once, with the task mode, r8", "at once, one update for all, r8", "an adapter for each, r3", "an adapter for each, r8"
+THREE = ["stsb", "mrpc", "sst2"]
+
+
+def several():
+    """The runs of (e): those of all tasks, and of those of one the sides by task."""
+    joint = groups([r for r in proper("tasks") if len(r.tasks) > 1], lambda r: JOINT if r["adapter.task_after"] else SHARED)
+    alone = {ALONE3: [proper("tasks", task=t) for t in THREE], ALONE8: [once(proper("usual", task=t, adapter__method="metatt4d")) for t in THREE]}
+    return joint, {label: sides for label, sides in alone.items() if all(sides)}
+
+
 def tasks():
     """Three tasks at once, with and without the task mode, beside an adapter for each."""
-    joint = groups([r for r in proper("tasks") if len(r.tasks) > 1], lambda r: "at once, with the task mode" if r["adapter.task_after"] else "at once, one update for all")
-    names = ["stsb", "mrpc", "sst2"]
-    alone = {"an adapter for each, r3": {t: proper("tasks", task=t) for t in names}, "an adapter for each, r8": {t: proper("usual", task=t, adapter__method="metatt4d") for t in names}}
+    joint, alone = several()
     if not joint:
         return EMPTY
     rows = []
-    for label, runs in joint.items():
-        rows.append([label, parameters(runs)] + [mean(r.value(t) for r in runs) for t in names] +
-                    [pooled([paired(runs, alone["an adapter for each, r3"][t], lambda r, t=t: r.value(t)) for t in names]) or NONE])
-    for label, of in alone.items():
-        if all(of.values()):
-            rows.append([label, f"{sum(runs[0].parameters for runs in of.values()):,}"] + [mean(map(value, of[t])) for t in names] + [NONE])
-    return markdown(["", "parameters in all"] + [f"{NAMES[t]} {MAIN[t]}" for t in names] + ["mean − each its own, r3"], rows)
+    for label in JOINT, SHARED:
+        runs = joint.get(label, [])
+        if not runs:
+            continue
+        others = [alone.get(ALONE3), [joint.get(SHARED, [])] * 3 if label == JOINT else None, alone.get(ALONE8)]
+        rows.append([label, parameters(runs), rate(runs)] + [metric(runs, t) for t in THREE] + [student(by_seed(runs, other, THREE)) or NONE if other else NONE for other in others])
+    for label, sides in alone.items():
+        chosen = "/".join(rate(side) for side in sides)
+        rows.append([label, f"{sum(runs[0].parameters for runs in sides):,}", chosen] + [metric(side) for side in sides] + [NONE] * 3)
+    return markdown(["", "parameters in all", "lr"] + [f"{NAMES[t]} {MAIN[t]}" for t in THREE] + ["mean − each its own, r3", "− one update for all", "− each its own, r8"], rows)
 
 
 def look():
@@ -253,31 +326,51 @@ def look():
 
 
 def appended():
-    """Tasks one after the other, beside each at once and each alone."""
+    """Tasks one after the other, beside the same adapter of its own for each."""
     first, second, third = (proper(f"append-{i}") for i in (1, 2, 3))
     if not first:
         return EMPTY
-    rows = [["STS-B, the first", parameters(first), mean(map(value, [r for r in first if r.seed])), NONE, NONE]]
-    for grow, runs in groups(second, lambda r: r["adapter.append.grow"]).items():
-        rows.append([f"MRPC appended, grow {grow}", parameters(runs), "as it was", mean(map(value, runs)), NONE])
-    for grow, runs in groups(third, lambda r: r["adapter.append.grow"]).items():
-        rows.append([f"SST-2 appended behind MRPC's grow 8, grow {grow}", parameters(runs), "as it was", "as it was", mean(map(value, runs))])
-    return markdown(["", "trained parameters"] + [f"{NAMES[t]} {MAIN[t]}" for t in ("stsb", "mrpc", "sst2")], rows)
+    rows = []
+    sides = [("STS-B, the first", "stsb", [r for r in first if r.seed])]
+    sides += [(f"MRPC appended, grow {grow}", "mrpc", runs) for grow, runs in groups(second, lambda r: r["adapter.append.grow"]).items()]
+    sides += [(f"SST-2 appended behind MRPC's grow 8, grow {grow}", "sst2", runs) for grow, runs in groups(third, lambda r: r["adapter.append.grow"]).items()]
+    for label, task, runs in sides:
+        own = [r for r in methods(task).get(METATT, [])]
+        rows.append([label, parameters(runs), len(runs), MAIN[task], metric(runs), difference(runs, own, value)])
+    return markdown(["", "trained parameters", "n", "metric", "value", "− an adapter of its own, r8"], rows)
+
+
+def longer():
+    """Three epochs and ten, at the same rates and seeds."""
+    by = groups(proper("longer"), lambda r: (r.tasks[0], name(r)))
+    if not by:
+        return EMPTY
+    rows = []
+    for (task, label), runs in by.items():
+        seeds = {r.seed for r in runs}
+        short_ones = [r for r in methods(task).get(label, []) if r.seed in seeds]
+        lora, short_lora = by.get((task, LORA), []), [r for r in methods(task).get(LORA, []) if r.seed in seeds]
+        best = mean(max(e["metrics"].get(MAIN[task]) or 0 for e in r.events("eval")) for r in runs)
+        rows.append([NAMES[task], label, rate(runs), len(runs), metric(short_ones), metric(runs), best, NONE if label == LORA else student(paired(short_ones, short_lora, value)) or NONE, difference(runs, lora, value)])
+    return markdown(["", "", "lr", "n", "after 3 epochs", "after 10", "best of 10", "− LoRA, 3", "− LoRA, 10"], rows)
 
 
 def depth(task):
-    """Six layers and twelve."""
+    """Six layers and twelve; the last column is what depth changes of the difference to LoRA."""
     if not proper("depth", task=task):
         return EMPTY
+    six, twelve = methods(task), groups(proper("depth", task=task), name)
     rows = []
-    for layers, by in (6, methods(task)), (12, groups(proper("depth", task=task), name)):
-        reference = by.get(LORA, [])
+    for layers, by in (6, six), (12, twelve):
         for label, runs in sorted(by.items(), key=lambda item: order(item[1])):
-            if label == SWEPT:
+            if label not in twelve:
                 continue
-            if runs[0]["adapter.method"] in ("lora", "metatt4d", "metatt5d", "lorta", "head"):
-                rows.append([layers, label, parameters(runs), rate(runs), len(runs), mean(map(value, runs)), mean(map(loss, runs)), difference(runs, reference, value)])
-    return markdown(["layers", "method", "parameters", "lr", "n", MAIN[task], "dev loss", "− LoRA"], rows)
+            gain = NONE
+            if layers == 12 and label != LORA and label in six:
+                gain = unpaired(paired(runs, by.get(LORA, []), value), paired(six[label], six.get(LORA, []), value)) or NONE
+            rows.append([layers, label, parameters(runs), f"{runs[0].summary['head_parameters']:,}", rate(runs), len(runs), metric(runs), mean(map(loss, runs)),
+                         difference(runs, by.get(LORA, []), value), gain])
+    return markdown(["layers", "method", "parameters", "head", "lr", "n", MAIN[task], "dev loss", "− LoRA", "less that of six layers"], rows)
 
 
 def cost():
@@ -299,6 +392,7 @@ COUNTS = {  # of so many layers, matrices and tasks, by the equations that `fine
     "LoTR r40, an adapter for each task": ("lotr", lambda n, m, t: t * (2 * D * 40 + n * m * 40**2)),
     "FacT-TK r16, an adapter for each task": ("fact-tk", lambda n, m, t: t * (2 * D * 16 + (16**2 + n * m) * min(16, n * m))),
     "CP (LoRTA) r16, an adapter for each task": ("lorta", lambda n, m, t: t * 16 * (D + D // H + n + m + H)),
+    "CP of MetaTT-4D's modes r8, an adapter for each task": ("cp4d", lambda n, m, t: t * 8 * (2 * D + n + m)),
     "MetaTT-4D r8, an adapter for each task": ("metatt4d", lambda n, m, t: t * (2 * D * 8 + (n + m) * 8**2)),
     "MetaTT-4D r8, a task mode": ("metatt4d", lambda n, m, t: 2 * D * 8 + (n + m + (t if t > 1 else 0)) * 8**2),
     "MetaTT-5D r16, a task mode": ("metatt5d", lambda n, m, t: (D + D // H) * 16 + (n + m + H + (t if t > 1 else 0)) * 16**2),
@@ -324,19 +418,22 @@ def counts():
 
 
 def made():
-    """What was run."""
-    rows = []
-    for path in sorted(records.HERE.glob("*.yaml")):
+    """What was run; a run that two questions share is the first one's."""
+    rows, seen = [], set()
+    for path in sorted(records.HERE.glob("*.yaml"), key=lambda path: (path.stem != "usual", path.stem)):
         runs = read(path.stem)
         if path.stem == "common" or not runs:
             continue
-        hours = sum(r.summary["seconds"] for r in runs) / 3600
-        rows.append([f"[{path.stem}]({path.name})", path.read_text().splitlines()[0].lstrip("# "), len(runs), f"{hours:.2f}"])
-    return markdown(["question", "", "runs", "process-hours"], rows)
+        own = [r for r in runs if records.key(r.files) not in seen]
+        seen |= {records.key(r.files) for r in runs}
+        commits = sorted({json.loads(r.files["environment.json"]).get("commit", "?")[:7] for r in own})
+        rows.append([f"[{path.stem}]({path.name})", path.read_text().splitlines()[0].lstrip("# "), len(runs), len(own), f"{sum(r.summary['seconds'] for r in own) / 3600:.2f}", ", ".join(commits)])
+    rows.append(["", "", "", sum(row[3] for row in rows), f"{sum(float(row[4]) for row in rows):.1f}", ""])
+    return markdown(["question", "", "runs", "of its own", "process-hours", "commits"], rows)
 
 
 def all_tables():
-    made_tables = {"made": made(), "overall": overall(), "rates": rates(), "starts": starts(), "alpha": alphas(), "tasks": tasks(), "cost": cost(), "counts": counts(), "look": look(), "appended": appended()}
+    made_tables = {"made": made(), "overall": overall(), "rates": rates(), "starts": starts("starts"), "starts-4d": starts("starts-4d"), "longer": longer(), "alpha": alphas(), "tasks": tasks(), "cost": cost(), "counts": counts(), "look": look(), "appended": appended()}
     for task in "stsb", "mrpc", "sst2", "qnli":
         made_tables[f"usual-{task}"] = usual(task)
     for task in "stsb", "mrpc":

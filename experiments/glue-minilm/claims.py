@@ -1,0 +1,89 @@
+"""The numbers that decide the claims, as one table of README.md. MARGIN and which number decides were written down before
+the runs of (d) and (e), of the other tasks and of other seeds were made."""
+
+import numpy as np
+
+import tables
+from estimates import by_seed, paired, pooled, student
+from tables import CUT, FIXED, HIGH, JOINT, LORA, METATT, NONE, SHARED, THREE, markdown, proper, value
+
+MARGIN = 0.01  # of the main metric: two methods that differ by less are alike
+
+
+def reading(estimate):
+    """What an interval says."""
+    if estimate is None or np.isnan(estimate.half):
+        return NONE
+    low, high = estimate.mean - estimate.half, estimate.mean + estimate.half
+    if -MARGIN < low and high < MARGIN:
+        return "alike"
+    if low > 0:
+        return "better"
+    if high < 0:
+        return "worse"
+    return "not told apart" + (", not better by the margin" if high < MARGIN else ", not worse by the margin" if low > -MARGIN else "")
+
+
+def over_tasks(one, other, tasks):
+    """The mean over tasks of one row of the methods less another; None unless both have each."""
+    by = {task: tables.methods(task) for task in tasks}
+    if not all(one in of and other in of for of in by.values()):
+        return None
+    return pooled([paired(of[one], of[other], value) for of in by.values()])
+
+
+def of_sweeps(one, other):
+    """Likewise of two rows of the sweeps, on STS-B and MRPC."""
+    by = [tables.swept(task) for task in ("stsb", "mrpc")]
+    return pooled([paired(of.get(one, []), of.get(other, []), value) for of in by])
+
+
+def of_budgets(within, method, other, at=None):
+    """MetaTT-4D less another method within a budget; the other may have one of its own."""
+    sides = []
+    for task in ("stsb", "mrpc"):
+        runs = proper("budgets", task=task)
+        ours = [r for r in runs if r["adapter.method"] == method and tables.budget(r) == within]
+        theirs = [r for r in runs if r["adapter.method"] == other and tables.budget(r) == (at or within)]
+        if ours and theirs:
+            sides.append(paired(ours, theirs, value))
+    return pooled(sides)
+
+
+def claims():
+    done = [task for task in ("stsb", "mrpc", "sst2", "qnli") if METATT in tables.methods(task) and LORA in tables.methods(task)]
+    where = ", ".join(tables.NAMES[t] for t in done)
+    two = "STS-B, MRPC"
+    joint, alone = tables.several()
+    rows = []
+
+    def row(claim, what, tasks, estimate, decides=False):
+        if estimate is not None:
+            rows.append([claim, f"**{what}**" if decides else what, tasks, estimate, reading(estimate)])
+
+    row("(a)", "MetaTT-4D r8 (6,656) − LoRA r8 (73,728)", where, over_tasks(METATT, LORA, done), True)
+    row("start", "MetaTT-4D r8 from or-id-id-ze − from ze-id-id-id", two, over_tasks(tables.STARTED, METATT, ["stsb", "mrpc"]))
+    row("start", "MetaTT-5D r16 from or-id-id-id-ze − from ze-id-id-id-id", two, over_tasks(tables.STARTED5, tables.METATT5, ["stsb", "mrpc"]))
+    row("(a)", "MetaTT-4D (6,656) − LoRA r1 (9,216)", two, of_budgets(7000, "metatt4d", "lora", 10000))
+    row("(a)", "MetaTT-4D − LoRA within 20,000", two, of_budgets(20000, "metatt4d", "lora"))
+    row("(a)", "VeRA r256 (7,680) − LoRA r8", where, over_tasks("VeRA r256", LORA, done))
+    row("(b)", "MetaTT-4D r8 (6,656) − CP, LoRTA r16 (6,976)", where, over_tasks(METATT, "CP (LoRTA) r16", done), True)
+    for other in "CP of MetaTT-4D's modes r8", "TensLoRA r8", "FacT-TK r16", "LoTR r40", "LoRETTA-rep r8":
+        have = [t for t in done if other in tables.methods(t)]
+        row("(b)", f"MetaTT-4D r8 − {other}", ", ".join(tables.NAMES[t] for t in have), over_tasks(METATT, other, have) if have else None)
+    for within in 2000, 7000, 20000:
+        row("(b)", f"MetaTT-4D − CP, LoRTA within {within:,}", two, of_budgets(within, "metatt4d", "lorta"))
+    row("(d)", "rank 16 to 8 by canonical sweep at 90 % − rank 8", two, of_sweeps(CUT, FIXED), True)
+    for label in tables.swept("stsb"):
+        if label not in (CUT, FIXED):
+            row("(d)", f"{label} − rank 8", two, of_sweeps(label, FIXED))
+    row("(d)", "rank 16 to 8 by canonical sweep at 90 % − rank 16", two, of_sweeps(CUT, HIGH))
+    names = ", ".join(tables.NAMES[t] for t in THREE)
+    if JOINT in joint:
+        if tables.ALONE3 in alone:
+            row("(e)", "one train with a task mode (6,848) − a train for each (7,128 in all)", names, student(by_seed(joint[JOINT], alone[tables.ALONE3], THREE)), True)
+        if SHARED in joint:
+            row("(e)", "with the task mode − one update for all", names, student(by_seed(joint[JOINT], [joint[SHARED]] * 3, THREE)))
+        if tables.ALONE8 in alone:
+            row("(e)", "one train with a task mode (6,848) − r8 for each (19,968 in all)", names, student(by_seed(joint[JOINT], alone[tables.ALONE8], THREE)))
+    return markdown(["claim", "compared", "on", "main metric", f"with a margin of {MARGIN}"], rows) if rows else tables.EMPTY
