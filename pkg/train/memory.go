@@ -10,9 +10,12 @@ import (
 
 var highWater = regexp.MustCompile(`(?m)^VmHWM:\s+(\d+) kB$`)
 
-// ResetPeakMemory makes what this process held at once before now count no more: for a
-// process that makes several runs.
-func ResetPeakMemory() error { return os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) }
+// ResetPeakMemory makes what this process held at once before now count no more, and what it
+// has freed since and allocators keep: for a process that makes several runs.
+func ResetPeakMemory() error {
+	torch.TrimMemory()
+	return os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)
+}
 
 // peakMemory is the most bytes that were taken of a CUDA device, where that is known,
 // else the largest resident size of this process; 0 where the kernel does not say.
