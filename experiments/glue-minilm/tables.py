@@ -122,7 +122,7 @@ LATER = {SWEPT: 1, STARTED: 2, STARTED5: 2}  # behind the method's own row
 def methods(task):
     """The runs of every method at its usual size on one task, by their names; with them MetaTT with the start of
     start.yaml, and with the sweep that is canonical, near the end, its moments taken along."""
-    runs = [r for question in ("usual", "seeds", "start") for r in proper(question, task=task)] + proper("dmrg", task=task, dmrg__mode="canonical", dmrg__unit="step")
+    runs = [r for question in ("usual", "qnli", "seeds", "start") for r in proper(question, task=task)] + proper("dmrg", task=task, dmrg__mode="canonical", dmrg__unit="step")
     by = groups(once(runs), lambda r: SWEPT if r["dmrg.mode"] != "none" else f"{name(r)}, {r.init}" if r.init.startswith("or") else name(r))
     return dict(sorted(by.items(), key=lambda item: (order(item[1]), LATER.get(item[0], 0))))
 
@@ -439,5 +439,5 @@ def all_tables():
     for task in "stsb", "mrpc":
         made_tables[f"budgets-{task}"] = budgets(task)
         made_tables[f"sweeps-{task}"] = sweeps(task)
-        made_tables[f"depth-{task}"] = depth(task)
+    made_tables["depth"] = depth("stsb")
     return made_tables
