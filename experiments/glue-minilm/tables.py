@@ -426,7 +426,7 @@ def made():
             continue
         own = [r for r in runs if records.key(r.files) not in seen]
         seen |= {records.key(r.files) for r in runs}
-        commits = sorted({json.loads(r.files["environment.json"]).get("commit", "?")[:7] for r in own})
+        commits = sorted({json.loads(r.files["environment.json"])["build"]["commit"][:7] for r in own})
         rows.append([f"[{path.stem}]({path.name})", path.read_text().splitlines()[0].lstrip("# "), len(runs), len(own), f"{sum(r.summary['seconds'] for r in own) / 3600:.2f}", ", ".join(commits)])
     rows.append(["", "", "", sum(row[3] for row in rows), f"{sum(float(row[4]) for row in rows):.1f}", ""])
     return markdown(["question", "", "runs", "of its own", "process-hours", "commits"], rows)
