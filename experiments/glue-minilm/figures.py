@@ -1,5 +1,7 @@
 """The pictures of README.md."""
 
+from dataclasses import dataclass
+
 import matplotlib
 import numpy as np
 
@@ -97,21 +99,37 @@ def rates():
 
 
 def starts():
-    """The starts of MetaTT-5D over rank and rate."""
-    by = tables.groups(tables.proper("starts"), lambda r: r.init)
-    cells = sorted({(r["adapter.rank"], r.lr) for runs in by.values() for r in runs})
-    at = np.array([[{(r["adapter.rank"], r.lr): r.value() for r in runs}.get(c, np.nan) for c in cells] for runs in by.values()])
-    figure, axis = plt.subplots(figsize=(6.4, 0.36 * len(by) + 1.4))
-    axis.grid(False)
-    image = axis.imshow(at, cmap="viridis", aspect="auto", vmin=max(0, np.nanmin(at)))
-    for (i, j), x in np.ndenumerate(at):
-        axis.text(j, i, f"{x:.3f}", ha="center", va="center", fontsize=8, color="white" if x < (np.nanmin(at) + np.nanmax(at)) / 2 else "black")
-    axis.set_xticks(range(len(cells)), [f"r {rank}\n{lr:g}" for rank, lr in cells])
-    axis.set_yticks(range(len(by)), by.keys(), family="monospace")
-    axis.set_xlabel("rank and learning rate")
-    axis.set_title("MetaTT-5D on STS-B: dev spearman by start", fontsize=9)
-    figure.colorbar(image)
+    """The starts of MetaTT over rank and rate."""
+    panels = [(title, by) for title, by in (("MetaTT-4D", grid("starts-4d")), ("MetaTT-5D", grid("starts"))) if by]
+    figure, axes = plt.subplots(1, len(panels), figsize=(1.2 + sum(0.62 * len(by.columns) + 1.4 for _, by in panels), 3.6), squeeze=False,
+                                width_ratios=[len(by.columns) for _, by in panels], layout="constrained")
+    for axis, (title, by) in zip(axes[0], panels):
+        axis.grid(False)
+        image = axis.imshow(by.values, cmap="viridis", aspect="auto", vmin=0, vmax=max(np.nanmax(p.values) for _, p in panels))
+        for (i, j), x in np.ndenumerate(by.values):
+            axis.text(j, i, f"{x:.3f}", ha="center", va="center", fontsize=8, color="white" if x < 0.4 else "black")
+        axis.set_xticks(range(len(by.columns)), [f"r {rank}\n{lr:g}" for rank, lr in by.columns])
+        axis.set_yticks(range(len(by.rows)), by.rows, family="monospace")
+        axis.set(xlabel="rank and learning rate", title=title)
+    figure.suptitle("Start of each core: dev spearman on STS-B, one seed", fontsize=9)
+    figure.colorbar(image, ax=axes[0, -1])
     save(figure, "starts")
+
+
+@dataclass
+class Grid:
+    rows: list
+    columns: list
+    values: np.ndarray
+
+
+def grid(question):
+    """The main metric by start, and by rank and rate."""
+    by = tables.groups(tables.proper(question), lambda r: r.init)
+    if not by:
+        return None
+    columns = sorted({(r["adapter.rank"], r.lr) for runs in by.values() for r in runs})
+    return Grid(list(by), columns, np.array([[{(r["adapter.rank"], r.lr): r.value() for r in runs}.get(c, np.nan) for c in columns] for runs in by.values()]))
 
 
 def draw_all():
