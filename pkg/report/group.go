@@ -13,7 +13,7 @@ import (
 
 // Group is the runs that are alike in all but the seed, and what they came to.
 type Group struct {
-	Task   string
+	Task   string // with what else it was judged by, where the report has the task by several metrics or on several dev sets
 	Label  string // what tells it apart from the other groups of the task
 	Values []string
 	Seeds  []int // of the runs, rising

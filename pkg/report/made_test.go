@@ -2,6 +2,7 @@ package report_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -74,7 +75,11 @@ func lines(t *testing.T, events []any) []byte {
 
 // events are the journal's, ten steps and an evaluation each.
 func (m made) events(c *config.Config) (metrics, timings []any, s run.Summary) {
-	s = run.Summary{Task: "MRPC", Method: c.Adapter.Method, Seed: m.seed, AdapterParams: m.parameters, HeadParams: 770, Seconds: 10 + float64(m.seed), SamplesPerSecond: 100, PeakBytes: 1 << 30, Device: "cpu", DType: "fp32"}
+	named := "MRPC"
+	if c.Task() == "custom" {
+		named = "custom"
+	}
+	s = run.Summary{Task: named, Method: c.Adapter.Method, Seed: m.seed, AdapterParams: m.parameters, HeadParams: 770, Seconds: 10 + float64(m.seed), SamplesPerSecond: 100, PeakBytes: 1 << 30, Device: "cpu", DType: "fp32"}
 	if s.Method != "head" {
 		s.Rank = c.Adapter.Rank
 	}
@@ -90,7 +95,7 @@ func (m made) events(c *config.Config) (metrics, timings []any, s run.Summary) {
 		s.Last = task.Metrics{{Name: "accuracy", Value: accuracy}, {Name: "f1", Value: f1}}
 		best := s.Best == nil || accuracy > *s.Best.Value
 		if best {
-			s.Best = &train.Best{Epoch: 1, Step: s.Steps, Metric: "accuracy", Value: &accuracy}
+			s.Best = &train.Best{Epoch: 1, Step: s.Steps, Metric: cmp.Or(c.Train.BestMetric, "accuracy"), Value: &accuracy}
 		}
 		metrics = append(metrics, train.EvalEvent{Event: "eval", Step: s.Steps, Epoch: 1, Metrics: s.Last, Best: best})
 		timings = append(timings, train.EvalTiming{Event: "eval", Step: s.Steps, Seconds: 0.5})

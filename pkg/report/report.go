@@ -69,6 +69,7 @@ func Make(o Options) (*Report, error) {
 		r.By = append(r.By, f.name)
 	}
 	r.Groups = group(runs, fields)
+	nameSections(r.Groups)
 	return r, r.compare(fields, o.Against)
 }
 

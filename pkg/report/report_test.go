@@ -1,6 +1,8 @@
 package report_test
 
 import (
+	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -159,6 +161,43 @@ func TestRefusals(t *testing.T) {
 	} {
 		if _, err := report.Make(o); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
+// Groups of a task that were judged by other metrics, or on other dev sets, are not compared.
+func TestJudgedOtherwise(t *testing.T) {
+	with := func(keys ...string) func(made) made {
+		return func(m made) made { m.keys = slices.Concat(m.keys, keys); return m }
+	}
+	custom := func(dev string) func(made) made { return with("task=custom", "data.train=train.tsv", "data.dev="+dev) }
+	for name, c := range map[string]struct {
+		one, other func(made) made
+		want       []string
+	}{
+		"metric":  {with(), with("train.best_metric=f1"), []string{"MRPC, by accuracy", "MRPC, by f1"}},
+		"dev set": {custom("/a.tsv"), custom("/b.tsv"), []string{"custom, data.dev=/a.tsv", "custom, data.dev=/b.tsv"}},
+		"limit":   {with(), with("data.limit=100"), []string{"MRPC, without data.limit", "MRPC, data.limit=100"}},
+		"seed":    {with("data.limit=100", "data.limit_seed=1"), with("data.limit=100", "data.limit_seed=2"), []string{"MRPC, data.limit_seed=1", "MRPC, data.limit_seed=2"}},
+	} {
+		r := reportOf(t, report.Options{}, c.one(lora(1, 0.7)), c.one(metatt(1, 0.8)), c.other(lora(1, 0.4)), c.other(metatt(1, 0.45)))
+		if len(r.Groups) != 4 {
+			t.Fatalf("%s: %d groups", name, len(r.Groups))
+		}
+		compared := map[string]string{}
+		for _, g := range r.Groups {
+			if !slices.Contains(c.want, g.Task) {
+				t.Errorf("%s: a group of %q, want %q", name, g.Task, c.want)
+			}
+			if g.Against != nil {
+				compared[g.Task] = fmt.Sprintf("%.2f", g.Against.Mean())
+			}
+		}
+		if want := map[string]string{c.want[0]: "0.10", c.want[1]: "0.05"}; !maps.Equal(compared, want) {
+			t.Errorf("%s: differences %v, want %v", name, compared, want)
+		}
+		if tables := r.Tables(); len(tables) != 8 {
+			t.Errorf("%s: %d tables", name, len(tables))
 		}
 	}
 }
