@@ -36,7 +36,7 @@ type Cache struct {
 const smallestCached = 1 << 20
 
 // cacheFormat changes whenever the same key would mean other ids or another file.
-const cacheFormat = "metatt encodings 1\n"
+const cacheFormat = "metatt encodings 2\n"
 
 // Encode is [Encode], through the cache. An entry that is damaged is made again;
 // one that cannot be written costs nothing but the next run's time.
@@ -83,9 +83,11 @@ func cacheKey(t *tokenizer.Tokenizer, task task.Task, examples []task.Example, m
 	return hex.EncodeToString(digest.Sum(nil))
 }
 
-// An entry is the format's name, the number of tokens of each example (uint32),
-// all ids (uint32), all type ids (uint8), and the SHA-256 of all that, numbers
+// An entry is the format's name, the number of tokens of each example (uint32, cutBit of one
+// that was cut), all ids (uint32), all type ids (uint8), and the SHA-256 of all that, numbers
 // in little-endian order.
+
+const cutBit = 1 << 31
 
 // write stores an entry. What fails is left out: the encodings are at hand.
 func (c Cache) write(path string, encodings []tokenizer.Encoding) {
@@ -106,7 +108,11 @@ func formatEncodings(encodings []tokenizer.Encoding) (content []byte, ok bool) {
 	content = make([]byte, 0, len(cacheFormat)+4*len(encodings)+5*tokens+sha256.Size)
 	content = append(content, cacheFormat...)
 	for _, e := range encodings {
-		content = binary.LittleEndian.AppendUint32(content, uint32(len(e.IDs)))
+		length := uint32(len(e.IDs))
+		if e.Cut {
+			length |= cutBit
+		}
+		content = binary.LittleEndian.AppendUint32(content, length)
 	}
 	for _, e := range encodings {
 		for _, id := range e.IDs {
@@ -159,11 +165,12 @@ func readEncodings(path string, examples, vocabulary, maxLength int) ([]tokenize
 	}
 	encodings := make([]tokenizer.Encoding, examples)
 	for i := range encodings {
-		n := int(binary.LittleEndian.Uint32(lengths[4*i:]))
+		length := binary.LittleEndian.Uint32(lengths[4*i:])
+		n := int(length &^ cutBit)
 		if n < 1 || n > maxLength || n > len(ids) {
 			return nil, errDamaged
 		}
-		encodings[i] = tokenizer.Encoding{IDs: ids[:n:n], TypeIDs: types[:n:n]}
+		encodings[i] = tokenizer.Encoding{IDs: ids[:n:n], TypeIDs: types[:n:n], Cut: length&cutBit != 0}
 		ids, types = ids[n:], types[n:]
 	}
 	if len(ids) > 0 || len(rest) != 5*tokens {

@@ -80,6 +80,31 @@ func TestCacheGivesWhatEncodingGives(t *testing.T) {
 	}
 }
 
+// What is cut is counted, with the cache and without, and what just fits is not.
+func TestCutExamplesAreCounted(t *testing.T) {
+	tokens, task, examples := setting(t)
+	c := data.Cache{Dir: filepath.Join(t.TempDir(), "cache"), Limit: 1 << 30}
+	whole, err := data.Encode(t.Context(), tokens, task, examples, 512)
+	if err != nil || whole.Cut() != 0 {
+		t.Fatalf("%d are cut at 512 (%v)", whole.Cut(), err)
+	}
+	all := whole.Batch(whole.Order(0, 0, false))
+	for _, length := range []int{whole.Longest(), 100, 40} {
+		want := 0
+		for i := range examples {
+			if int(all.Offsets[i+1]-all.Offsets[i]) > length {
+				want++
+			}
+		}
+		for _, cache := range []data.Cache{{}, c, c} {
+			set, err := cache.Encode(t.Context(), tokens, task, examples, length)
+			if err != nil || set.Cut() != want {
+				t.Errorf("at %d: %d are cut (%v), want %d", length, set.Cut(), err, want)
+			}
+		}
+	}
+}
+
 func TestDamagedEntriesAreMadeAgain(t *testing.T) {
 	tokens, task, examples := setting(t)
 	c := data.Cache{Dir: t.TempDir(), Limit: 1 << 30}

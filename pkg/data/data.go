@@ -44,6 +44,16 @@ func (s *Set) Longest() int {
 	return longest
 }
 
+// Cut is the number of examples that have more tokens than the set keeps of one.
+func (s *Set) Cut() (n int) {
+	for _, e := range s.encodings {
+		if e.Cut {
+			n++
+		}
+	}
+	return n
+}
+
 // Check asks accept about the encoding of every example, ids and type ids, and
 // names the first that it refuses.
 func (s *Set) Check(accept func(ids, typeIDs []int32) error) error {

@@ -118,7 +118,10 @@ type exampleSet struct {
 
 func (p *Predictor) setLogits(ctx context.Context, o EvalOptions, set exampleSet) ([]float32, error) {
 	o.note("%s: %d examples of %s", set.task.Name, len(set.examples), set.split)
-	logits, err := p.logits(ctx, set.examples)
+	logits, cut, err := p.logits(ctx, set.examples)
+	if cut > 0 {
+		o.note("%s: %d of %d examples of %s are longer than the %d tokens that the adapter was trained on, and are cut", set.task.Name, cut, len(set.examples), set.split, p.model.MaxLength)
+	}
 	if label, one := set.task.OneClass(logits); one && err == nil {
 		o.note("%s: every example of %s is predicted as %.40q", set.task.Name, set.split, label)
 	}

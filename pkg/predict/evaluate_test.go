@@ -226,6 +226,32 @@ func TestStream(t *testing.T) {
 	}
 }
 
+// What of a text the adapter does not look at is said, once for a stream.
+func TestCutTextsAreSaid(t *testing.T) {
+	var said []string
+	p, err := predict.Open("testdata/start-query-value", predict.Options{Model: "testdata/tiny-bert", Note: func(text string) { said = append(said, text) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	const want = " examples are longer than the "
+	if _, err := p.Predict(t.Context(), []task.Example{{Text: "the king", Pair: "sees"}}); err != nil || strings.Contains(strings.Join(said, "\n"), want) {
+		t.Errorf("of a short text is said %q (%v)", said, err)
+	}
+	long := strings.Repeat("the king sees ", 100)
+	if _, err := p.Predict(t.Context(), []task.Example{{Text: long, Pair: "sees"}}); err != nil || !strings.HasPrefix(said[len(said)-1], "1 of 1"+want) {
+		t.Errorf("of a long text is said %q (%v)", said, err)
+	}
+	before := len(said)
+	examples, err := p.Examples(predict.Input{Reader: strings.NewReader(strings.Repeat("the king\tsees\n", 2000) + strings.Repeat(long+"\tsees\n", 3)), Format: own.TSV, NoHeader: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Stream(t.Context(), examples, func(predict.Prediction) error { return nil }); err != nil || len(said) != before+1 || !strings.HasPrefix(said[before], "3 of 2003"+want) {
+		t.Errorf("of a stream is said %q (%v)", said[before:], err)
+	}
+}
+
 // A bad line names its place; what came before it is predicted.
 func TestStreamStopsAtABadLine(t *testing.T) {
 	p := openTiny(t)

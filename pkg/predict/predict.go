@@ -32,6 +32,7 @@ type Predictor struct {
 	model     *tuned.Model
 	tokens    *tokenizer.Tokenizer
 	batchSize int
+	note      func(string)
 }
 
 // Open reads an adapter and the model it was trained on. The folder is an
@@ -42,15 +43,16 @@ func Open(dir string, o Options) (*Predictor, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Predictor{model: model, batchSize: cmp.Or(o.BatchSize, 64)}
+	p := &Predictor{model: model, batchSize: cmp.Or(o.BatchSize, 64), note: o.Note}
+	if p.note == nil {
+		p.note = func(string) {}
+	}
 	if p.tokens, err = tokenizer.Load(model.ModelDir); err != nil {
 		p.Close()
 		return nil, err
 	}
-	if o.Note != nil {
-		for _, text := range p.tokens.Notes() {
-			o.Note(text)
-		}
+	for _, text := range p.tokens.Notes() {
+		p.note(text)
 	}
 	return p, nil
 }
@@ -62,27 +64,44 @@ func (p *Predictor) Task() task.Task { return p.model.Task }
 // its score. Only the texts of the examples are looked at. When ctx ends, the
 // error is [train.ErrInterrupted].
 func (p *Predictor) Logits(ctx context.Context, examples []task.Example) (rows [][]float32, err error) {
-	flat, err := p.logits(ctx, examples)
-	for outputs := p.model.Task.Outputs(); len(flat) > 0; flat = flat[outputs:] {
-		rows = append(rows, flat[:outputs])
+	flat, cut, err := p.logits(ctx, examples)
+	p.noteCut(cut, len(examples))
+	if err == nil {
+		rows = make([][]float32, len(examples))
+		for i := range rows {
+			rows[i] = p.row(flat, i)
+		}
 	}
 	return rows, err
 }
 
-// logits is Logits end to end.
-func (p *Predictor) logits(ctx context.Context, examples []task.Example) (flat []float32, err error) {
+// row is an example's logits, of those of all.
+func (p *Predictor) row(flat []float32, example int) []float32 {
+	outputs := p.model.Task.Outputs()
+	return flat[example*outputs : (example+1)*outputs : (example+1)*outputs]
+}
+
+// noteCut says how many examples only their beginning was looked at of.
+func (p *Predictor) noteCut(cut, examples int) {
+	if cut > 0 {
+		p.note(fmt.Sprintf("%d of %d examples are longer than the %d tokens that the adapter was trained on, and are cut", cut, examples, p.model.MaxLength))
+	}
+}
+
+// logits is Logits end to end, and how many examples were cut.
+func (p *Predictor) logits(ctx context.Context, examples []task.Example) (flat []float32, cut int, err error) {
 	set, err := data.Encode(ctx, p.tokens, p.model.Task, examples, p.model.MaxLength)
 	if err != nil {
 		if ctx.Err() != nil {
 			err = train.ErrInterrupted
 		}
-		return nil, err
+		return nil, 0, err
 	}
 	err = torch.Do(func() error {
 		flat, err = train.Predict(ctx, p.model.Encoder, p.model.Adapter, set, p.batchSize, p.model.DType)
 		return err
 	})
-	return flat, err
+	return flat, set.Cut(), err
 }
 
 // Prediction is what a model makes of an example.
@@ -94,15 +113,23 @@ type Prediction struct {
 
 // Predict is one prediction for each example, in order.
 func (p *Predictor) Predict(ctx context.Context, examples []task.Example) ([]Prediction, error) {
-	rows, err := p.Logits(ctx, examples)
+	predictions, cut, err := p.predict(ctx, examples)
+	p.noteCut(cut, len(examples))
+	return predictions, err
+}
+
+// predict is Predict, and how many examples were cut.
+func (p *Predictor) predict(ctx context.Context, examples []task.Example) (predictions []Prediction, cut int, err error) {
+	flat, cut, err := p.logits(ctx, examples)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	predictions := make([]Prediction, len(rows))
-	for i, row := range rows {
+	predictions = make([]Prediction, len(examples))
+	for i := range predictions {
+		row := p.row(flat, i)
 		for _, logit := range row {
 			if l := float64(logit); math.IsNaN(l) || math.IsInf(l, 0) {
-				return nil, fmt.Errorf("example %s has the logit %v: %s is damaged", examples[i].ID, logit, p.model.Dir)
+				return nil, 0, fmt.Errorf("example %s has the logit %v: %s is damaged", examples[i].ID, logit, p.model.Dir)
 			}
 		}
 		if p.model.Task.Regression {
@@ -111,7 +138,7 @@ func (p *Predictor) Predict(ctx context.Context, examples []task.Example) ([]Pre
 		}
 		predictions[i] = Prediction{Label: p.model.Task.Labels[task.Class(row)], Probabilities: softmax(row)}
 	}
-	return predictions, nil
+	return predictions, cut, nil
 }
 
 func softmax(logits []float32) []float64 {

@@ -79,6 +79,8 @@ func (p *Predictor) Stream(ctx context.Context, examples iter.Seq2[task.Example,
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	portions := make(chan portion)
+	short, seen := 0, 0
+	defer func() { p.noteCut(short, seen) }()
 	go cut(ctx, examples, portions)
 	for {
 		select {
@@ -88,10 +90,11 @@ func (p *Predictor) Stream(ctx context.Context, examples iter.Seq2[task.Example,
 			if !more {
 				return nil
 			}
-			predictions, err := p.Predict(ctx, next.examples)
+			predictions, n, err := p.predict(ctx, next.examples)
 			if err != nil {
 				return err
 			}
+			short, seen = short+n, seen+len(next.examples)
 			for _, prediction := range predictions {
 				if err := take(prediction); err != nil {
 					return err

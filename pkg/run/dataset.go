@@ -55,6 +55,9 @@ func (a *assembly) loadData(ctx context.Context) error {
 		if err := a.checkEncoded(s); err != nil {
 			return err
 		}
+		if n := s.set.Cut(); n > 0 {
+			a.observer.Note(fmt.Sprintf("%s: %d of %d examples of %s are longer than %d tokens, and are cut (data.max_length)", s.task.Name, n, s.set.Len(), s.name, a.config.Data.MaxLength))
+		}
 		a.session.keepSet(s.key, s.keptSet)
 		*s.into = s.set
 	}

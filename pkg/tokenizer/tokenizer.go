@@ -29,6 +29,7 @@ type Input struct {
 // Encoding holds the ids of one input, special tokens included, and for each id its token type. It is never padded.
 type Encoding struct {
 	IDs, TypeIDs []int32
+	Cut          bool // there were more
 }
 
 // textEncoder is what differs between BERT and RoBERTa: how text becomes words, and which model the words go through.
@@ -107,10 +108,13 @@ func (t *Tokenizer) encode(in Input, maxLength int, w *worker) (Encoding, error)
 	}
 	w.ids = ids
 	keepFirst, keepSecond := truncateLongestFirst(first, len(ids)-first, maxLength-template.added)
+	one, other := ids[:keepFirst], ids[first:first+keepSecond]
 	if t.truncateLeft {
-		return template.apply(ids[first-keepFirst:first], ids[len(ids)-keepSecond:]), nil
+		one, other = ids[first-keepFirst:first], ids[len(ids)-keepSecond:]
 	}
-	return template.apply(ids[:keepFirst], ids[first:first+keepSecond]), nil
+	encoding := template.apply(one, other)
+	encoding.Cut = keepFirst+keepSecond < len(ids)
+	return encoding, nil
 }
 
 // appendIDs appends the ids of one text, without special tokens of the template.
