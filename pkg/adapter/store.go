@@ -290,6 +290,9 @@ func (s *Saved) check(model Architecture) (Method, error) {
 		return Method{}, fmt.Errorf("%s: method %s is peft_type %s with modes [%s], the file says %s with [%s]", path, method.Name,
 			method.PEFTType, strings.Join(method.Modes, " "), s.Config.PEFTType, strings.Join(s.Config.Modes, " "))
 	}
+	if s.Config.Alpha == 0 && !slices.Contains(method.Settings.Idle, "alpha") {
+		return Method{}, fmt.Errorf("%s: alpha is missing, or 0: the update would be nothing", path)
+	}
 	if s.foreign {
 		if err := s.selectModules(model); err != nil {
 			return Method{}, fmt.Errorf("%s: %w", path, err)

@@ -49,6 +49,15 @@ func ofSaved[E entry](method string, s *adapter.Saved, keys map[string]key) (ada
 	if n := len(s.Config.Ranks); n != 1 {
 		return adapted[E]{}, fmt.Errorf("%d ranks, %s has one", n, method)
 	}
+	// A folder of ours says these twice, for PEFT and for us.
+	for _, twice := range []struct {
+		key, ours string
+		value     float64
+	}{{"lora_alpha", "alpha", s.Config.Alpha}, {"lora_dropout", "dropout", s.Config.Dropout}, {"vera_dropout", "dropout", s.Config.Dropout}} {
+		if value, is := s.Config.PEFT[twice.key].(float64); is && value != twice.value {
+			return adapted[E]{}, fmt.Errorf("%s is %v, and %s %v: they mean the same, and PEFT and this program would make two models of it", twice.key, value, twice.ours, twice.value)
+		}
+	}
 	return adapted[E]{method: method, model: s.Config.Architecture(), targets: targets, dropout: s.Config.Dropout}, checkKeys(s, keys)
 }
 
