@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -45,16 +46,13 @@ func (p *program) evalCommand() *cobra.Command {
 			o.GLUEDir, _ = p.env("GLUE_DIR")
 			o.Note = p.note
 			all, err := p.evaluate(cmd.Context(), o)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return p.writeEvaluations(all)
+			if asJSON && len(all) > 0 { // what came before an error was computed, and may be in the submission
+				return errors.Join(p.writeEvaluations(all), err)
 			}
 			for _, e := range all {
 				writeTable(p.stdout, evalTable(e, o.Submission))
 			}
-			return nil
+			return err
 		},
 	}
 	cmd.Flags().StringVar(&o.Split, "split", "dev", "`SPLIT` to judge: dev or test")
@@ -83,7 +81,7 @@ func (p *program) evaluate(ctx context.Context, o predict.EvalOptions) (all []*p
 		o.Predictor.Task = name
 		e, err := p.backend.evaluate(ctx, o)
 		if err != nil {
-			return nil, err
+			return all, err
 		}
 		all = append(all, e)
 	}
@@ -115,7 +113,7 @@ func predictorFlags(flags *pflag.FlagSet, o *predict.Options) {
 	flags.StringVar(&o.Task, "task", "", taskUsage)
 	flags.StringVar(&o.Model, "model", "", "`MODEL` folder or name; default: the recorded one")
 	flags.StringVar(&o.Device, "device", "", "`DEVICE`: auto, cpu, cuda or cuda:N")
-	flags.StringVar(&o.DType, "dtype", "", "`FORMAT` of the frozen weights: fp32, bf16, tf32 (CUDA)")
+	flags.StringVar(&o.DType, "dtype", "", "`FORMAT` of the frozen weights: fp32, bf16, tf32; default: the run's")
 }
 
 func evalTable(e *predict.Evaluation, zip string) table {

@@ -23,6 +23,9 @@ func (p *program) fetchCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if fetched.Why != nil {
+				p.note(fmt.Sprintf("%s: %v; what was there already is used", args[0], fetched.Why))
+			}
 			if pathOnly {
 				fmt.Fprintln(p.stdout, fetched.Dir)
 				return nil

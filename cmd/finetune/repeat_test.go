@@ -32,7 +32,7 @@ func TestRepeat(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(metrics, []byte(strings.ReplaceAll(string(text), `"accuracy":0`, `"accuracy":10`)), 0o600); err != nil {
+	if err := os.WriteFile(metrics, []byte(strings.Replace(string(text), `"accuracy":0`, `"accuracy":10`, 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	got = command(t, t.Context(), b, 0, nil, "repeat", dir, filepath.Join(t.TempDir(), "again"))

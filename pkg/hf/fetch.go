@@ -27,6 +27,8 @@ type Fetched struct {
 	Dir      string // the model's folder
 	Source   string // where its files came from; "" if they were there already
 	Verified bool   // every file has the checksum that is known, or that the hub gives
+	// Why is what kept a model that was there already from being brought anew; nil: nothing did, or it need not be.
+	Why error
 }
 
 // FetchError reports that every source of a model failed, with each one's
@@ -56,8 +58,8 @@ func (e *FetchError) Unwrap() []error { return e.Reasons }
 //
 // owner/name[@revision], or the bare name of one of the oldest models, goes from the hub into the Hugging Face cache,
 // where transformers finds it, too: config.json, the weights (safetensors before pickled ones) and the tokenizer's
-// files. Every file must have the checksum that the hub gives it. A hub that cannot be asked leaves the cached model, if
-// that is complete.
+// files. Every file must have the checksum that the hub gives it. Where that fails the cached model is what there is, if
+// that is complete: the result says why.
 //
 // HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE mean what they mean to
 // huggingface_hub; offline, no source calls out. A hub that does not answer costs less than five seconds.
@@ -89,7 +91,7 @@ func fetchSnapshot(ctx context.Context, repo, revision string, opts FetchOptions
 	}
 	cached, cacheErr := cachedModel(repo, revision)
 	if cacheErr == nil {
-		return Fetched{Dir: cached}, nil
+		return Fetched{Dir: cached, Why: err}, nil
 	}
 	return Fetched{}, &FetchError{
 		Name:    repo,

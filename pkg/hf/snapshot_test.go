@@ -387,11 +387,21 @@ func TestFetchFallsBackToTheCachedSnapshot(t *testing.T) {
 		t.Run(setting[0], func(t *testing.T) {
 			t.Setenv(setting[0], setting[1])
 			again, err := Fetch(t.Context(), tinyRepo, FetchOptions{})
-			if err != nil || again.Dir != got.Dir || again.Source != "" || again.Verified {
+			if err != nil || again.Dir != got.Dir || again.Source != "" || again.Verified || again.Why == nil {
 				t.Errorf("%+v, %v", again, err)
 			}
 		})
 	}
+	t.Run("refused", func(t *testing.T) {
+		serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Error-Code", "RepoNotFound")
+			w.WriteHeader(http.StatusNotFound)
+		})
+		again, err := Fetch(t.Context(), tinyRepo, FetchOptions{})
+		if err != nil || again.Dir != got.Dir || again.Why == nil || !strings.Contains(again.Why.Error(), "there is no such model") {
+			t.Errorf("%+v, %v", again, err)
+		}
+	})
 	t.Setenv("HF_HUB_OFFLINE", "1")
 	os.Remove(filepath.Join(got.Dir, "model.safetensors"))
 	if _, err := Fetch(t.Context(), tinyRepo, FetchOptions{}); err == nil || !strings.Contains(err.Error(), "holds none of model.safetensors") {

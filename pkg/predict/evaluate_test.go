@@ -32,6 +32,14 @@ func TestEvaluateIsWhatWasTrained(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		p, err := predict.Open(summary.RunDir, predict.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.DType(); got != dtype {
+			t.Errorf("predicts in %s what was trained in %s", got, dtype)
+		}
+		p.Close()
 		accuracy, _ := e.Splits[0].Metrics.Get(task.Accuracy)
 		if e.Task != "MRPC" || e.DType != dtype || e.Splits[0].Examples != 15 || accuracy.Value != *summary.Best.Value {
 			t.Errorf("%s: %+v, the best was %v", dtype, e, *summary.Best.Value)

@@ -7,8 +7,11 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"path/filepath"
 
+	"github.com/metatt/metatt/pkg/config"
 	"github.com/metatt/metatt/pkg/data"
+	"github.com/metatt/metatt/pkg/place"
 	"github.com/metatt/metatt/pkg/task"
 	"github.com/metatt/metatt/pkg/tokenizer"
 	"github.com/metatt/metatt/pkg/torch"
@@ -21,7 +24,7 @@ type Options struct {
 	Task      string       // of an adapter for several; by default the only one
 	Model     string       // folder or name; by default what the adapter recorded
 	Device    string       // "cpu" by default; "auto", "cuda:1"
-	DType     string       // of the frozen model: "fp32" by default, or "bf16"
+	DType     string       // of the frozen model: by default that of a run directory's run, else "fp32"; or "bf16"
 	BatchSize int          // examples computed at once; 64 by default
 	Note      func(string) // is told what the user should know; nil: nobody is
 }
@@ -39,6 +42,15 @@ type Predictor struct {
 // adapter's, or a run directory, of which the best adapter is taken. One that PEFT
 // wrote names no task: o.Task does.
 func Open(dir string, o Options) (*Predictor, error) {
+	if o.DType == "" && place.IsRun(dir) {
+		c, err := config.Load([]string{filepath.Join(dir, place.ConfigFile)}, nil, nil)
+		if err != nil {
+			return nil, err
+		}
+		if c.Model.DType == "bf16" { // what else there is rounds less, or is a device's
+			o.DType = c.Model.DType
+		}
+	}
 	model, err := tuned.Open(dir, tuned.Options{Task: o.Task, Model: o.Model, Device: o.Device, DType: o.DType, Note: o.Note})
 	if err != nil {
 		return nil, err
@@ -59,6 +71,9 @@ func Open(dir string, o Options) (*Predictor, error) {
 
 // Task is what the adapter was trained on, its labels in the order of the logits.
 func (p *Predictor) Task() task.Task { return p.model.Task }
+
+// DType is the number format of the frozen model, as model.dtype names it.
+func (p *Predictor) DType() string { return p.model.DTypeName }
 
 // Logits is one row of logits for each example, in order; a regression's row is
 // its score. Only the texts of the examples are looked at. When ctx ends, the

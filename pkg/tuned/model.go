@@ -17,7 +17,11 @@ func FindModel(named string, saved *adapter.Saved) (string, error) {
 	if ref == "" {
 		return "", fmt.Errorf("%s names no model: --model FOLDER says what it is for", filepath.Join(saved.Dir, adapter.ConfigFile))
 	}
-	return hf.Resolve(ref)
+	dir, err := hf.Resolve(ref)
+	if err != nil && named == "" {
+		err = fmt.Errorf("%s was trained on it: %w; --model FOLDER says where it is now", saved.Dir, err)
+	}
+	return dir, err
 }
 
 // Architecture is that of a saved adapter's model: what PEFT writes does not say

@@ -141,7 +141,7 @@ func (s Submission) keepOthers(path string, out *zip.Writer) error {
 			return fmt.Errorf("%s: holds %s, which is no part of a GLUE submission: choose another file", path, quote(file.Name))
 		}
 		seen[file.Name] = true
-		if _, replaced := s[file.Name]; replaced {
+		if _, replaced := s[file.Name]; replaced || s.outdates(file.Name) {
 			continue
 		}
 		// Read through, so that a damaged member is told now and not by the site.
@@ -153,6 +153,12 @@ func (s Submission) keepOthers(path string, out *zip.Writer) error {
 		}
 	}
 	return nil
+}
+
+// outdates: the diagnostic set's predictions are those of the adapter that MNLI's are, which are replaced.
+func (s Submission) outdates(name string) bool {
+	_, replaced := s[members["MNLI"][task.Test]]
+	return replaced && name == members["AX"][task.Test]
 }
 
 // maxMember bounds a member of an earlier zip file; QQP's, the largest, has 6 MB.

@@ -86,6 +86,16 @@ func TestSubmissionIsGathered(t *testing.T) {
 	if !maps.Equal(got, want) || len(names) != len(want) {
 		t.Errorf("%q, want %q", got, want)
 	}
+	// The diagnostic set's go with the adapter that MNLI's came from.
+	third := Submission{}
+	add(t, third, "MNLI", task.Test, nil, 1, 0, 0, 0, 1, 0)
+	add(t, third, "MNLI", task.TestMismatched, nil, 1, 0, 0, 0, 1, 0)
+	if err := third.WriteZip(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, got = readZip(t, path); got["AX.tsv"] != "" || len(got) != len(want)-1 || got["MNLI-m.tsv"] == want["MNLI-m.tsv"] {
+		t.Errorf("after another MNLI without AX: %q", got)
+	}
 }
 
 // Every test set that GLUE has goes into one file, and none of ours.
