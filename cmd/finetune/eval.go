@@ -113,7 +113,7 @@ func predictorFlags(flags *pflag.FlagSet, o *predict.Options) {
 	flags.StringVar(&o.Task, "task", "", taskUsage)
 	flags.StringVar(&o.Model, "model", "", "`MODEL` folder or name; default: the recorded one")
 	flags.StringVar(&o.Device, "device", "", "`DEVICE`: auto, cpu, cuda or cuda:N")
-	flags.StringVar(&o.DType, "dtype", "", "`FORMAT` of the frozen weights: fp32, bf16, tf32; default: the run's")
+	flags.StringVar(&o.DType, "dtype", "", "`FORMAT`: fp32, bf16, tf32; by default the run's")
 }
 
 func evalTable(e *predict.Evaluation, zip string) table {
