@@ -29,7 +29,7 @@ func nameSections(groups []*Group) {
 				switch {
 				case key == "metric":
 					g.Task += ", by " + value
-				case value == "" || value == "0" || value == "null":
+				case value == "":
 					g.Task += ", without " + key
 				default:
 					g.Task += ", " + key + "=" + value
@@ -44,6 +44,9 @@ func (g *Group) judgedBy() map[string]string {
 	of := map[string][]string{}
 	for _, m := range g.runs {
 		add := func(key, value string) {
+			if value == "null" || key == "data.limit" && value == "0" { // as good as unset
+				value = ""
+			}
 			if !slices.Contains(of[key], value) {
 				of[key] = append(of[key], value)
 			}
@@ -57,11 +60,11 @@ func (g *Group) judgedBy() map[string]string {
 			}
 		}
 		add("data.dev", m.values["data.dev"])
-		draws := "null" // by train.seed, or nothing
 		if limited {
-			draws = m.values["data.limit_seed"]
+			add("data.limit_seed", m.values["data.limit_seed"])
+		} else {
+			add("data.limit_seed", "") // nothing is drawn
 		}
-		add("data.limit_seed", draws)
 	}
 	joint := map[string]string{}
 	for key, values := range of {
