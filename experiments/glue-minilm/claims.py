@@ -25,17 +25,19 @@ def reading(estimate):
 
 
 def over_tasks(one, other, tasks):
-    """The mean over tasks of one row of the methods less another; None unless both have each."""
-    by = {task: tables.methods(task) for task in tasks}
-    if not all(one in of and other in of for of in by.values()):
-        return None
-    return pooled([paired(of[one], of[other], value) for of in by.values()])
+    """The mean over tasks of one row of the methods less another; a row may have others in its place, of which the first that
+    a task has counts. None unless both sides have each task."""
+    def side(of, labels):
+        return next((of[label] for label in labels if label in of), [])
+    by = [tables.methods(task) for task in tasks]
+    pairs = [paired(side(of, one if isinstance(one, tuple) else (one,)), side(of, other if isinstance(other, tuple) else (other,)), value) for of in by]
+    return pooled(pairs)
 
 
-def of_sweeps(one, other):
+def of_sweeps(one, *others):
     """Likewise of two rows of the sweeps, on STS-B and MRPC."""
     by = [tables.swept(task) for task in ("stsb", "mrpc")]
-    return pooled([paired(of.get(one, []), of.get(other, []), value) for of in by])
+    return pooled([paired(of.get(one, []), next((of[other] for other in others if other in of), []), value) for of in by])
 
 
 def of_budgets(within, method, other, at=None):
@@ -61,23 +63,27 @@ def claims():
         if estimate is not None:
             rows.append([claim, f"**{what}**" if decides else what, tasks, estimate, reading(estimate)])
 
+    steady, at = (tables.STEADY, METATT), ", at 3e-3 on STS-B"
+    has_steady = bool(proper("steady"))
     row("(a)", "MetaTT-4D r8 (6,656) − LoRA r8 (73,728)", where, over_tasks(METATT, LORA, done), True)
-    row("start", "MetaTT-4D r8 from or-id-id-ze − from ze-id-id-id", two, over_tasks(tables.STARTED, METATT, ["stsb", "mrpc"]))
-    row("start", "MetaTT-5D r16 from or-id-id-id-ze − from ze-id-id-id-id", two, over_tasks(tables.STARTED5, tables.METATT5, ["stsb", "mrpc"]))
+    if has_steady:
+        row("(a)", f"MetaTT-4D r8{at} − LoRA r8", where, over_tasks(steady, LORA, done))
     row("(a)", "MetaTT-4D (6,656) − LoRA r1 (9,216)", two, of_budgets(7000, "metatt4d", "lora", 10000))
     row("(a)", "MetaTT-4D − LoRA within 20,000", two, of_budgets(20000, "metatt4d", "lora"))
     row("(a)", "VeRA r256 (7,680) − LoRA r8", where, over_tasks("VeRA r256", LORA, done))
     row("(b)", "MetaTT-4D r8 (6,656) − CP, LoRTA r16 (6,976)", where, over_tasks(METATT, "CP (LoRTA) r16", done), True)
-    for other in "CP of MetaTT-4D's modes r8", "TensLoRA r8", "FacT-TK r16", "LoTR r40", "LoRETTA-rep r8":
+    for other in "CP (LoRTA) r16", "CP of MetaTT-4D's modes r8", "TensLoRA r8", "FacT-TK r16", "LoTR r40", "LoRETTA-rep r8", "VeRA r256":
         have = [t for t in done if other in tables.methods(t)]
-        row("(b)", f"MetaTT-4D r8 − {other}", ", ".join(tables.NAMES[t] for t in have), over_tasks(METATT, other, have) if have else None)
+        row("(b)", f"MetaTT-4D r8{at if has_steady and 'stsb' in have else ''} − {other}", ", ".join(tables.NAMES[t] for t in have), over_tasks(steady, other, have) if have else None)
     for within in 2000, 7000, 20000:
         row("(b)", f"MetaTT-4D − CP, LoRTA within {within:,}", two, of_budgets(within, "metatt4d", "lorta"))
     row("(d)", "rank 16 to 8 by canonical sweep at 90 % − rank 8", two, of_sweeps(CUT, FIXED), True)
     for label in tables.swept("stsb"):
-        if label not in (CUT, FIXED):
-            row("(d)", f"{label} − rank 8", two, of_sweeps(label, FIXED))
+        if label not in (FIXED, tables.FIXED_STEADY):
+            row("(d)", f"{label} − rank 8{at if has_steady else ''}", two, of_sweeps(label, tables.FIXED_STEADY, FIXED))
     row("(d)", "rank 16 to 8 by canonical sweep at 90 % − rank 16", two, of_sweeps(CUT, HIGH))
+    row("start", f"MetaTT-4D r8 from or-id-id-ze − from ze-id-id-id{at if has_steady else ''}", two, over_tasks(tables.STARTED, steady, ["stsb", "mrpc"]))
+    row("start", "MetaTT-5D r16 from or-id-id-id-ze − from ze-id-id-id-id", two, over_tasks(tables.STARTED5, tables.METATT5, ["stsb", "mrpc"]))
     names = ", ".join(tables.NAMES[t] for t in THREE)
     if JOINT in joint:
         if tables.ALONE3 in alone:
