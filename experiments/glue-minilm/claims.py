@@ -83,7 +83,7 @@ def claims():
             row("(d)", f"{label} − rank 8{at if has_steady else ''}", two, of_sweeps(label, tables.FIXED_STEADY, FIXED))
     row("(d)", "rank 16 to 8 by canonical sweep at 90 % − rank 16", two, of_sweeps(CUT, HIGH))
     row("start", f"MetaTT-4D r8 from or-id-id-ze − from ze-id-id-id{at if has_steady else ''}", two, over_tasks(tables.STARTED, steady, ["stsb", "mrpc"]))
-    row("start", "MetaTT-5D r16 from or-id-id-id-ze − from ze-id-id-id-id", two, over_tasks(tables.STARTED5, tables.METATT5, ["stsb", "mrpc"]))
+    row("start", f"MetaTT-5D r16 from or-id-id-id-ze{at if has_steady else ''} − from ze-id-id-id-id", two, over_tasks((tables.STEADY5, tables.STARTED5), tables.METATT5, ["stsb", "mrpc"]))
     names = ", ".join(tables.NAMES[t] for t in THREE)
     if JOINT in joint:
         if tables.ALONE3 in alone:

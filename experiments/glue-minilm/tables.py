@@ -116,8 +116,8 @@ def order(runs):
 
 LORA, METATT, METATT5, SWEPT = "LoRA r8", "MetaTT-4D r8", "MetaTT-5D r16", "MetaTT-4D r16, cut to 8 at 90 %"
 STARTED, STARTED5 = f"{METATT}, or-id-id-ze", f"{METATT5}, or-id-id-id-ze"
-STEADY = f"{METATT} at 3e-3"  # on STS-B, where the rate that was chosen loses a seed
-LATER = {STEADY: 1, SWEPT: 2, STARTED: 3, STARTED5: 3}  # behind the method's own row
+STEADY, STEADY5 = f"{METATT} at 3e-3", f"{STARTED5} at 3e-3"  # on STS-B, where the rates that were chosen lose seeds
+LATER = {STEADY: 1, SWEPT: 2, STARTED: 3, STARTED5: 3, STEADY5: 4}  # behind the method's own row
 
 
 def methods(task):
@@ -125,8 +125,8 @@ def methods(task):
     start.yaml, and with the sweep that is canonical, near the end, its moments taken along."""
     runs = [r for question in ("usual", "qnli", "seeds", "start") for r in proper(question, task=task)] + proper("dmrg", task=task, dmrg__mode="canonical", dmrg__unit="step")
     by = groups(once(runs), lambda r: SWEPT if r["dmrg.mode"] != "none" else f"{name(r)}, {r.init}" if r.init.startswith("or") else name(r))
-    if steady := proper("steady", task=task):
-        by[STEADY] = sorted(steady, key=lambda r: r.seed)
+    for runs in groups(proper("steady", task=task), lambda r: r["adapter.method"]).values():
+        by[STEADY if order(runs) == list(METHODS).index("metatt4d") else STEADY5] = runs
     return dict(sorted(by.items(), key=lambda item: (order(item[1]), LATER.get(item[0], 0))))
 
 
@@ -218,7 +218,7 @@ def swept(task):
     adalora = once(proper("usual", task=task, adapter__method="adalora") + proper("seeds", task=task, adapter__method="adalora"))
     if by and adalora:
         by[ADALORA] = sorted(adalora, key=lambda r: r.seed)
-    if by and (steady := proper("steady", task=task)):
+    if by and (steady := proper("steady", task=task, adapter__method="metatt4d")):
         by[FIXED_STEADY] = sorted(steady, key=lambda r: r.seed)
     first = [FIXED, FIXED_STEADY, HIGH]
     return dict(sorted(by.items(), key=lambda item: first.index(item[0]) if item[0] in first else len(first) + (item[0] == ADALORA)))

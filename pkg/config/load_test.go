@@ -199,7 +199,7 @@ func TestValueForms(t *testing.T) {
 		{"device: cuda:3", "device=cuda:3", func(c *Config) any { return c.Device }, "cuda:3"},
 		{"data: {shuffle: false}", "data.shuffle=false", func(c *Config) any { return c.Data.Shuffle }, false},
 		{"train: {best_metric: ''}", "train.best_metric=", func(c *Config) any { return c.Train.BestMetric }, ""},
-		{"adapter: {method: metatt5d}", "adapter.method=metatt5d", func(c *Config) any { return c.Adapter.Setting("init") }, "ze-id-id-id-id"},
+		{"adapter: {method: metatt5d}", "adapter.method=metatt5d", func(c *Config) any { return c.Adapter.Setting("init") }, "or-id-id-id-ze"},
 		{"adapter: {method: lora}", "adapter.method=lora", func(c *Config) any { return c.Adapter.Setting("init") }, ""},
 		{"adapter: {ranks: [8, 6, 4]}", "adapter.ranks=8,6,4", func(c *Config) any { return c.Adapter.Setting("ranks") }, []int{8, 6, 4}},
 		{"adapter: {ranks: [8, 6, 4]}", "adapter.ranks=8,6,4", func(c *Config) any { return c.Adapter.Rank }, 8},
@@ -208,7 +208,7 @@ func TestValueForms(t *testing.T) {
 		{"adapter: {targets: ['query', \"value\"]}", "adapter.targets= ['query', \"value\"] ", func(c *Config) any { return c.Adapter.Targets }, []string{"query", "value"}},
 		{"adapter: {targets: [all]}", "adapter.targets=[all]", func(c *Config) any { return len(c.Adapter.Targets) }, 6},
 		{"adapter: {ranks: []}", "adapter.ranks=", func(c *Config) any { return c.Adapter.Setting("ranks") }, []int{}},
-		{"adapter: {task_after: layer}", "adapter.task_after=layer", func(c *Config) any { return c.Adapter.Setting("init") }, "ze-id-id-id-id"},
+		{"adapter: {task_after: layer}", "adapter.task_after=layer", func(c *Config) any { return c.Adapter.Setting("init") }, "or-id-id-id-ze"},
 		{"adapter: {init: or-ze-no-id}", "adapter.init=or-ze-no-id", func(c *Config) any { return c.Adapter.Setting("init") }, "or-ze-no-id"},
 	} {
 		if got := test.got(mustLoad(t, test.file)); !reflect.DeepEqual(got, test.want) {
@@ -354,7 +354,7 @@ func TestKeys(t *testing.T) {
 	}
 	c := mustLoad(t, "")
 	if c.Train.WeightDecay != 0 || c.Train.ClipNorm != 1 || c.Train.Beta1 != 0.9 || c.Train.Beta2 != 0.999 || c.Train.Eps != 1e-8 ||
-		c.Adapter.Setting("init") != "ze-id-id-id" || !slices.Equal(c.Adapter.Targets, []string{"query", "value"}) {
+		c.Adapter.Setting("init") != "or-id-id-ze" || !slices.Equal(c.Adapter.Targets, []string{"query", "value"}) {
 		t.Errorf("defaults: %+v", c)
 	}
 }

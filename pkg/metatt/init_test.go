@@ -150,7 +150,7 @@ func TestStartsOfRankOne(t *testing.T) {
 // The default start reaches every component, also where ranks fall.
 func TestDefaultInit(t *testing.T) {
 	for _, ranks := range [][]int64{{8, 8, 8}, {8, 6, 4}, {4, 6, 8}, {3, 9, 3}, {7, 2, 5, 4}} {
-		text := defaultInit(ranks, 12)
+		text := defaultInit(ranks)
 		starts, err := parseInit(text, len(ranks)+1)
 		if err == nil {
 			err = checkReachable(starts, ranks)
@@ -159,7 +159,7 @@ func TestDefaultInit(t *testing.T) {
 			t.Errorf("ranks %v: %s: %v", ranks, text, err)
 		}
 	}
-	if got := defaultInit([]int64{8, 6, 8}, 12); got != "ze-or-id-id" {
+	if got := defaultInit([]int64{8, 6, 8}); got != "or-id-or-ze" {
 		t.Errorf("ranks 8 6 8: %s", got)
 	}
 }

@@ -70,7 +70,7 @@ func newTrain(m adapter.Method, spec adapter.Spec) (adapter.Adapter, error) {
 	if err != nil {
 		return nil, wrong(err)
 	}
-	init := cmp.Or(settings.Init, defaultInit(s.ranks, s.size(len(s.modes)-1)))
+	init := cmp.Or(settings.Init, defaultInit(s.ranks))
 	starts, err := parseInit(init, len(s.modes))
 	if err != nil {
 		return nil, wrong(fmt.Errorf("init %w", err))

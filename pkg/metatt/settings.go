@@ -2,7 +2,6 @@ package metatt
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/adapter/setting"
@@ -11,7 +10,7 @@ import (
 // Settings are MetaTT's own keys.
 type Settings struct {
 	Ranks     []int  `yaml:"ranks" default:"" range:"[1,)" after:"rank" aka:"bond_ranks,link_dims" doc:"a rank for each bond of MetaTT's tensor train, from the left, or for each mode of TensLoRA, in, out, matrix, layer, in the place of adapter.rank; empty: adapter.rank for all, no more than a mode is long"`
-	Init      string `yaml:"init" default:"" after:"targets" aka:"init_weights,init_lora_weights" doc:"MetaTT: start of each core, ze, id, no or or, joined by -; empty: ze-id-id-id (5D: one id more)"`
+	Init      string `yaml:"init" default:"" after:"targets" aka:"init_weights,init_lora_weights" doc:"MetaTT: start of each core, ze, id, no or or, joined by -; empty: or-id-id-ze (one id more in 5D and with a task mode); the paper's is ze-id-id-id"`
 	TaskAfter string `yaml:"task_after" default:"" enum:",in,layer,matrix,head" after:"init_from" aka:"task_mode" doc:"MetaTT: the mode behind which the tensor train has a task mode, with a slice for each task of the run and for those appended later; empty: no such mode, one update for all"`
 }
 
@@ -35,7 +34,7 @@ func settle(asked *setting.Asked, cores int) []setting.Fault {
 func (s *Settings) settleInit(asked *setting.Asked, cores int, described string) []setting.Fault {
 	if s.Init == "" {
 		if len(s.Ranks) == 0 { // else it is chosen for the ranks
-			s.Init = string(zero) + strings.Repeat("-"+string(identity), cores-1)
+			s.Init = defaultInit(make([]int64, cores-1))
 		}
 		return nil
 	}
