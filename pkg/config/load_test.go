@@ -208,7 +208,7 @@ func TestValueForms(t *testing.T) {
 		{"adapter: {targets: ['query', \"value\"]}", "adapter.targets= ['query', \"value\"] ", func(c *Config) any { return c.Adapter.Targets }, []string{"query", "value"}},
 		{"adapter: {targets: [all]}", "adapter.targets=[all]", func(c *Config) any { return len(c.Adapter.Targets) }, 6},
 		{"adapter: {ranks: []}", "adapter.ranks=", func(c *Config) any { return c.Adapter.Setting("ranks") }, []int{}},
-		{"adapter: {task_after: layer}", "adapter.task_after=layer", func(c *Config) any { return c.Adapter.Setting("init") }, "or-id-id-id-ze"},
+		{"adapter: {task_after: layer}", "adapter.task_after=layer", func(c *Config) any { return c.Adapter.Setting("init") }, "ze-id-id-id-id"},
 		{"adapter: {init: or-ze-no-id}", "adapter.init=or-ze-no-id", func(c *Config) any { return c.Adapter.Setting("init") }, "or-ze-no-id"},
 	} {
 		if got := test.got(mustLoad(t, test.file)); !reflect.DeepEqual(got, test.want) {
@@ -354,7 +354,7 @@ func TestKeys(t *testing.T) {
 	}
 	c := mustLoad(t, "")
 	if c.Train.WeightDecay != 0 || c.Train.ClipNorm != 1 || c.Train.Beta1 != 0.9 || c.Train.Beta2 != 0.999 || c.Train.Eps != 1e-8 ||
-		c.Adapter.Setting("init") != "or-id-id-ze" || !slices.Equal(c.Adapter.Targets, []string{"query", "value"}) {
+		c.Adapter.Setting("init") != "ze-id-id-id" || !slices.Equal(c.Adapter.Targets, []string{"query", "value"}) {
 		t.Errorf("defaults: %+v", c)
 	}
 }

@@ -9,21 +9,29 @@ import (
 	"github.com/metatt/metatt/pkg/torch"
 )
 
-// defaultInit zeroes the output core and starts the input core with random orthonormal
-// directions, as LoRA does, the others as identities, but where the rank rises with random
-// semi-orthogonal matrices: the update is zero and every direction has a gradient. Of all
-// starts it trains at the most learning rates (experiments/glue-minilm; the paper's, ze-id-id-id,
-// lets the update begin in the first outputs alone, and fails first where MetaTT-5D is wide).
-func defaultInit(ranks []int64) string {
-	starts := []start{orthogonal}
-	for i := 1; i < len(ranks); i++ {
-		s := identity
-		if ranks[i] > ranks[i-1] {
-			s = orthogonal
-		}
-		starts = append(starts, s)
+// defaultInit is the start of cores with those modes where none is asked for; without ranks, of
+// ranks that are all the same. Where the ranks of two neighbours would leave components without
+// a gradient, the core between them is random and semi-orthogonal in the place of an identity.
+//
+// Without a head mode it is the paper's: the input core is zero, the others are identities.
+// With one the output core is zero and the input core random and orthonormal, as LoRA begins:
+// from the paper's start MetaTT-5D fails at rates that it trains at from this one
+// (experiments/glue-minilm).
+func defaultInit(modes []string, ranks []int64) string {
+	starts := slices.Repeat([]start{identity}, len(modes))
+	last := len(modes) - 1
+	fromInput := slices.Contains(modes, modeHead)
+	if fromInput {
+		starts[0], starts[last] = orthogonal, zero
+	} else {
+		starts[0] = zero
 	}
-	return joinStarts(append(starts, zero))
+	for i := 1; i < last && ranks != nil; i++ {
+		if left, right := ranks[i-1], ranks[i]; fromInput && right > left || !fromInput && left > right {
+			starts[i] = orthogonal
+		}
+	}
+	return joinStarts(starts)
 }
 
 // normalSigma is the standard deviation of a "no" core.

@@ -147,19 +147,31 @@ func TestStartsOfRankOne(t *testing.T) {
 	})
 }
 
-// The default start reaches every component, also where ranks fall.
+// The default start reaches every component, also where ranks fall or rise.
 func TestDefaultInit(t *testing.T) {
-	for _, ranks := range [][]int64{{8, 8, 8}, {8, 6, 4}, {4, 6, 8}, {3, 9, 3}, {7, 2, 5, 4}} {
-		text := defaultInit(ranks)
-		starts, err := parseInit(text, len(ranks)+1)
-		if err == nil {
-			err = checkReachable(starts, ranks)
-		}
-		if err != nil {
-			t.Errorf("ranks %v: %s: %v", ranks, text, err)
+	for _, modes := range [][]string{modes4D, modes5D, {modeIn, modeTask, modeLayer, modeMatrix, modeHead, modeOut}} {
+		for _, ranks := range [][]int64{{8, 8, 8, 8, 8}, {8, 6, 4, 3, 2}, {4, 6, 8, 9, 10}, {3, 9, 3, 9, 3}, {7, 2, 5, 4, 5}} {
+			ranks = ranks[:len(modes)-1]
+			text := defaultInit(modes, ranks)
+			starts, err := parseInit(text, len(modes))
+			if err == nil {
+				err = checkReachable(starts, ranks)
+			}
+			if err != nil {
+				t.Errorf("ranks %v: %s: %v", ranks, text, err)
+			}
 		}
 	}
-	if got := defaultInit([]int64{8, 6, 8}); got != "or-id-or-ze" {
-		t.Errorf("ranks 8 6 8: %s", got)
+	for _, c := range []struct {
+		modes []string
+		ranks []int64
+		want  string
+	}{
+		{modes4D, nil, "ze-id-id-id"}, {modes5D, nil, "or-id-id-id-ze"},
+		{modes4D, []int64{8, 6, 8}, "ze-or-id-id"}, {modes5D, []int64{8, 6, 8, 8}, "or-id-or-id-ze"},
+	} {
+		if got := defaultInit(c.modes, c.ranks); got != c.want {
+			t.Errorf("ranks %v: %s, want %s", c.ranks, got, c.want)
+		}
 	}
 }

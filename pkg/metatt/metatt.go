@@ -26,7 +26,7 @@ func init() {
 		{Name: "metatt5d", Modes: modes5D, Summary: "ΔW[l,m,h] = α G1 G2[l] G3[m] G4[h] G5, the heads' columns side by side; (D + D/H)r + (L+M+H)r²; arXiv 2506.09105"},
 	} {
 		m.PEFTType = "METATT"
-		m.Settings = setting.Declaration{Keys: Settings{}, Settle: func(asked *setting.Asked) []setting.Fault { return settle(asked, len(m.Modes)) }}
+		m.Settings = setting.Declaration{Keys: Settings{}, Settle: func(asked *setting.Asked) []setting.Fault { return settle(asked, m.Modes) }}
 		m.Adopted = adopted
 		m.Count = func(spec adapter.Spec) int64 { return count(m, spec) }
 		m.New = func(spec adapter.Spec) (adapter.Adapter, error) { return newTrain(m, spec) }
@@ -70,7 +70,7 @@ func newTrain(m adapter.Method, spec adapter.Spec) (adapter.Adapter, error) {
 	if err != nil {
 		return nil, wrong(err)
 	}
-	init := cmp.Or(settings.Init, defaultInit(s.ranks))
+	init := cmp.Or(settings.Init, defaultInit(s.modes, s.ranks))
 	starts, err := parseInit(init, len(s.modes))
 	if err != nil {
 		return nil, wrong(fmt.Errorf("init %w", err))
