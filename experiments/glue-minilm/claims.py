@@ -53,7 +53,7 @@ def of_budgets(within, method, other, at=None):
 
 
 def claims():
-    done = [task for task in ("stsb", "mrpc", "sst2", "qnli") if METATT in tables.methods(task) and LORA in tables.methods(task)]
+    done = tables.judged_tasks()
     where = ", ".join(tables.NAMES[t] for t in done)
     two = "STS-B, MRPC"
     joint, alone = tables.several()
