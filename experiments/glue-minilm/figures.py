@@ -1,7 +1,5 @@
 """The pictures of README.md."""
 
-from dataclasses import dataclass
-
 import matplotlib
 import numpy as np
 
@@ -100,7 +98,7 @@ def rates():
 
 def starts():
     """The starts of MetaTT over rank and rate."""
-    panels = [(title, by) for title, by in (("MetaTT-4D", grid("starts-4d")), ("MetaTT-5D", grid("starts"))) if by]
+    panels = [(title, by) for title, by in (("MetaTT-4D", tables.grid("starts-4d")), ("MetaTT-5D", tables.grid("starts"))) if by]
     figure, axes = plt.subplots(1, len(panels), figsize=(1.2 + sum(0.62 * len(by.columns) + 1.4 for _, by in panels), 3.6), squeeze=False,
                                 width_ratios=[len(by.columns) for _, by in panels], layout="constrained")
     for axis, (title, by) in zip(axes[0], panels):
@@ -114,22 +112,6 @@ def starts():
     figure.suptitle("Start of each core: dev spearman on STS-B, one seed", fontsize=9)
     figure.colorbar(image, ax=axes[0, -1])
     save(figure, "starts")
-
-
-@dataclass
-class Grid:
-    rows: list
-    columns: list
-    values: np.ndarray
-
-
-def grid(question):
-    """The main metric by start, and by rank and rate."""
-    by = tables.groups(tables.proper(question), lambda r: r.init)
-    if not by:
-        return None
-    columns = sorted({(r["adapter.rank"], r.lr) for runs in by.values() for r in runs})
-    return Grid(list(by), columns, np.array([[{(r["adapter.rank"], r.lr): r.value() for r in runs}.get(c, np.nan) for c in columns] for runs in by.values()]))
 
 
 def draw_all():

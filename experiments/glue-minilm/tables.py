@@ -1,6 +1,7 @@
 """The tables of README.md, in Markdown."""
 
 import json
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -125,8 +126,8 @@ def methods(task):
     start.yaml, and with the sweep that is canonical, near the end, its moments taken along."""
     runs = [r for question in ("usual", "qnli", "seeds", "start") for r in proper(question, task=task)] + proper("dmrg", task=task, dmrg__mode="canonical", dmrg__unit="step")
     by = groups(once(runs), lambda r: SWEPT if r["dmrg.mode"] != "none" else f"{name(r)}, {r.init}" if r.init.startswith("or") else name(r))
-    for runs in groups(proper("steady", task=task), lambda r: r["adapter.method"]).values():
-        by[STEADY if order(runs) == list(METHODS).index("metatt4d") else STEADY5] = runs
+    for method, runs in groups(proper("steady", task=task), lambda r: r["adapter.method"]).items():
+        by[STEADY if method == "metatt4d" else STEADY5] = runs
     return dict(sorted(by.items(), key=lambda item: (order(item[1]), LATER.get(item[0], 0))))
 
 
@@ -274,16 +275,28 @@ def band(means):
     return ("≤ " if low == 0 else "") + short(tried[low]) + (f" to {short(tried[high])}" if high > low else "") + (" or more" if high == len(tried) - 1 else "")
 
 
-def starts(question):
+@dataclass
+class Grid:
+    rows: list
+    columns: list
+    values: np.ndarray
+
+
+def grid(question):
+    """The main metric by start, and by rank and rate."""
     by = groups(proper(question), lambda r: r.init)
     if not by:
+        return None
+    columns = sorted({(r["adapter.rank"], r.lr) for runs in by.values() for r in runs})
+    return Grid(list(by), columns, np.array([[{(r["adapter.rank"], r.lr): value(r) for r in runs}.get(c, np.nan) for c in columns] for runs in by.values()]))
+
+
+def starts(question):
+    by = grid(question)
+    if not by:
         return EMPTY
-    cells = sorted({(r["adapter.rank"], r.lr) for runs in by.values() for r in runs})
-    rows = []
-    for init, runs in by.items():
-        at = {(r["adapter.rank"], r.lr): value(r) for r in runs}
-        rows.append([f"`{init}`"] + [f"{at[c]:.3f}" if c in at else NONE for c in cells] + [f"{max(at.values()):.3f}"])
-    return markdown(["start"] + [f"r{rank}, {short(lr)}" for rank, lr in cells] + ["best"], rows)
+    rows = [[f"`{init}`"] + [NONE if np.isnan(x) else f"{x:.3f}" for x in at] + [f"{np.nanmax(at):.3f}"] for init, at in zip(by.rows, by.values)]
+    return markdown(["start"] + [f"r{rank}, {short(lr)}" for rank, lr in by.columns] + ["best"], rows)
 
 
 def alphas():

@@ -120,7 +120,7 @@ func (p *Predictor) setLogits(ctx context.Context, o EvalOptions, set exampleSet
 	o.note("%s: %d examples of %s", set.task.Name, len(set.examples), set.split)
 	logits, cut, err := p.logits(ctx, set.examples)
 	if cut > 0 {
-		o.note("%s: %d of %d examples of %s are longer than the %d tokens that the adapter was trained on, and are cut", set.task.Name, cut, len(set.examples), set.split, p.model.MaxLength)
+		o.note("%s: %s", set.task.Name, p.cutNote(cut, fmt.Sprintf("%d examples of %s", len(set.examples), set.split)))
 	}
 	if label, one := set.task.OneClass(logits); one && err == nil {
 		o.note("%s: every example of %s is predicted as %.40q", set.task.Name, set.split, label)

@@ -96,11 +96,15 @@ func (p *Predictor) row(flat []float32, example int) []float32 {
 	return flat[example*outputs : (example+1)*outputs : (example+1)*outputs]
 }
 
-// noteCut says how many examples only their beginning was looked at of.
+// noteCut says of how many examples only a part was looked at.
 func (p *Predictor) noteCut(cut, examples int) {
 	if cut > 0 {
-		p.note(fmt.Sprintf("%d of %d examples are longer than the %d tokens that the adapter was trained on, and are cut", cut, examples, p.model.MaxLength))
+		p.note(p.cutNote(cut, fmt.Sprintf("%d examples", examples)))
 	}
+}
+
+func (p *Predictor) cutNote(cut int, of string) string {
+	return fmt.Sprintf("%d of %s are longer than the %d tokens that the adapter was trained on, and are cut", cut, of, p.model.MaxLength)
 }
 
 // logits is Logits end to end, and how many examples were cut.

@@ -33,7 +33,7 @@ func (a *assembly) loadAdapter(from start) (err error) {
 	if !from.resumes {
 		a.noteStart(from.saved)
 	}
-	if err = a.tune(from.resumes); err != nil {
+	if err = a.tune(); err != nil {
 		return err
 	}
 	for _, t := range a.tasks[1:] {
@@ -48,7 +48,7 @@ func (a *assembly) loadAdapter(from start) (err error) {
 }
 
 // noteStart says what a saved adapter was trained for that this run is not: its classifier, and the update, mean
-// something else here.
+// something else here. Ranks that have fallen do not fall again.
 func (a *assembly) noteStart(saved *adapter.Saved) {
 	c, task := saved.Config, a.tasks[0].task.Name
 	if len(c.Tasks) == 1 && c.Tasks[0] != task {
@@ -57,13 +57,13 @@ func (a *assembly) noteStart(saved *adapter.Saved) {
 	if same, _ := a.isBackbone(c.BaseModel); !same && c.BaseModel != "" {
 		a.observer.Note(fmt.Sprintf("the adapter in %s was trained on %s, the model of this run is %s", saved.Dir, c.BaseModel, a.config.Model.Path))
 	}
+	if r, ok := a.adapter.(adapter.RankAdapter); ok && len(r.Progress()) == 0 {
+		a.observer.Note(fmt.Sprintf("%s: the ranks of the adapter to start from have fallen already, and stay as they are", a.config.Adapter.Method))
+	}
 }
 
 // tune trains a saved adapter as this run says, which need not be as another run before it did.
-func (a *assembly) tune(resumes bool) error {
-	if r, ok := a.adapter.(adapter.RankAdapter); ok && !resumes && len(r.Progress()) == 0 {
-		a.observer.Note(fmt.Sprintf("%s: the ranks of the adapter to start from have fallen already, and stay as they are", a.config.Adapter.Method))
-	}
+func (a *assembly) tune() error {
 	t, ok := a.adapter.(adapter.Tunable)
 	if !ok {
 		return nil

@@ -95,18 +95,18 @@ func (a *assembly) rankPlan(perEpoch, steps int) (*ranks.Plan, error) {
 // checkSweeps finds what is said of more sweeps than there are, and a probe that leaves a pair nothing to be trained on.
 func (a *assembly) checkSweeps(due int) error {
 	c := a.config.DMRG
-	for key, values := range map[string]int{"dmrg.maxdim": len(c.MaxDim), "dmrg.mindim": len(c.MinDim), "dmrg.cutoff": len(c.Cutoff)} {
-		if values > due {
-			return config.Invalid(key, fmt.Errorf("%d values for the sweeps that are due, %d: the last would count for none", values, due))
+	for _, list := range []struct {
+		key    string
+		values int
+	}{{"dmrg.maxdim", len(c.MaxDim)}, {"dmrg.mindim", len(c.MinDim)}, {"dmrg.cutoff", len(c.Cutoff)}} {
+		if list.values > due {
+			return config.Invalid(list.key, fmt.Errorf("%d values for the sweeps that are due, %d: the last would count for none", list.values, due))
 		}
 	}
 	if dmrg.Mode(c.Mode) != dmrg.TwoSite || c.Tol == 0 {
 		return nil
 	}
-	examples := make([]int, len(a.tasks))
-	for i, t := range a.tasks {
-		examples[i] = t.train.Len()
-	}
+	examples := a.examples()
 	for i, size := range train.SampleSizes(examples, c.ProbeBatches, a.config.Train.BatchSize) {
 		if size == examples[i] {
 			return config.Invalid("dmrg.probe_batches", fmt.Errorf("%d of %d examples hold out all %d training examples of %s while a pair is trained: take fewer, or smaller ones (train.batch_size)",

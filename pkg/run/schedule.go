@@ -44,11 +44,16 @@ func stepsOf(every config.Interval, perEpoch int) int {
 
 // stepsPerEpoch is the run's.
 func (a *assembly) stepsPerEpoch() int {
+	return train.StepsPerEpoch(a.examples(), a.config.Train.BatchSize, a.config.Train.Accumulate)
+}
+
+// examples counts each task's training set.
+func (a *assembly) examples() []int {
 	examples := make([]int, len(a.tasks))
 	for i, t := range a.tasks {
 		examples[i] = t.train.Len()
 	}
-	return train.StepsPerEpoch(examples, a.config.Train.BatchSize, a.config.Train.Accumulate)
+	return examples
 }
 
 // trained are the run's tasks as the loop takes them.
