@@ -94,6 +94,7 @@ func (t *Trainer) save() error {
 	if err != nil {
 		return err
 	}
+	t.saved = &s
 	t.Observer.Checkpoint(final)
 	return t.prune()
 }

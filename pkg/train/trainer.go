@@ -29,6 +29,7 @@ type Trainer struct {
 	describe func(*EvalEvent) // of a hook that has something to say of an evaluation; may be nil
 	awaits   bool             // see Await
 	noted    bool             // that graphs have failed
+	saved    *state           // in the last checkpoint that this process wrote; nil: it wrote none
 }
 
 // parameter is one that is trained, of the adapter or of a task's head.
@@ -174,8 +175,17 @@ func (t *Trainer) folder(name string) string { return filepath.Join(t.Dir, "adap
 func (t *Trainer) result() Result {
 	return Result{
 		Steps: t.state.Step, Epochs: t.Epoch(t.state.Step), Stopped: t.state.Stopped, Last: t.state.Last, Best: t.state.Best,
-		Seconds: t.clock.seconds(), SamplesPerSecond: t.clock.Trained.speed(), PeakBytes: t.peakMemory(),
+		Seconds: t.clock.seconds(), SamplesPerSecond: t.clock.Trained.speed(), PeakBytes: t.recordedPeak(),
 	}
+}
+
+// recordedPeak is the checkpoint's of the last step, where there is one, so that a summary that is
+// made again of it says the same: writing it took memory, too.
+func (t *Trainer) recordedPeak() int64 {
+	if t.saved != nil && t.saved.Step == t.state.Step {
+		return t.saved.PeakBytes
+	}
+	return t.peakMemory()
 }
 
 func (t *Trainer) peakMemory() int64 { return max(t.state.PeakBytes, peakMemory(t.Device)) }
