@@ -245,6 +245,36 @@ func TestReadRowsHoldsOneRow(t *testing.T) {
 	}
 }
 
+// A row of one column is on the line of the text that it is of, empty ones too.
+func TestEmptyLinesOfOneColumn(t *testing.T) {
+	for _, format := range []Format{TSV, CSV} {
+		content := "\na\n\n\n\"b\"\r\n\r\nc"
+		if format == CSV {
+			content = strings.Replace(content, `"b"`, "\"b\n\nb\"", 1)
+		}
+		walk := ReadBareRows(strings.NewReader(content), "f", format, 1)
+		var lines []int
+		var texts []string
+		for {
+			row, err := walk.Next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines, texts = append(lines, row.Line), append(texts, row.Cells[0])
+		}
+		wantLines, wantTexts := []int{1, 2, 3, 4, 5, 6, 7}, []string{"", "a", "", "", `"b"`, "", "c"}
+		if format == CSV {
+			wantLines, wantTexts = []int{1, 2, 3, 4, 5, 8, 9}, []string{"", "a", "", "", "b\n\nb", "", "c"}
+		}
+		if !slices.Equal(lines, wantLines) || !slices.Equal(texts, wantTexts) {
+			t.Errorf("%s: %q on %d, want %q on %d", format, texts, lines, wantTexts, wantLines)
+		}
+	}
+}
+
 // repeat is a text without end.
 type repeat string
 

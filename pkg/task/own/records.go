@@ -98,22 +98,38 @@ func readLine(buffer *bufio.Reader) (string, error) {
 	return strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r"), nil
 }
 
+// readCSV gives the empty lines between rows of one field as rows of an empty
+// one, as they are in TSV; encoding/csv skips them, by which a prediction would
+// stand on another line than its text. Between rows of several fields, where a
+// line end too many leaves them, and at the end they are nothing.
 func readCSV(buffer *bufio.Reader) func() (int, []string, error) {
 	reader := csv.NewReader(buffer)
 	reader.FieldsPerRecord = -1 // records counts them, in the same words for both formats
 	reader.ReuseRecord = true
-	line := 0
+	line := 0         // of what was returned last, where it ends
+	var held []string // a row behind empty lines
 	return func() (int, []string, error) {
-		fields, err := reader.Read()
-		var wrong *csv.ParseError
-		if errors.As(err, &wrong) {
-			return wrong.StartLine, nil, csvProblem(wrong)
+		fields := held
+		if held == nil {
+			var err error
+			var wrong *csv.ParseError
+			fields, err = reader.Read()
+			if errors.As(err, &wrong) {
+				return wrong.StartLine, nil, csvProblem(wrong)
+			}
+			if err != nil {
+				return line + 1, nil, err
+			}
 		}
-		if err != nil {
-			return line + 1, nil, err
+		start, _ := reader.FieldPos(0)
+		if held = nil; line+1 < start && len(fields) == 1 {
+			line++
+			held = fields
+			return line, []string{""}, nil
 		}
-		line, _ = reader.FieldPos(0)
-		return line, fields, nil
+		last, _ := reader.FieldPos(len(fields) - 1)
+		line = last + strings.Count(fields[len(fields)-1], "\n")
+		return start, fields, nil
 	}
 }
 
