@@ -372,9 +372,10 @@ def longer():
         return EMPTY
     rows = []
     for (task, label), runs in by.items():
-        seeds = {r.seed for r in runs}
-        short_ones = [r for r in methods(task).get(label, []) if r.seed in seeds]
-        lora, short_lora = by.get((task, LORA), []), [r for r in methods(task).get(LORA, []) if r.seed in seeds]
+        of_three = [r for of in methods(task).values() for r in of if r.seed in {r.seed for r in runs}]
+        like = lambda label, lr: [r for r in of_three if (name(r), r.lr, r.init, r["dmrg.mode"]) == (label, lr, runs[0].init, "none")]
+        short_ones, lora = like(label, runs[0].lr), by.get((task, LORA), [])
+        short_lora = [r for r in of_three if name(r) == LORA]
         best = mean(max(e["metrics"].get(MAIN[task]) or 0 for e in r.events("eval")) for r in runs)
         rows.append([NAMES[task], label, rate(runs), len(runs), metric(short_ones), metric(runs), best, NONE if label == LORA else student(paired(short_ones, short_lora, value)) or NONE, difference(runs, lora, value)])
     return markdown(["", "", "lr", "n", "after 3 epochs", "after 10", "best of 10", "− LoRA, 3", "− LoRA, 10"], rows)
