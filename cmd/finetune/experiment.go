@@ -158,9 +158,12 @@ func (p *program) experiments(ctx context.Context, plans experiment.Plans, place
 	}
 	switch {
 	case f.pack != "":
-		return p.pack(ctx, plans, f.pack, o)
+		err := p.pack(ctx, plans, f.pack, o)
+		p.planNotes(plans...)
+		return err
 	case f.records != "":
 		count, err := plans.Records(f.records)
+		p.planNotes(plans...)
 		if err == nil {
 			fmt.Fprintf(p.stdout, "records of %s in %s\n", runs(count), f.records)
 		}
@@ -194,6 +197,15 @@ func (p *program) experiments(ctx context.Context, plans experiment.Plans, place
 		}
 	}
 	return errors.Join(failed...)
+}
+
+// planNotes prints what plans say of their files and of what they found.
+func (p *program) planNotes(plans ...*experiment.Plan) {
+	for _, plan := range plans {
+		for _, note := range plan.Notes {
+			writeLines(p.stderr, note)
+		}
+	}
 }
 
 // experiment does with one experiment what the flags ask for.
@@ -276,6 +288,7 @@ func (p *program) submit(ctx context.Context, plan *experiment.Plan, f experimen
 	if err := plan.Refresh(); err != nil {
 		return "", err
 	}
+	p.planNotes(plan)
 	program, err := os.Executable()
 	if err != nil {
 		return "", err

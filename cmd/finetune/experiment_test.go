@@ -35,7 +35,7 @@ func TestExperimentRefuses(t *testing.T) {
 		{[]string{"-c", file, "--jobs", "0"}, "--jobs is at least 1"},
 		{[]string{"-c", file, "--stop-after", "-5s"}, "--stop-after is more than 0, as 90m"},
 		{[]string{"-c", file, "--dry-run", "--records", "r.tar.gz"}, "--dry-run and --records: each does one thing and stops: give one of them"},
-		{[]string{"-c", file, "train.seed=3"}, "command line: train.seed: is varied at " + file + ":1: change it there"},
+		{[]string{"-c", file, "train.seed=3"}, "command line: train.seed: is given at " + file + ":1: change it there"},
 		{[]string{"-c", file, "train.sede=3"}, "command line: train.sede: unknown key; did you mean train.seed?"},
 		{[]string{"-c", writeExperiment(t, "grdi: {}\n")}, "question.yaml:1: grdi: unknown key; did you mean grid?"},
 		{[]string{"-c", writeExperiment(t, "base: other.yaml\ngrid: {train.seed: [1]}\n")}, "other.yaml: no such file"},

@@ -16,6 +16,7 @@ func (p *program) takeRecords(plans experiment.Plans, file string) error {
 	for _, note := range notes {
 		fmt.Fprintln(p.stderr, note)
 	}
+	p.planNotes(plans...)
 	if err != nil {
 		return err
 	}

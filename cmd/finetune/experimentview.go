@@ -26,9 +26,8 @@ type experimentView struct {
 	shown   time.Time
 
 	began       time.Time
-	whole       int     // runs
-	over, fresh float64 // runs that are over, and of these (with parts) what was done since began
-	failed      int
+	whole       int                         // runs
+	over, fresh float64                     // runs that are over, and of these (with parts) what was done since began
 	now         map[string]experiment.Event // the last one of each that goes on
 	from        map[string]float64          // its part when it was taken up
 	said        map[string]bool             // notes
@@ -87,7 +86,6 @@ func (v *experimentView) event(e experiment.Event) {
 		case experiment.Stopped:
 			v.fresh += part(last) - v.from[e.Run]
 		case experiment.Failed:
-			v.failed++
 			v.over++
 		default:
 			v.fresh += 1 - v.from[e.Run]
@@ -158,9 +156,7 @@ func (p *program) describeExperiment(ctx context.Context, plan *experiment.Plan,
 	if err != nil {
 		return err
 	}
-	for _, note := range plan.Notes {
-		fmt.Fprintln(p.stderr, note)
-	}
+	p.planNotes(plan)
 	fmt.Fprintf(p.stdout, "\n%s in %s\n", runs(len(plan.Runs)), plan.Dir)
 	fmt.Fprintf(p.stdout, "%4s %4s %9s %6s %7s %7s  %s\n", "runs", "left", "adapter", "head", "steps", "each", "first of them")
 	var left, unknown float64

@@ -10,9 +10,14 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
+	"time"
 )
 
 func main() { os.Exit(execute(wired())) }
+
+// together are signals that come within so much time: one stop, that Slurm, timeout or a terminal sends to a script and
+// to all that it started, and the script passes on.
+const together = 500 * time.Millisecond
 
 // execute runs the process's command line. The first signal asks the command to save and leave, a second one ends
 // the process at once.
@@ -25,8 +30,12 @@ func execute(b backend) int {
 	go func() {
 		<-signals
 		cancel()
-		<-signals
-		os.Exit(exitInterrupted)
+		for first := time.Now(); ; {
+			<-signals
+			if time.Since(first) > together {
+				os.Exit(exitInterrupted)
+			}
+		}
 	}()
 	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv, columns: columns, backend: b}
 	return p.run(ctx, os.Args[1:])

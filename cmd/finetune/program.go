@@ -81,7 +81,8 @@ func (p *program) report(ctx context.Context, err error) int {
 	case errors.Is(err, train.ErrInterrupted), ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return exitInterrupted
 	case errors.As(err, &wrong):
-		fmt.Fprintln(p.stderr, wrong) // each line begins with its own place
+		// Each line of it begins with its own place, behind what is said around it.
+		fmt.Fprintln(p.stderr, strings.TrimSpace(err.Error()))
 		return exitUsage
 	case errors.As(err, &usage):
 		fmt.Fprintln(p.stderr, "finetune:", usage)

@@ -137,6 +137,11 @@ def members(archive):
     return runs
 
 
+def ended(files):
+    """Whether a record is of a run that came to its end, and was not interrupted."""
+    return "summary.json" in files and not json.loads(files["summary.json"]).get("interrupted", False)
+
+
 def read(question):
     """The runs of a question that have ended; none where it has no records yet."""
     archive = HERE / "records" / f"{question}.tar.gz"
@@ -146,7 +151,7 @@ def read(question):
     examples = json.loads(beside.read_text()) if beside.exists() else {}
     runs = []
     for name, files in members(archive.read_bytes()).items():
-        if "summary.json" in files:
+        if ended(files):
             runs.append(Run(name, files, {task: unpack(*packed) for task, packed in examples.get(key(files), {}).items()}))
     return runs
 
@@ -205,7 +210,7 @@ def keep(finetune, question, drop=False):
         fresh = Path(scratch) / "records.tar.gz"
         subprocess.run([finetune, "experiment", "-c", HERE / f"{question}.yaml", "--records", fresh], check=True, stdout=subprocess.DEVNULL)
         every = members(fresh.read_bytes())
-    runs = {name: files for name, files in every.items() if "summary.json" in files}
+    runs = {name: files for name, files in every.items() if ended(files)}
     for name in sorted(every.keys() - runs.keys()):
         print(f"{question}: {name} has not ended and is left out: {', '.join(sorted(every[name]))}", file=sys.stderr)
     if not runs:

@@ -96,13 +96,21 @@ func load(files []string, over *layer, env func(string) (string, bool)) (*Config
 
 func readEnvironment(env func(string) (string, bool)) *layer {
 	l := newLayer()
+	for _, s := range FromEnvironment(env) {
+		l.set(s.Where, s.Key, s.Text)
+	}
+	return l
+}
+
+// FromEnvironment is what the environment sets of all keys, each task's own among them.
+func FromEnvironment(env func(string) (string, bool)) (settings []Setting) {
 	for _, key := range schema().keys {
 		variable := Variable(key.Name)
 		if text, _ := env(variable); text != "" {
-			l.set(variable, key.Name, text)
+			settings = append(settings, Setting{Key: key.Name, Text: text, Where: variable})
 		}
 	}
-	return l
+	return settings
 }
 
 // Variable is the environment variable of a key.

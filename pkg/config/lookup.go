@@ -63,13 +63,25 @@ func (k Key) Neutral() bool { return k.same }
 // WithoutNeutral is a copy of c whose neutral keys have their defaults: equal for runs that make the same numbers.
 func (c *Config) WithoutNeutral() *Config {
 	n := *c
-	for i := range schema().keys {
-		key := &schema().keys[i]
-		if !key.same {
-			continue
-		}
+	n.setNeutral(func(key *Key) reflect.Value {
 		value, _ := key.parse(key.Default)
-		reflect.ValueOf(&n).Elem().FieldByIndex(key.index).Set(reflect.ValueOf(value))
-	}
+		return reflect.ValueOf(value)
+	})
 	return &n
+}
+
+// TakeNeutral sets the neutral keys, but for the run's folder, to what they are in other: of a run that goes on
+// these may change.
+func (c *Config) TakeNeutral(other *Config) {
+	dir := c.Run.Dir
+	c.setNeutral(func(key *Key) reflect.Value { return reflect.ValueOf(other).Elem().FieldByIndex(key.index) })
+	c.Run.Dir = dir
+}
+
+func (c *Config) setNeutral(value func(*Key) reflect.Value) {
+	for i := range schema().keys {
+		if key := &schema().keys[i]; key.same {
+			reflect.ValueOf(c).Elem().FieldByIndex(key.index).Set(value(key))
+		}
+	}
 }

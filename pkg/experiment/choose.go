@@ -15,9 +15,23 @@ func (p *Plan) choose(g *group) {
 	if g.chosen != nil || g.failed != "" {
 		return
 	}
-	best, value := -1, 0.0
+	best, value, metric := -1, 0.0, ""
 	var judged []string
 	for i, judges := range g.judges {
+		if k := slices.IndexFunc(judges, func(r *Run) bool { return r.damaged }); k >= 0 {
+			g.failed = fmt.Sprintf("nothing is chosen without %s: %s", judges[k].Name, judges[k].Failure)
+			return
+		}
+		for _, r := range judges {
+			if r.State != Ended || r.Summary.Best == nil || r.Summary.Best.Metric == metric {
+				continue
+			}
+			if metric != "" {
+				g.failed = fmt.Sprintf("nothing can be chosen: runs are judged by %s and by %s", metric, r.Summary.Best.Metric)
+				return
+			}
+			metric = r.Summary.Best.Metric
+		}
 		mean, known, settled := meanOf(judges)
 		if !settled || slices.ContainsFunc(judges, p.again) {
 			return

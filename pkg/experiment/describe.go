@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"slices"
 	"time"
@@ -11,8 +12,8 @@ import (
 	"github.com/metatt/metatt/pkg/train"
 )
 
-// Described is what runs that differ in their seeds alone would do, or all that judge for a
-// choice.
+// Described is what runs would do that differ in their seeds alone, or, where they judge for a
+// choice, in their rates too.
 type Described struct {
 	Runs    []*Run
 	Plan    *run.Plan // nil: Err says why not
@@ -36,12 +37,12 @@ func (p *Plan) Describe(ctx context.Context, o Options) ([]*Described, error) {
 		if err != nil {
 			return nil, err
 		}
-		seedless := *c
-		seedless.Train.Seed = 0
-		id := identity(&seedless)
-		if r.Choosing {
-			id = "choosing " + r.group.key // what is chosen changes nothing of it
+		alike := *c
+		alike.Train.Seed = 0
+		if r.Choosing { // rates change nothing of what is said
+			alike.Train.LR, alike.Train.HeadLR = p.base.Train.LR, nil
 		}
+		id := fmt.Sprint(r.Choosing, identity(&alike))
 		if byID[id] == nil {
 			byID[id] = &Described{}
 			all = append(all, byID[id])

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -102,7 +103,7 @@ func (p *Plan) Execute(ctx context.Context, o Options) error {
 			case <-time.After(time.Second):
 			}
 		} else {
-			err = w.make(ctx, r)
+			err = w.attempt(ctx, r, lock)
 			lock.Close()
 		}
 		if err != nil {
@@ -185,11 +186,62 @@ func (p *Plan) lock(r *Run) (*os.File, error) {
 	return file, nil
 }
 
+// mostAttempts are those of a run that end its process before it has come further: then it has failed, for it would
+// end one process after the other.
+const mostAttempts = 2
+
+// attempt is make, written down in the run's lock while it goes on: from where the run goes on, a line each.
+func (w *worker) attempt(ctx context.Context, r *Run, lock *os.File) error {
+	from, err := train.NewestCheckpoint(r.Dir)
+	if err != nil {
+		return err
+	}
+	text, err := io.ReadAll(io.NewSectionReader(lock, 0, 1<<20))
+	if err != nil {
+		return err
+	}
+	before := 0
+	for line := range strings.Lines(string(text)) {
+		if line == from+"\n" {
+			before++
+		}
+	}
+	if err := lock.Truncate(0); err != nil {
+		return err
+	}
+	if before >= mostAttempts {
+		return w.over(r, Event{State: Failed, Text: fmt.Sprintf("the process that made it ended without a word, %d times: killed, for want of memory perhaps", before)})
+	}
+	if _, err := lock.WriteAt([]byte(strings.Repeat(from+"\n", before+1)), 0); err != nil {
+		return err
+	}
+	err = w.make(ctx, r)
+	return errors.Join(err, lock.Truncate(0))
+}
+
+// over tells that a run is, and keeps why it failed.
+func (w *worker) over(r *Run, e Event) error {
+	e.Kind, e.Run = Over, r.Name
+	if e.State == Failed {
+		w.plan.gaveUp[r] = true
+		if err := record.WriteFailure(r.Dir, errors.New(e.Text)); err != nil {
+			return err
+		}
+	}
+	w.options.Observe(e)
+	return nil
+}
+
 // make makes a run or goes on with it. Only what concerns the whole experiment is an
 // error.
 func (w *worker) make(ctx context.Context, r *Run) error {
 	if err := os.Remove(filepath.Join(r.Dir, record.FailureFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	if newest, err := train.NewestCheckpoint(r.Dir); err == nil && newest == "" && place.IsRun(r.Dir) {
+		if err := beginAnew(r.Dir); err != nil {
+			return err
+		}
 	}
 	w.keep(r.Config)
 	c := *r.Config
@@ -204,9 +256,12 @@ func (w *worker) make(ctx context.Context, r *Run) error {
 	var summary *run.Summary
 	var err error
 	if place.IsRun(r.Dir) {
-		if w.options.Places != nil { // the packed folder may have been moved
-			err = moveHere(r.Dir, &c)
-		}
+		err = rewrite(r.Dir, func(recorded *config.Config) {
+			recorded.TakeNeutral(&c)
+			if w.options.Places != nil { // the packed folder may have been moved
+				moveHere(recorded, &c)
+			}
+		})
 		if err == nil {
 			summary, err = w.session.Resume(ctx, r.Dir, o)
 		}
@@ -217,20 +272,32 @@ func (w *worker) make(ctx context.Context, r *Run) error {
 		c.Run.Dir = r.Dir
 		summary, err = w.session.Train(ctx, o)
 	}
-	over := Event{Kind: Over, Run: r.Name, State: Ended, Seconds: time.Since(began).Seconds()}
+	over := Event{State: Ended, Seconds: time.Since(began).Seconds()}
 	switch {
 	case errors.Is(err, train.ErrInterrupted), ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		over.State = Stopped
 	case err != nil:
 		over.State, over.Text = Failed, err.Error()
-		w.plan.gaveUp[r] = true
-		if err := record.WriteFailure(r.Dir, err); err != nil {
-			return err
-		}
 	case summary.Best != nil:
 		over.Metric, over.Value = summary.Best.Metric, summary.Best.Value
 	}
-	w.options.Observe(over)
+	return w.over(r, over)
+}
+
+// beginAnew leaves of a run nothing but what was asked of it: one that has no checkpoint may be a record of
+// another machine, whose device and format of numbers are not to be had here.
+func beginAnew(dir string) error {
+	if err := os.RemoveAll(filepath.Join(dir, "adapter")); err != nil {
+		return err
+	}
+	for _, name := range slices.Backward(recordFiles) { // config.yaml, by which it is a run, near the end
+		if name == requestedFile {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
 	return nil
 }
 

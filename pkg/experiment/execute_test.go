@@ -349,6 +349,11 @@ runs: [{adapter.rank: 2}, {adapter.budget: 1}]
 	if _, err := os.Stat(p.Dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%s is there", p.Dir)
 	}
+	// What is chosen may decide how much is trained.
+	p = planned(t, "grid: {train.seed: [1]}\nchoose: {values: {adapter.rank: [2, 4], train.lr: [1e-3, 5e-3]}, on: {train.seed: [9]}}")
+	if all, err = p.Describe(t.Context(), Options{}); err != nil || len(all) != 3 || len(all[0].Runs) != 2 || all[0].Plan.AdapterParams == all[1].Plan.AdapterParams {
+		t.Errorf("%d of them, %v", len(all), err)
+	}
 }
 
 func TestSlurmScript(t *testing.T) {

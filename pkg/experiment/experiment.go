@@ -82,6 +82,11 @@ func (e *Experiment) Override(overrides []string) error {
 			varied[v.Key] = v.Where
 		}
 	}
+	for _, s := range e.ofSome() {
+		if varied[s.Key] == "" {
+			varied[s.Key] = s.Where
+		}
+	}
 	wrong := &config.Error{}
 	for _, text := range overrides {
 		name, value, ok := strings.Cut(text, "=")
@@ -93,7 +98,7 @@ func (e *Experiment) Override(overrides []string) error {
 		case err != nil:
 			problem.Key, problem.Message = name, err.Error()
 		case varied[key.Name] != "":
-			problem.Key, problem.Message = name, "is varied at "+varied[key.Name]+": change it there"
+			problem.Key, problem.Message = name, "is given at "+varied[key.Name]+": change it there"
 		default:
 			if problem.Key, problem.Message = name, key.Check(value); problem.Message == "" {
 				e.Set = append(e.Set, config.Setting{Key: key.Name, Text: value, Where: "command line"})
@@ -130,6 +135,21 @@ func (e *Experiment) parts() []part {
 		choose.values = e.Choose.Values
 	}
 	return []part{random, runs, {"grid", e.Grid}, choose}
+}
+
+// ofSome are the settings that stand over set in some runs: those of cases, and of the runs that judge.
+func (e *Experiment) ofSome() (settings []config.Setting) {
+	var values []Values
+	for _, c := range e.When {
+		settings, values = append(settings, c.Set...), append(values, c.Choose...)
+	}
+	if e.Choose != nil {
+		settings, values = append(settings, e.Choose.Set...), append(values, e.Choose.On...)
+	}
+	for _, v := range values {
+		settings = append(settings, v.setting(""))
+	}
+	return settings
 }
 
 // name is the experiment's: its file's, without the ending.

@@ -62,12 +62,53 @@ func (r *reader) checkVaried(e *Experiment, root *yaml.Node) {
 			place[v.Key] = part.name
 		}
 	}
-	if c := e.Choose; c != nil && (len(c.Values) == 0 || len(c.On) == 0) {
-		r.fail(root, "choose", "needs values to choose from, and on: what they are judged on, as {train.seed: [0]}")
-	}
 	for i, c := range e.When {
+		for _, v := range c.Choose {
+			if other := place[v.Key]; other != "" && other != "choose" {
+				r.problems = append(r.problems, config.Problem{Where: v.Where, Key: v.Key, Message: "is varied by " + other + " too"})
+			}
+		}
 		if len(c.Choose) > 0 && e.Choose == nil {
 			r.fail(root, "when", "case %d has values to choose from, but the file has no choose section", i+1)
+		}
+	}
+	if e.Choose != nil {
+		r.checkChoice(e, root)
+	}
+}
+
+// judged are the keys that decide by what, and by which examples, a run is judged.
+var judged = []string{"task", "train.best_metric", "data.dev", "data.glue", "data.kind", "data.label", "data.limit", "data.limit_seed"}
+
+// checkChoice finds what would be given twice to the runs that judge, and what they could not be compared by.
+func (r *reader) checkChoice(e *Experiment, root *yaml.Node) {
+	c := e.Choose
+	if len(c.Values) == 0 || len(c.On) == 0 {
+		r.fail(root, "choose", "needs values to choose from, and on: what they are judged on, as {train.seed: [0]}")
+	}
+	fail := func(where, key, message string) {
+		r.problems = append(r.problems, config.Problem{Where: where, Key: key, Message: message})
+	}
+	on, set := map[string]bool{}, map[string]bool{}
+	for _, v := range c.On {
+		on[v.Key] = true
+	}
+	const twice = "is given by choose twice: by its values, on or set"
+	for _, s := range c.Set {
+		if set[s.Key] = true; on[s.Key] {
+			fail(s.Where, s.Key, twice)
+		}
+	}
+	values := slices.Clone(c.Values)
+	for _, of := range e.When {
+		values = append(values, of.Choose...)
+	}
+	for _, v := range values {
+		if on[v.Key] || set[v.Key] {
+			fail(v.Where, v.Key, twice)
+		}
+		if slices.Contains(judged, v.Key) {
+			fail(v.Where, v.Key, "cannot be chosen: its values are judged by different numbers or examples; grid varies it")
 		}
 	}
 }
@@ -143,7 +184,11 @@ func (r *reader) draws(n *yaml.Node) (draws []Draw) {
 			r.fail(value, key.Name, "from %g to %g is no interval to draw from", d.From, d.To)
 		default:
 			for _, end := range []float64{d.From, d.To} {
-				if problem := key.Check(strconv.FormatFloat(end, 'g', -1, 64)); problem != "" {
+				format := byte('g')
+				if d.Integer {
+					format = 'f' // not as 1e+06
+				}
+				if problem := key.Check(strconv.FormatFloat(end, format, -1, 64)); problem != "" {
 					r.fail(value, key.Name, "%s", problem)
 				}
 			}
@@ -202,18 +247,6 @@ func (r *reader) choice(n *yaml.Node) *Choice {
 		"on":     func(n *yaml.Node) { c.On = r.values(n, "choose.on") },
 		"set":    func(n *yaml.Node) { c.Set = r.settings(n, "choose.set") },
 	})
-	given := map[string]bool{}
-	for _, v := range slices.Concat(c.Values, c.On) {
-		if given[v.Key] {
-			r.problems = append(r.problems, config.Problem{Where: v.Where, Key: v.Key, Message: "is given by choose twice: by its values, on or set"})
-		}
-		given[v.Key] = true
-	}
-	for _, s := range c.Set {
-		if given[s.Key] {
-			r.problems = append(r.problems, config.Problem{Where: s.Where, Key: s.Key, Message: "is given by choose twice: by its values, on or set"})
-		}
-	}
 	return c
 }
 

@@ -40,18 +40,22 @@ func TestReadRefuses(t *testing.T) {
 		"jobs: 0":                                 ":3: jobs: expected an integer >= 1",
 		"runs: {}":                                ":3: runs: expected a list of settings",
 		"when: [{set: {train.lr: 1}}]":            ":3: when: a case has an if",
-		"when: [{if: {train.seed: 1}, choose: {train.lr: [1]}}]":                          "no choose section",
-		"choose: {values: {train.lr: [1]}}":                                               "choose: needs values to choose from, and on",
-		"random: {trials: 2}":                                                             "random: needs trials",
-		"random: {trials: 2, values: {train.lr: {from: 1, to: 0}}}":                       "train.lr: from 1 to 0 is no interval",
-		"random: {trials: 2, values: {train.lr: {from: 0, to: 1, scale: log}}}":           "is no interval",
-		"random: {trials: 2, values: {train.warmup: {from: 0, to: 2}}}":                   "train.warmup: ",
-		"random: {trials: 2, values: {task: {from: 0, to: 1}}}":                           "task: is no number",
-		"random: {trials: 2, values: {train.lr: [1]}}\ngrid: {train.lr: [1]}":             ":4: train.lr: is varied by random too",
-		"grid: {train.lr: [1]}\nchoose: {values: {train.lr: [2]}, on: {train.seed: [1]}}": "train.lr: is varied by grid too",
-		"set: &a {train.lr: 1}\ngrid: *a":                                                 ":4: a key is a plain word, and a value no alias",
-		"set: {train.lr: 1":                                                               "not YAML",
-		"slurm: {options: {time: [1]}}":                                                   "slurm.options.time: expected a text",
+		"when: [{if: {train.seed: 1}, choose: {train.lr: [1]}}]":                                                           "no choose section",
+		"choose: {values: {train.lr: [1]}}":                                                                                "choose: needs values to choose from, and on",
+		"random: {trials: 2}":                                                                                              "random: needs trials",
+		"random: {trials: 2, values: {train.lr: {from: 1, to: 0}}}":                                                        "train.lr: from 1 to 0 is no interval",
+		"random: {trials: 2, values: {train.lr: {from: 0, to: 1, scale: log}}}":                                            "is no interval",
+		"random: {trials: 2, values: {train.warmup: {from: 0, to: 2}}}":                                                    "train.warmup: ",
+		"random: {trials: 2, values: {task: {from: 0, to: 1}}}":                                                            "task: is no number",
+		"random: {trials: 2, values: {train.lr: [1]}}\ngrid: {train.lr: [1]}":                                              ":4: train.lr: is varied by random too",
+		"grid: {train.lr: [1]}\nchoose: {values: {train.lr: [2]}, on: {train.seed: [1]}}":                                  "train.lr: is varied by grid too",
+		"set: &a {train.lr: 1}\ngrid: *a":                                                                                  ":4: a key is a plain word, and a value no alias",
+		"set: {train.lr: 1":                                                                                                "not YAML",
+		"choose: {values: {train.lr: [1]}, on: {train.seed: [1]}, set: {train.lr: 1}}":                                     ":3: train.lr: is given by choose twice",
+		"choose: {values: {train.lr: [1]}, on: {train.seed: [1]}}\nwhen: [{if: {train.lr: 1}, choose: {train.seed: [1]}}]": ":4: train.seed: is given by choose twice",
+		"grid: {adapter.rank: [8]}\nchoose: {values: {train.lr: [1]}, on: {train.seed: [1]}}\nwhen: [{if: {train.seed: 1}, choose: {adapter.rank: [2, 4]}}]": ":5: adapter.rank: is varied by grid too",
+		"choose: {values: {train.best_metric: [accuracy, f1]}, on: {train.seed: [1]}}":                                                                       ":3: train.best_metric: cannot be chosen: its values are judged by different",
+		"slurm: {options: {time: [1]}}": "slurm.options.time: expected a text",
 	} {
 		_, err := Read(written(t, text), nil)
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -64,13 +68,14 @@ func TestReadRefuses(t *testing.T) {
 }
 
 func TestOverride(t *testing.T) {
-	e, err := Read(written(t, "grid: {train.seed: [1, 2]}\nset: {train.lr: 1e-3}"), nil)
+	e, err := Read(written(t, "grid: {train.seed: [1, 2]}\nset: {train.lr: 1e-3}\nwhen: [{if: {train.seed: 1}, set: {adapter.alpha: 2}}]"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = e.Override([]string{"train.seed=3", "train.lr", "train.rl=1", "adapter.rank=x"})
+	err = e.Override([]string{"train.seed=3", "adapter.alpha=3", "train.lr", "train.rl=1", "adapter.rank=x"})
 	for _, want := range []string{
-		"train.seed: is varied at " + e.File + ":3: change it there", `"train.lr" is not of the form key=value`, "train.rl: unknown key", "adapter.rank: ",
+		"train.seed: is given at " + e.File + ":3: change it there", "adapter.alpha: is given at " + e.File + ":5: change it there",
+		`"train.lr" is not of the form key=value`, "train.rl: unknown key", "adapter.rank: ",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/google/renameio/v2"
+	"golang.org/x/sys/unix"
 
 	"github.com/metatt/metatt/pkg/config"
 )
@@ -70,7 +71,7 @@ func (r *Run) request() error {
 // was, or by a program with other keys.
 func requested(dir string) (string, error) {
 	path := filepath.Join(dir, requestedFile)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) { // a file beside the folders
 		return "", nil
 	}
 	c, err := config.LoadSettings([]string{path}, nil, nil)

@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"archive/tar"
+	"cmp"
 	"compress/gzip"
 	"context"
 	_ "embed"
@@ -32,7 +33,7 @@ var runScript []byte
 // Pack writes one archive, a tar with gzip, that makes the runs that are left on a machine
 // with a PyTorch and nothing else: program, weights, rows, configurations, the CUDA
 // helper's source and run.sh. Runs that have ended go along as records, so that they are
-// not made again. Weights are rounded to bf16 where every run computes in it.
+// not made again. Weights are rounded to bf16 where every run is to compute in it.
 func (ps Plans) Pack(ctx context.Context, file, program string, o Options) (notes []string, err error) {
 	if err := ps.Refresh(); err != nil {
 		return nil, err
@@ -62,7 +63,8 @@ type packer struct {
 	places  *Places
 	has     map[string]bool
 	notes   []string
-	rounds  bool // weights, to bf16
+	rounds  bool   // weights, to bf16
+	glue    string // the folder that "glue" stands for; empty: none yet
 }
 
 func (k *packer) pack(ctx context.Context, program string) (err error) {
@@ -102,7 +104,9 @@ func (k *packer) pack(ctx context.Context, program string) (err error) {
 			}
 			e.Base = append(e.Base, bases[base])
 		}
-		e.Set = slices.Concat(e.fromEnvironment(), e.Set)
+		if e.env != nil { // it stands over the base
+			e.Set = slices.Concat(config.FromEnvironment(e.env), e.Set)
+		}
 		all.Experiments = append(all.Experiments, &e)
 	}
 	for _, e := range k.plans.entries(false) {
@@ -118,20 +122,6 @@ func (k *packer) pack(ctx context.Context, program string) (err error) {
 		return err
 	}
 	return k.write(packedFile, text, 0o644)
-}
-
-// fromEnvironment is what the environment sets of keys, which stands over the base.
-func (e *Experiment) fromEnvironment() (settings []config.Setting) {
-	if e.env == nil {
-		return nil
-	}
-	for _, key := range config.Keys() {
-		variable := config.Variable(key.Name)
-		if text, _ := e.env(variable); text != "" {
-			settings = append(settings, config.Setting{Key: key.Name, Text: text, Where: variable})
-		}
-	}
-	return settings
 }
 
 // helper is the CUDA helper's source.
@@ -204,7 +194,7 @@ func (k *packer) model(c *config.Config, e run.Environment) error {
 	return k.file(path.Join(to, "model.safetensors"), rounded.Name(), 0o644)
 }
 
-// rounds: every run computes in bf16, where it is to be had.
+// rounds: every run asks for bf16. One that leaves it to the machine (auto) may compute in fp32 there.
 func (ps Plans) rounds() (bool, error) {
 	for _, p := range ps {
 		for _, r := range p.Runs {
@@ -212,7 +202,7 @@ func (ps Plans) rounds() (bool, error) {
 			if err != nil {
 				return false, fmt.Errorf("%s: %w", r.Name, err)
 			}
-			if c.Model.DType != "bf16" && c.Model.DType != "auto" {
+			if c.Model.DType != "bf16" {
 				return false, nil
 			}
 		}
@@ -241,8 +231,22 @@ func (k *packer) data(c *config.Config, name string) error {
 	if err != nil {
 		return err
 	}
-	k.places.GLUE = "glue"
+	if k.places.GLUE, err = "glue", k.onlyGLUE(string(folder)); err != nil {
+		return err
+	}
 	return k.file(path.Join("glue", name), filepath.Join(string(folder), name), 0o644)
+}
+
+// onlyGLUE is an error where the runs read GLUE from several folders: the archive has one.
+func (k *packer) onlyGLUE(folder string) error {
+	folder, err := filepath.Abs(folder)
+	if err != nil {
+		return err
+	}
+	if k.glue = cmp.Or(k.glue, folder); k.glue != folder {
+		return fmt.Errorf("data.glue: %s and %s: an archive has one folder of GLUE", k.glue, folder)
+	}
+	return nil
 }
 
 // own packs the files that a path of own data names.

@@ -73,7 +73,7 @@ func packedPlans(t *testing.T, folder string) (Plans, *Places) {
 // A packed experiment has the runs, and makes the numbers, that it would make here, in
 // another folder and without the environment; its records count as done here.
 func TestPackAndTake(t *testing.T) {
-	for _, dtype := range []string{"bf16", "fp32"} {
+	for _, dtype := range []string{"bf16", "fp32", "auto"} {
 		t.Run(dtype, func(t *testing.T) {
 			text := `
 set: {train.epochs: 1, model.dtype: ` + dtype + `}
@@ -81,8 +81,11 @@ grid: {adapter.method: [metatt4d, full], train.seed: [1, 2]}
 choose: {values: {train.lr: [1e-3, 5e-3]}, on: {train.seed: [9]}}
 `
 			env := func(name string) (string, bool) {
-				if name == "METATT_TRAIN_WARMUP" {
+				switch name {
+				case "METATT_TRAIN_WARMUP":
 					return "0.3", true
+				case "METATT_TASKS_MRPC_LR": // of one task's section
+					return "4e-3", true
 				}
 				return "", false
 			}
@@ -205,18 +208,17 @@ func TestTakeRefuses(t *testing.T) {
 		return tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: 0o644}
 	}
 	for want, file := range map[string]string{
-		"is no file of a record":        archive(reg("../../summary.json", 1)),
-		`"./summary.json" is no`:        archive(reg("./summary.json", 1)),
-		`"a/../summary.json" is no`:     archive(reg("a/../summary.json", 1)),
-		`"/etc/summary.json"`:           archive(reg("/etc/summary.json", 1)),
-		`"run/adapter.safetensors"`:     archive(reg("run/adapter.safetensors", 1)),
-		`"run/config.yaml" is no`:       archive(tar.Header{Typeflag: tar.TypeSymlink, Name: "run/config.yaml", Linkname: "/etc/passwd"}),
-		"more than a record's file":     archive(reg("run/metrics.jsonl", mostRecord+1)),
-		"says not what was asked of it": archive(reg("run/metrics.jsonl", 1)),
-		"unexpected EOF":                archive(reg("run/metrics.jsonl", 100)),
-		"file exists":                   archive(reg("run/summary.json", 1), reg("run/summary.json", 1)),
-		"no such file":                  filepath.Join(t.TempDir(), "nothing"),
-		"invalid header":                written(t, ""),
+		"is no file of a record":    archive(reg("../../summary.json", 1)),
+		`"./summary.json" is no`:    archive(reg("./summary.json", 1)),
+		`"a/../summary.json" is no`: archive(reg("a/../summary.json", 1)),
+		`"/etc/summary.json"`:       archive(reg("/etc/summary.json", 1)),
+		`"run/adapter.safetensors"`: archive(reg("run/adapter.safetensors", 1)),
+		`"run/config.yaml" is no`:   archive(tar.Header{Typeflag: tar.TypeSymlink, Name: "run/config.yaml", Linkname: "/etc/passwd"}),
+		"more than a record's file": archive(reg("run/metrics.jsonl", mostRecord+1)),
+		"unexpected EOF":            archive(reg("run/metrics.jsonl", 100)),
+		"file exists":               archive(reg("run/summary.json", 1), reg("run/summary.json", 1)),
+		"no such file":              filepath.Join(t.TempDir(), "nothing"),
+		"invalid header":            written(t, ""),
 	} {
 		count, _, err := Plans{p}.Take(file)
 		if err == nil || count != 0 || !strings.Contains(err.Error(), want) {

@@ -22,6 +22,7 @@ type Run struct {
 	Failure  string       // why it failed the last time
 	Summary  *run.Summary // of one that has ended
 
+	damaged  bool   // it has ended, but its record cannot be read
 	identity string // of Config
 	group    *group
 	only     []config.Setting // of runs that judge: choose.set
@@ -84,7 +85,11 @@ func (e *Experiment) Plan() (*Plan, error) {
 	p := &Plan{Experiment: e, seen: map[string]*kept{}, said: map[string]bool{}, held: map[int]bool{}, gaveUp: map[*Run]bool{}}
 	var err error
 	if p.base, err = config.LoadSettings(e.Base, nil, e.env); err != nil {
-		return nil, err
+		// What is missing in the base alone may be set here.
+		var faults error
+		if p.base, faults = config.LoadSettings(e.Base, e.Set, e.env); faults != nil {
+			return nil, faults
+		}
 	}
 	known, same := map[string]bool{}, 0
 	for _, settings := range e.settings(e.Grid) {

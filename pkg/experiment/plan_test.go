@@ -2,6 +2,8 @@ package experiment
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -144,5 +146,26 @@ func TestLabelsFitAFolder(t *testing.T) {
 	a, b := p.Runs[0].Name, p.Runs[1].Name
 	if len(a) > longestName || a == b || strings.ContainsAny(a+b, "/' ") {
 		t.Errorf("%s and %s", a, b)
+	}
+}
+
+// A base that is not whole alone is completed by set.
+func TestBaseThatSetCompletes(t *testing.T) {
+	dir := t.TempDir()
+	base, file := filepath.Join(dir, "base.yaml"), filepath.Join(dir, "question.yaml")
+	for path, text := range map[string]string{
+		base: "{task: custom, model: {path: testdata/tiny-bert}}",
+		file: "base: base.yaml\nset: {data.train: a.csv, data.dev: b.csv, data.label: y}\nrandom: {trials: 1, values: {adapter.budget: {from: 1000, to: 1000000}}}",
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e, err := Read(file, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err := e.Plan(); err != nil || p.Runs[0].Config.Data.Train != "a.csv" {
+		t.Error(err)
 	}
 }

@@ -14,6 +14,9 @@ if [ ! -f "$helper" ] && "$python" -c 'import sys, torch; sys.exit(not torch.cud
 fi
 [ ! -f "$helper" ] || export METATT_CUDA_HELPER=$helper
 code=0
-"$here/finetune" experiment --packed "$here" "$@" || code=$?
+"$here/finetune" experiment --packed "$here" "$@" & made=$!
+trap 'kill -TERM $made 2>/dev/null' TERM INT HUP # that it saves what goes on: the records are packed all the same
+while wait $made; code=$?; kill -0 $made 2>/dev/null; do :; done
+trap - TERM INT HUP
 "$here/finetune" experiment --packed "$here" --records "$here/records.tar.gz" || exit
 exit $code

@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 	"github.com/metatt/metatt/pkg/place"
 	"github.com/metatt/metatt/pkg/record"
 	"github.com/metatt/metatt/pkg/run"
+	"github.com/metatt/metatt/pkg/train"
 )
 
 // State says how far a run of an experiment is.
@@ -51,6 +53,7 @@ func (p *Plan) Refresh() error {
 			}
 		}
 	}
+	p.noteSame()
 	return nil
 }
 
@@ -80,33 +83,60 @@ func (p *Plan) find() (map[string]string, error) {
 				at = &kept{identity: id}
 				p.seen[dir] = at
 			}
-			if other, twice := found[at.identity]; !twice || p.ended(dir) != nil && p.ended(other) == nil {
-				found[at.identity] = dir
+			if other, twice := found[at.identity]; twice {
+				mine, _ := p.ended(dir)
+				others, _ := p.ended(other)
+				if mine == nil || others != nil {
+					continue
+				}
 			}
+			found[at.identity] = dir
 		}
 	}
 	return found, nil
 }
 
-// ended is the record of the run in a folder, if it has ended.
-func (p *Plan) ended(dir string) *record.Run {
+// ended is the record of the run in a folder, if it has ended: see endedRecord.
+func (p *Plan) ended(dir string) (ended *record.Run, damaged error) {
 	at := p.seen[dir]
 	if at.ended == nil {
-		if _, err := os.Stat(filepath.Join(dir, run.SummaryFile)); err != nil {
-			return nil // hundreds of runs are looked at again and again
-		}
-		if r, err := record.Read(dir); err == nil && r.State == record.Ended {
-			r.Steps, r.Sweeps = nil, nil
-			at.ended = r
+		at.ended, damaged = endedRecord(dir)
+	}
+	return at.ended, damaged
+}
+
+// endedRecord is the record in a folder, without its steps, of a run that has ended; nil where it has
+// not. Where it has, and its record cannot be read, that is the error: to make the run again would
+// put an end to what is left of it.
+func endedRecord(dir string) (ended *record.Run, damaged error) {
+	text, err := os.ReadFile(filepath.Join(dir, run.SummaryFile))
+	if err != nil {
+		return nil, nil // hundreds of runs are looked at again and again
+	}
+	var summary run.Summary
+	if json.Unmarshal(text, &summary) == nil && summary.Interrupted {
+		return nil, nil
+	}
+	r, err := record.Read(dir)
+	switch {
+	case err != nil:
+		return nil, err
+	case r.State == record.Ended:
+		r.Steps, r.Sweeps = nil, nil
+		return r, nil
+	case r.GoneOn:
+		if name, err := train.NewestCheckpoint(dir); err == nil && name == "" {
+			return nil, fmt.Errorf("%s: %s", dir, strings.Join(r.Notes, "; "))
 		}
 	}
-	return at.ended
+	return nil, nil
 }
 
 func (p *Plan) refresh(r *Run, found map[string]string) error {
 	if r.State == Ended {
 		return nil
 	}
+	r.damaged = false
 	if r.Config == nil {
 		if r.State, r.Failure = Waiting, r.group.failed; r.Failure != "" {
 			r.State = Failed
@@ -123,8 +153,13 @@ func (p *Plan) refresh(r *Run, found map[string]string) error {
 		return r.findRoom()
 	}
 	r.Dir = dir
-	if ended := p.ended(dir); ended != nil {
+	switch ended, damaged := p.ended(dir); {
+	case ended != nil:
 		r.State, r.Summary, r.Failure = Ended, ended.Summary, ""
+		return nil
+	case damaged != nil:
+		r.State, r.damaged = Failed, true
+		r.Failure = fmt.Sprintf("it has ended, and its record is damaged: %v; with the folder moved away it is made again", damaged)
 		return nil
 	}
 	r.State, r.Failure = Open, ""
@@ -164,5 +199,5 @@ func (r *Run) failedSince(began time.Time) bool {
 
 // again: the run has failed, and is to be tried again.
 func (p *Plan) again(r *Run) bool {
-	return r.State == Failed && r.Config != nil && !p.Began.IsZero() && !p.gaveUp[r] && !r.failedSince(p.Began)
+	return r.State == Failed && r.Config != nil && !r.damaged && !p.Began.IsZero() && !p.gaveUp[r] && !r.failedSince(p.Began)
 }

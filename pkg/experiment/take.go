@@ -3,7 +3,6 @@ package experiment
 import (
 	"archive/tar"
 	"bytes"
-	"cmp"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -125,22 +124,30 @@ func (ps Plans) Take(file string) (taken int, notes []string, err error) {
 	if err != nil {
 		return 0, nil, fmt.Errorf("%s: %w", file, err)
 	}
-	t := &taking{records: map[string]string{}, of: map[string]bool{}}
+	t := &taking{records: map[string]string{}, ended: map[string]bool{}, of: map[string]bool{}}
 	for _, name := range names {
-		id, err := requested(filepath.Join(scratch, name))
-		if err != nil || id == "" {
-			return 0, nil, fmt.Errorf("%s: %s: says not what was asked of it: %w", file, name, cmp.Or(err, errors.New("it has no "+requestedFile)))
-		}
 		dir := filepath.Join(scratch, name)
-		other := t.records[id]
-		switch ended := hasEnded(dir); {
-		case other != "" && ended && hasEnded(other) && !sameMetrics(other, dir):
-			t.notes = append(t.notes, name+" has other numbers than another record of the same run: left out")
-			continue
-		case other != "" && (!ended || hasEnded(other)):
+		id, err := requested(dir)
+		if err == nil && id == "" {
+			err = fmt.Errorf("%s: it has no %s", name, requestedFile)
+		}
+		var ended *record.Run
+		if err == nil {
+			ended, err = endedRecord(dir)
+		}
+		if err != nil {
+			t.note("%s is left out: %s", name, strings.ReplaceAll(err.Error(), scratch+string(filepath.Separator), ""))
 			continue
 		}
-		t.records[id] = dir
+		other := t.records[id]
+		switch {
+		case other != "" && ended != nil && t.ended[other] && !sameMetrics(other, dir):
+			t.note("%s has other numbers than another record of the same run: left out", name)
+			continue
+		case other != "" && (ended == nil || t.ended[other]):
+			continue
+		}
+		t.records[id], t.ended[dir] = dir, ended != nil
 	}
 	for _, p := range ps {
 		if err := t.take(p); err != nil {
@@ -150,12 +157,12 @@ func (ps Plans) Take(file string) (taken int, notes []string, err error) {
 	for id, dir := range t.records {
 		if !t.of[id] {
 			name, _ := filepath.Rel(scratch, dir)
-			t.notes = append(t.notes, fmt.Sprintf("%s is of no run of this experiment: left out", filepath.ToSlash(name)))
+			t.note("%s is of no run of this experiment: left out", filepath.ToSlash(name))
 		}
 	}
 	slices.Sort(t.notes)
 	if t.here > 0 {
-		t.notes = append(t.notes, fmt.Sprintf("records that are here already: %d", t.here))
+		t.note("records that are here already: %d", t.here)
 	}
 	return t.taken, t.notes, nil
 }
@@ -163,9 +170,14 @@ func (ps Plans) Take(file string) (taken int, notes []string, err error) {
 // taking is an archive's records on their way.
 type taking struct {
 	records     map[string]string // folders, by what was asked of their runs
+	ended       map[string]bool   // those of runs that have
 	of          map[string]bool   // those that are of some run
 	taken, here int
 	notes       []string
+}
+
+func (t *taking) note(format string, args ...any) {
+	t.notes = append(t.notes, fmt.Sprintf(format, args...))
 }
 
 // take gives a plan's runs what is theirs.
@@ -190,24 +202,18 @@ func (t *taking) take(p *Plan) error {
 				}
 				continue
 			}
-			note, err := p.takeRecord(r, dir)
+			note, err := p.takeRecord(r, dir, t.ended[dir])
 			switch {
 			case err != nil:
 				return err
 			case note != "":
-				t.notes = append(t.notes, r.Name+" "+note+": its record is left out")
+				t.note("%s %s: its record is left out", r.Name, note)
 			default:
 				t.taken++
 			}
 		}
 	}
 	return nil
-}
-
-// hasEnded: the record is of a run that has.
-func hasEnded(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, run.SummaryFile))
-	return err == nil
 }
 
 // sameMetrics: both folders have the same numbers of training.
@@ -217,8 +223,9 @@ func sameMetrics(a, b string) bool {
 	return err == nil && err2 == nil && bytes.Equal(one, other)
 }
 
-// takeRecord puts a record in the place of a run; note: why it does not.
-func (p *Plan) takeRecord(r *Run, record string) (note string, err error) {
+// takeRecord puts a record, of a run that has ended or not, in the place of a run; note: why it does
+// not.
+func (p *Plan) takeRecord(r *Run, record string, ended bool) (note string, err error) {
 	lock, err := p.lock(r)
 	if err != nil {
 		return "", err
@@ -230,15 +237,19 @@ func (p *Plan) takeRecord(r *Run, record string) (note string, err error) {
 	if err := p.Refresh(); err != nil { // another may have made it
 		return "", err
 	}
-	_, err = os.Stat(filepath.Join(record, run.SummaryFile))
-	switch {
+	put := folder.Make // of two that find room here one gets it
+	switch _, err := os.Lstat(r.Dir); {
 	case r.State == Ended:
 		return "has ended here", nil
-	case place.IsRun(r.Dir) && errors.Is(err, fs.ErrNotExist): // its checkpoints are worth more than a failure
+	case r.damaged:
+		return "has ended here, and its record is damaged", nil
+	case place.IsRun(r.Dir) && !ended: // its checkpoints are worth more than a failure
 		return "was begun here and has not ended there", nil
+	case err == nil:
+		put = folder.Replace
 	}
 	delete(p.seen, r.Dir)
-	return "", folder.Replace(r.Dir, func(partial string) error {
+	return "", put(r.Dir, func(partial string) error {
 		for _, name := range recordFiles {
 			text, err := os.ReadFile(filepath.Join(record, name))
 			if err == nil {
@@ -248,29 +259,34 @@ func (p *Plan) takeRecord(r *Run, record string) (note string, err error) {
 				return err
 			}
 		}
-		return moveHere(partial, r.Config)
+		if !place.IsRun(partial) {
+			return nil // it failed before
+		}
+		return rewrite(partial, func(c *config.Config) { moveHere(c, r.Config) })
 	})
 }
 
 // moveHere lets a record's configuration name model and data by their places here, as the
 // runs that are made here do: else a table would tell them apart.
-func moveHere(record string, asked *config.Config) error {
-	file := filepath.Join(record, place.ConfigFile)
-	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
-		return nil // it failed before
-	}
+func moveHere(c, asked *config.Config) {
+	c.Model.Path = place.AbsoluteModel(asked.Model.Path)
+	c.Data.Train, c.Data.Dev, c.Data.Test = place.Absolute(asked.Data.Train), place.Absolute(asked.Data.Dev), place.Absolute(asked.Data.Test)
+	c.Data.GLUE = place.Absolute(asked.Data.GLUE)
+}
+
+// rewrite changes the configuration in a run directory.
+func rewrite(dir string, change func(*config.Config)) error {
+	file := filepath.Join(dir, place.ConfigFile)
 	c, err := config.Load([]string{file}, nil, nil)
 	if err != nil {
 		return err
 	}
-	c.Model.Path = place.AbsoluteModel(asked.Model.Path)
-	c.Data.Train, c.Data.Dev, c.Data.Test = place.Absolute(asked.Data.Train), place.Absolute(asked.Data.Dev), place.Absolute(asked.Data.Test)
-	c.Data.GLUE = place.Absolute(asked.Data.GLUE)
+	change(c)
 	text, err := c.YAML()
 	if err != nil {
 		return err
 	}
-	return renameio.WriteFile(file, text, 0o644, renameio.WithTempDir(record))
+	return renameio.WriteFile(file, text, 0o644, renameio.WithTempDir(dir))
 }
 
 // unpack writes the records of an archive into a folder and lists theirs. It takes the

@@ -27,6 +27,7 @@ func (r *Run) readMetrics() error {
 	for event, err := range train.AnyEvents(file, file.Name()) {
 		switch {
 		case errors.Is(err, train.ErrBreaksOff):
+			r.brokeOff = true
 			r.note("the last line of %s breaks off and is left out", train.MetricsFile)
 		case err != nil:
 			return err

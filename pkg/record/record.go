@@ -44,8 +44,12 @@ type Run struct {
 	Unknown map[string]int
 	// Notes say what of the record is missing or could not be understood.
 	Notes []string
+	// GoneOn: it had ended, and is further back since: it went on from an earlier checkpoint, or
+	// events were lost.
+	GoneOn bool
 
-	extra map[string]int // events that have more than this build knows, by name and file
+	extra    map[string]int // events that have more than this build knows, by name and file
+	brokeOff bool           // metrics.jsonl ends within a line
 }
 
 // Read reads the record in a run directory. What a killed run leaves unfinished is
@@ -98,7 +102,11 @@ func (r *Run) readSummary() error {
 	case s.Interrupted && last <= s.Steps:
 		r.State = Interrupted
 	case s.Interrupted: // it goes on, or was killed since
+	case r.brokeOff:
+		r.GoneOn = true
+		r.note("%s says that the run has ended: events are lost", run.SummaryFile)
 	case last > 0 && last != s.Steps:
+		r.GoneOn = true
 		r.note("%s is of step %d, %s ends at step %d: the run has gone on from an earlier checkpoint and has not ended again", run.SummaryFile, s.Steps, train.MetricsFile, last)
 	default:
 		r.State, r.Summary = Ended, s

@@ -68,6 +68,7 @@ func Make(o Options) (*Report, error) {
 	for _, f := range fields {
 		r.By = append(r.By, f.name)
 	}
+	r.noteMade(runs)
 	r.Groups = group(runs, fields)
 	nameSections(r.Groups)
 	return r, r.compare(fields, o.Against)

@@ -37,14 +37,23 @@ func (e *CheckpointError) Error() string { return e.Err.Error() }
 // Unwrap is the cause.
 func (e *CheckpointError) Unwrap() error { return e.Err }
 
+// NewestCheckpoint is the name of a run directory's newest checkpoint, whole or damaged; "" where there is none.
+func NewestCheckpoint(dir string) (string, error) {
+	names, err := checkpointNames(dir)
+	if err != nil || len(names) == 0 {
+		return "", err
+	}
+	return names[len(names)-1], nil
+}
+
 // LatestCheckpoint is the newest checkpoint of a run directory; nil where there
 // is none. One that is damaged is a [*CheckpointError].
 func LatestCheckpoint(dir string) (*Checkpoint, error) {
-	names, err := checkpointNames(dir)
-	if err != nil || len(names) == 0 {
+	name, err := NewestCheckpoint(dir)
+	if err != nil || name == "" {
 		return nil, err
 	}
-	return readCheckpoint(dir, names[len(names)-1])
+	return readCheckpoint(dir, name)
 }
 
 // PreviousCheckpoint is the newest checkpoint that can be read of those before
