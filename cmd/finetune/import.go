@@ -12,8 +12,8 @@ import (
 const importHelp = `Turn an adapter of microsoft/LoRA into an adapter folder.
 
 FILE.bin holds the LoRA matrices and the classifier under their bare names, as
-microsoft/LoRA publishes them. What it does not hold has to be said: the GLUE
-task, the model and alpha. Eval, predict, adapter.init_from and PEFT read the
+microsoft/LoRA publishes them. What it does not hold is to be said: the GLUE
+task, the model and alpha; what is not is assumed, and told. Eval, predict, adapter.init_from and PEFT read the
 folder DIR.`
 
 func (p *program) importCommand() *cobra.Command {
@@ -25,8 +25,13 @@ func (p *program) importCommand() *cobra.Command {
 		Long:    importHelp,
 		Example: "  finetune import roberta_base_lora_mnli.bin mnli-lora --task mnli --model roberta-base --alpha 16",
 		Args:    p.exactly(2, "file and folder"),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			o.File, o.Dir = args[0], args[1]
+			for _, name := range []string{"task", "model", "alpha"} {
+				if f := cmd.Flags().Lookup(name); !f.Changed {
+					fmt.Fprintf(p.stderr, "--%s %s is assumed: the file does not say it\n", name, f.Value)
+				}
+			}
 			imported, err := p.backend.importLoRA(o)
 			if err != nil {
 				return err

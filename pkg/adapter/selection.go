@@ -27,7 +27,7 @@ type selection struct {
 func readSelection(s *Saved) (selection, error) {
 	selected := selection{}
 	texts := func(key string) (list []string, single bool, err error) {
-		switch value := s.raw(key); rawjson.Kind(value) {
+		switch value := s.Raw(key); rawjson.Kind(value) {
 		case "nothing", "null":
 		case "string":
 			list, single = make([]string, 1), true
@@ -87,7 +87,7 @@ func readSelection(s *Saved) (selection, error) {
 // readLayers reads in which layers modules of a list are adapted.
 func (selected *selection) readLayers(s *Saved, texts func(string) ([]string, bool, error)) error {
 	const key = "layers_to_transform"
-	switch value := s.raw(key); rawjson.Kind(value) {
+	switch value := s.Raw(key); rawjson.Kind(value) {
 	case "nothing", "null":
 		return nil
 	case "number":
@@ -152,9 +152,9 @@ func endsLikeOne(module string, names []string) bool {
 	return slices.ContainsFunc(names, func(name string) bool { return module == name || strings.HasSuffix(module, "."+name) })
 }
 
-// raw is the value of a key of adapter_config.json as it stands; nil where it is
+// Raw is the value of a key of adapter_config.json as it stands; nil where it is
 // absent. As in Python, the last of several counts.
-func (s *Saved) raw(key string) (value []byte) {
+func (s *Saved) Raw(key string) (value []byte) {
 	rawjson.Members(s.text, func(name string, v []byte) error { // the text has been decoded: it is an object
 		if name == key {
 			value = v
@@ -174,7 +174,7 @@ type Member struct {
 // does not keep; none where it is absent or null. As in Python, a name that comes
 // again keeps its place and has the later value.
 func (s *Saved) Members(key string) (members []Member, err error) {
-	value := s.raw(key)
+	value := s.Raw(key)
 	if kind := rawjson.Kind(value); kind == "null" || kind == "nothing" {
 		return nil, nil
 	}

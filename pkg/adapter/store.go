@@ -133,14 +133,15 @@ type Saved struct {
 	Dir    string
 	Config Config
 
-	weights *safetensors.Tensors
-	foreign bool              // PEFT wrote it: nothing is known of the model
-	text    []byte            // of adapter_config.json: the order of its keys can count
-	names   []string          // of all tensors, in the file's order
-	stored  map[string]string // a tensor's name to that in the file
-	modules []string          // that have tensors of the adapter, as PEFT calls them
-	others  []string          // of those, what is no site
-	bare    bool              // PEFT's names lack the family's prefix
+	weights   *safetensors.Tensors
+	foreign   bool              // PEFT wrote it: nothing is known of the model
+	elsewhere bool              // it is for another task: see ForAnotherTask
+	text      []byte            // of adapter_config.json: the order of its keys can count
+	names     []string          // of all tensors, in the file's order
+	stored    map[string]string // a tensor's name to that in the file
+	modules   []string          // that have tensors of the adapter, as PEFT calls them
+	others    []string          // of those, what is no site
+	bare      bool              // PEFT's names lack the family's prefix
 	// headless: the head in the folder is none for whole examples.
 	headless bool
 	modelHas func(tensor string) bool // of the model that it is put on; nil: not known

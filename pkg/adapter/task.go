@@ -167,7 +167,7 @@ func TaskHead(c Config, task string, head []Parameter) []Parameter {
 }
 
 // LoadTaskHead fills the tensors of a task's head from the folder. Of an adapter
-// that PEFT wrote, which may have another task's head or none, it returns those
+// that PEFT wrote or that is [Saved.ForAnotherTask], which may have another task's head or none, it returns those
 // that the folder does not have in their shape, and leaves them as they are.
 func (s *Saved) LoadTaskHead(task string, head []Parameter) (missing []string, err error) {
 	var have []Parameter
@@ -190,9 +190,14 @@ func (s *Saved) BringsOfHead(task string, p Parameter) bool {
 	return s.hasOfHead(TaskHead(s.Config, task, []Parameter{p})[0])
 }
 
-// hasOfHead: of an adapter that PEFT wrote, the tensor, under its name on disk, is there in its shape; ours have all.
+// ForAnotherTask lets a head that has other outputs than the folder's begin anew, as of an adapter that PEFT wrote: the
+// adapter is to be trained further for another task.
+func (s *Saved) ForAnotherTask() { s.elsewhere = true }
+
+// hasOfHead: of an adapter that PEFT wrote, or that is for another task, the tensor, under its name on disk, is there in its
+// shape; ours have all.
 func (s *Saved) hasOfHead(p Parameter) bool {
-	return !s.foreign || !s.headless && slices.Equal(s.Shape(p.Name), p.Tensor.Shape())
+	return !s.foreign && !s.elsewhere || !s.headless && slices.Equal(s.Shape(p.Name), p.Tensor.Shape())
 }
 
 // OtherHeads reads the heads of all tasks but those, under their names on disk, on

@@ -69,6 +69,8 @@ var rejections = map[string][]string{
 	"ranks_too_few":         {"2: adapter.ranks: 2 ranks; metatt4d has 3 bonds, each with one"},
 	"ranks_with_task_mode":  {"3: adapter.ranks: 3 ranks; metatt4d with a task mode has 4 bonds, each with one"},
 	"ranks_zero":            {"2: adapter.ranks: 0 is out of range; must be >= 1"},
+	"task_after_head":       {`2: adapter.task_after: of metatt4d the task mode stands behind one of in, layer, matrix, not behind "head"`},
+	"adalora_and_budget":    {"4: adapter.adalora.initial_rank: 12 stands beside adapter.budget, which moves the initial rank too: set it to 0, for 1.5 times the rank"},
 	"task_after_end":        {`2: adapter.task_after: "out" is unknown; legal: in, layer, matrix, head`},
 	"task_after_of_lora":    {"3: adapter.task_after: is for method metatt4d, metatt5d; the method is lora"},
 	"alias":                 {"3: run: expected keys and values, found an alias (not allowed here)"},

@@ -8,8 +8,8 @@ import (
 
 // withinBudget lowers ranks, which are those of the spectra or less, until the
 // cores have at most budget entries: each time by the singular value that weighs
-// the least, s², for an entry saved.
-func withinBudget(dims, ranks []int64, spectra [][]float64, budget int64) ([]int64, error) {
+// the least, s², for an entry saved. None falls below least.
+func withinBudget(dims, ranks []int64, spectra [][]float64, budget, least int64) ([]int64, error) {
 	ranks = slices.Clone(ranks)
 	at := func(b int) int64 { // rank of bond b, the ends' among them
 		if b < 0 || b == len(ranks) {
@@ -24,7 +24,7 @@ func withinBudget(dims, ranks []int64, spectra [][]float64, budget int64) ([]int
 		}
 		best, lowest := -1, math.Inf(1)
 		for b, rank := range ranks {
-			if rank == 1 {
+			if rank <= max(1, least) {
 				continue
 			}
 			s := spectra[b][rank-1]
@@ -34,7 +34,7 @@ func withinBudget(dims, ranks []int64, spectra [][]float64, budget int64) ([]int
 			}
 		}
 		if best < 0 {
-			return nil, fmt.Errorf("dmrg: budget %d: the tensor train has %d entries at ranks of 1", budget, entries)
+			return nil, fmt.Errorf("dmrg: budget %d: the tensor train has %d entries at ranks of %d", budget, entries, max(1, least))
 		}
 		ranks[best]--
 	}

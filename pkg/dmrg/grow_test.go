@@ -266,6 +266,19 @@ func TestBudget(t *testing.T) {
 				}
 			}
 		}
+		// What is to be kept of each bond stays, whatever the budget.
+		floor := make([]int64, x.Len()-1)
+		for b, rank := range x.Ranks() {
+			floor[b] = min(2, rank)
+		}
+		kept := dmrg.Options{Mode: dmrg.Canonical, Truncation: tt.Truncation{MinRank: 2}, Budget: dmrg.Entries(x.Dims(), floor)}
+		if y, _, err := dmrg.Sweep(x, kept); err != nil || !slices.Equal(y.Ranks(), floor) {
+			t.Errorf("ranks %v, want %v (%v)", y.Ranks(), floor, err)
+		}
+		kept.Budget--
+		if _, _, err := dmrg.Sweep(x, kept); err == nil || !strings.Contains(err.Error(), "entries at ranks of 2") {
+			t.Errorf("a budget below what is to be kept: %v", err)
+		}
 		if _, _, err := dmrg.Sweep(x, dmrg.Options{Mode: dmrg.Canonical, Budget: least - 1}); err == nil || !strings.Contains(err.Error(), "budget") {
 			t.Errorf("a budget that no tensor train meets: %v", err)
 		}

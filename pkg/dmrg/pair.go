@@ -60,7 +60,11 @@ func Close(x tt.Train, b int, o SplitOptions, side tt.Side) (tt.Train, Report, e
 	if o.Budget > 0 {
 		least := Entries(dims, nil) // all ranks 1
 		each := dims[b] + dims[b+1] // entries of one more
-		full.MaxRank = max(1, min(full.MaxRank, 1+(o.Budget-least)/each))
+		fits := max(1, 1+(o.Budget-least)/each)
+		if fits < min(full.MinRank, full.MaxRank) {
+			return tt.Train{}, report, fmt.Errorf("dmrg: budget %d: bond %d can have rank %d, and is to keep %d", o.Budget, b, fits, full.MinRank)
+		}
+		full.MaxRank = min(full.MaxRank, fits)
 	}
 	full.MinRank = min(full.MinRank, full.MaxRank)
 	report.Norm = x.Norm()
@@ -115,7 +119,7 @@ func Close(x tt.Train, b int, o SplitOptions, side tt.Side) (tt.Train, Report, e
 
 // finished is y at the end of a sweep, and what that did goes into the report.
 func (o SplitOptions) finished(y tt.Train, report *Report) (tt.Train, error) {
-	z, all, err := Sweep(y, Options{Mode: Canonical, Budget: o.Budget, Balance: o.Balance})
+	z, all, err := Sweep(y, Options{Mode: Canonical, Truncation: tt.Truncation{MinRank: o.MinRank}, Budget: o.Budget, Balance: o.Balance})
 	if err != nil {
 		return tt.Train{}, err
 	}

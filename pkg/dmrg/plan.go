@@ -39,8 +39,13 @@ type Event struct {
 	Last        bool // of all
 }
 
+// Floor is the largest rank below which some sweep cuts no bond.
+func (p Plan) Floor() int64 {
+	return slices.Max(append([]int64{1}, p.Schedule.MinDim...))
+}
+
 // Check says what is wrong with a plan for a tensor train of so many bonds, that has so
-// many entries where all ranks are 1, and a run of so many steps, if anything is.
+// many entries at the least ranks that sweeps may leave, 1 or mindim, and a run of so many steps, if anything is.
 func (p Plan) Check(bonds int, least int64, steps int) error {
 	if !slices.Contains([]Mode{Canonical, Paper, TwoSite, Enrich, Restart}, p.Mode) {
 		return fmt.Errorf("mode %q is none of %s, %s, %s, %s, %s", p.Mode, Canonical, Paper, TwoSite, Enrich, Restart)
@@ -49,7 +54,7 @@ func (p Plan) Check(bonds int, least int64, steps int) error {
 		return fmt.Errorf("at: no sweep is due in %d steps", steps)
 	}
 	if p.Budget > 0 && p.Budget < least {
-		return fmt.Errorf("budget %d: with all ranks 1 there are %d parameters", p.Budget, least)
+		return fmt.Errorf("budget %d: with all ranks %d there are %d parameters", p.Budget, p.Floor(), least)
 	}
 	length := 0
 	if p.Mode == TwoSite {

@@ -208,8 +208,8 @@ func (o Options) sharedRank(stacks []Stack) (rank, most int64, err error) {
 		rank = min(rank, o.MaxRank)
 	}
 	for ; o.Budget > 0 && StackEntries(stacks, most) > o.Budget; most-- {
-		if most == 1 {
-			return 0, 0, fmt.Errorf("dmrg: budget %d: the tensor trains have %d entries at rank 1", o.Budget, StackEntries(stacks, 1))
+		if most <= max(1, o.MinRank) {
+			return 0, 0, fmt.Errorf("dmrg: budget %d: the tensor trains have %d entries at rank %d", o.Budget, StackEntries(stacks, most), most)
 		}
 	}
 	return min(rank, most), most, nil

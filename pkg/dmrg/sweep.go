@@ -228,7 +228,7 @@ func (o Options) limits(x tt.Train) ([]int64, error) {
 	for b, s := range spectra {
 		ranks[b] = o.at(b).Keep(s)
 	}
-	return withinBudget(x.Dims(), ranks, spectra, o.Budget)
+	return withinBudget(x.Dims(), ranks, spectra, o.Budget, o.MinRank)
 }
 
 // at is the truncation of one bond.

@@ -62,6 +62,7 @@ func (p *pair) gain() *torch.Tensor {
 		cross := p.weight.Linear(down.ToDType(p.weight.DType()), nil).ToDType(torch.Float32).Mul(up).SumDim(1)
 		own := up.MatMul(down.MatMul(down.T())).Mul(up).SumDim(1)
 		norm = p.squares.Add(cross.MulScalar(2)).Add(own).Sqrt()
+		norm = norm.Add(norm.LEScalar(0).ToDType(norm.DType())) // of a row of zeros, as pruning leaves them: 0/0 else
 	})
 	return p.length.Div(norm)
 }

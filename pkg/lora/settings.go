@@ -20,7 +20,17 @@ type AdaSettings struct {
 	Schedule Schedule `yaml:"adalora"`
 }
 
-var adaDeclared = setting.Declaration{Keys: AdaSettings{}, Training: []string{"dropout", "adalora.hold", "adalora.settle", "adalora.every"}}
+var adaDeclared = setting.Declaration{
+	Keys: AdaSettings{}, Training: []string{"dropout", "adalora.hold", "adalora.settle", "adalora.every"}, Settle: settleAda,
+}
+
+// settleAda: a budget moves the rank that is aimed at, and the initial one with it.
+func settleAda(asked *setting.Asked) []setting.Fault {
+	if s := asked.Settings.(*AdaSettings); asked.Budget > 0 && s.Schedule.InitialRank != 0 && !asked.Saved {
+		return []setting.Fault{{Key: "adalora.initial_rank", Message: fmt.Sprintf("%d stands beside adapter.budget, which moves the initial rank too: set it to 0, for 1.5 times the rank", s.Schedule.InitialRank)}}
+	}
+	return nil
+}
 
 // Schedule is how ranks that start above adapter.rank come down to it.
 type Schedule struct {

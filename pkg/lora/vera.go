@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/adapter/setting"
 	"github.com/metatt/metatt/pkg/torch"
 )
 
@@ -25,7 +26,7 @@ func init() {
 		Name:     "vera",
 		Summary:  "ΔW = λ_b ∘ B (λ_d ∘ A), A and B random, frozen and shared; Σ Dout + r; arXiv 2310.11454",
 		PEFTType: "VERA",
-		Settings: declared,
+		Settings: setting.Declaration{Keys: declared.Keys, Training: declared.Training, Idle: []string{"alpha"}}, // its vectors are its scale
 		Adopted:  adoptedDropout,
 		Count:    countVeRA,
 		New:      freshVeRA,
@@ -73,9 +74,6 @@ func freshVeRA(spec adapter.Spec) (adapter.Adapter, error) {
 	settings, err := adapter.SettingsOf[Settings](spec)
 	if err != nil {
 		return nil, fmt.Errorf("vera: %w", err)
-	}
-	if spec.Alpha != 1 {
-		return nil, fmt.Errorf("vera: alpha %g: VeRA has no scale but its vectors, leave it out", spec.Alpha)
 	}
 	v := &vera{adapted: ofSpec[*scales]("vera", spec, settings.Dropout), rank: int64(spec.Rank), seed: spec.Seed}
 	return v.make(modulesOf(v.model, v.targets), func(in, out int64) error {

@@ -2,7 +2,7 @@ package lora
 
 import (
 	"fmt"
-	"math"
+	"strconv"
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/torch"
@@ -31,11 +31,13 @@ func openVeRA(s *adapter.Saved, device torch.Device) (adapter.Adapter, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, _ := s.Config.PEFT["projection_prng_key"].(float64)
-	if key != math.Trunc(key) || math.Abs(key) > 1<<53 {
-		return nil, fmt.Errorf("projection_prng_key is %g, not the seed of a generator", key)
+	seed := int64(0)
+	if key := s.Raw("projection_prng_key"); key != nil { // as it is written: a float would round it
+		if seed, err = strconv.ParseInt(string(key), 10, 64); err != nil {
+			return nil, fmt.Errorf("projection_prng_key is %.40s, not the seed of a generator", key)
+		}
 	}
-	v := &vera{adapted: base, rank: s.Config.Ranks[0], seed: uint64(int64(key))}
+	v := &vera{adapted: base, rank: s.Config.Ranks[0], seed: uint64(seed)}
 	stored := true
 	if save, ok := s.Config.PEFT["save_projection"].(bool); ok {
 		stored = save

@@ -140,8 +140,7 @@ func placeTask(modes []string, wanted bool, after string) ([]string, error) {
 	}
 	i := slices.Index(modes, cmp.Or(after, modeMatrix))
 	if i < 0 || i == len(modes)-1 {
-		return nil, fmt.Errorf("the task mode stands behind one of %s, not behind %q: at an end of the tensor train it would hold the width for each task",
-			strings.Join(modes[:len(modes)-1], ", "), after)
+		return nil, fmt.Errorf("the task mode stands behind one of %s, not behind %q", strings.Join(modes[:len(modes)-1], ", "), after)
 	}
 	return slices.Insert(slices.Clone(modes), i+1, modeTask), nil
 }

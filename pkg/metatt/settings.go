@@ -1,6 +1,7 @@
 package metatt
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/metatt/metatt/pkg/adapter"
@@ -23,6 +24,9 @@ func (s Settings) TaskMode() bool { return s.TaskAfter != "" }
 func settle(asked *setting.Asked, modes []string) []setting.Fault {
 	s, described := asked.Settings.(*Settings), asked.Method
 	if s.TaskMode() {
+		if _, err := placeTask(modes, true, s.TaskAfter); err != nil && !asked.Saved {
+			return []setting.Fault{{Key: "task_after", Message: fmt.Sprintf("of %s %v", described, err)}}
+		}
 		modes = slices.Insert(slices.Clone(modes), 1, modeTask) // wherever it comes to stand
 		described += " with a task mode"
 	}

@@ -65,3 +65,14 @@ func TestExamples(t *testing.T) {
 		t.Error("GLUE without a folder")
 	}
 }
+
+// A run's tf32, which a CPU lacks, is fp32 there, with a word; all else stays.
+func TestRecordedDType(t *testing.T) {
+	for name, want := range map[string]string{"tf32": "fp32", "bf16": "bf16", "fp32": "fp32"} {
+		said := ""
+		got := RecordedDType(name, "", func(text string) { said = text })
+		if got != want || (said != "") != (name != want) {
+			t.Errorf("%s: %s, %q", name, got, said)
+		}
+	}
+}

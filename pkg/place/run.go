@@ -1,6 +1,7 @@
 package place
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -42,6 +43,15 @@ func TakeRecorded(c *config.Config, note func(string)) {
 		note(fmt.Sprintf("data.glue: the run's %s is not here; looking at GLUE_DIR and the standard folder", c.Data.GLUE))
 		c.Data.GLUE = ""
 	}
+}
+
+// RecordedDType is the run's format of numbers, or fp32 where the device has no tf32, which rounds fp32's products.
+func RecordedDType(name, device string, note func(string)) string {
+	if where, err := torch.ParseDevice(cmp.Or(device, "cpu")); name != "tf32" || err != nil || where != torch.CPU {
+		return name
+	}
+	note("model.dtype tf32 of the run is of CUDA devices: fp32 is used")
+	return "fp32"
 }
 
 // RecordedDevice is the run's device, or auto where there is no such device.

@@ -156,12 +156,14 @@ func (o *EvalOptions) takeFromRun() error {
 		return err
 	}
 	o.Predictor.Model = cmp.Or(o.Predictor.Model, c.Model.Path)
-	o.Predictor.DType = cmp.Or(o.Predictor.DType, c.Model.DType)
 	if o.GLUE == "" {
 		place.TakeRecorded(c, func(text string) { o.note("%s", text) })
 	}
 	if o.Predictor.Device == "" {
 		o.Predictor.Device = place.RecordedDevice(c.Device, func(text string) { o.note("%s", text) })
+	}
+	if o.Predictor.DType == "" {
+		o.Predictor.DType = place.RecordedDType(c.Model.DType, o.Predictor.Device, func(text string) { o.note("%s", text) })
 	}
 	o.Predictor.BatchSize = cmp.Or(o.Predictor.BatchSize, c.Train.EvalBatchSize)
 	o.GLUE = cmp.Or(o.GLUE, c.Data.GLUE)

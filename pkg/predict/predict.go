@@ -47,9 +47,11 @@ func Open(dir string, o Options) (*Predictor, error) {
 		if err != nil {
 			return nil, err
 		}
-		if c.Model.DType == "bf16" { // what else there is rounds less, or is a device's
-			o.DType = c.Model.DType
-		}
+		o.DType = place.RecordedDType(c.Model.DType, o.Device, func(text string) {
+			if o.Note != nil {
+				o.Note(text)
+			}
+		})
 	}
 	model, err := tuned.Open(dir, tuned.Options{Task: o.Task, Model: o.Model, Device: o.Device, DType: o.DType, Note: o.Note})
 	if err != nil {
@@ -104,7 +106,7 @@ func (p *Predictor) noteCut(cut, examples int) {
 }
 
 func (p *Predictor) cutNote(cut int, of string) string {
-	return fmt.Sprintf("%d of %s are longer than the %d tokens that the adapter was trained on, and are cut", cut, of, p.model.MaxLength)
+	return fmt.Sprintf("%d of %s are longer than the %d tokens that adapter and model allow, and are cut", cut, of, p.model.MaxLength)
 }
 
 // logits is Logits end to end, and how many examples were cut.

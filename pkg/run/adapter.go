@@ -2,9 +2,13 @@ package run
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/metatt/metatt/pkg/adapter"
+	"github.com/metatt/metatt/pkg/config"
+	"github.com/metatt/metatt/pkg/place"
 	"github.com/metatt/metatt/pkg/tuned"
 )
 
@@ -24,8 +28,13 @@ func (a *assembly) loadAdapter(from start) (err error) {
 	}
 	if from.appends {
 		a.tasks[0].index = len(from.saved.Config.Tasks)
+		a.noteFormat(from.saved)
 		a.adapter, err = a.appendTask(from.saved)
 		return err
+	}
+	another := len(from.saved.Config.Tasks) == 1 && from.saved.Config.Tasks[0] != a.tasks[0].task.Name
+	if another && !from.resumes {
+		from.saved.ForAnotherTask()
 	}
 	if a.adapter, err = tuned.PutOn(from.saved, a.tasks[0].task.Name, a.first(), a.device, a.observer.Note); err != nil {
 		return err
@@ -47,12 +56,32 @@ func (a *assembly) loadAdapter(from start) (err error) {
 	return nil
 }
 
+// noteFormat says where the tasks before were trained in another format than that in which they are judged beside the
+// appended one. An adapter folder alone does not record it.
+func (a *assembly) noteFormat(saved *adapter.Saved) {
+	dir := filepath.Join(saved.Dir, "..", "..")
+	if !place.IsRun(dir) {
+		return
+	}
+	c, err := config.Load([]string{filepath.Join(dir, place.ConfigFile)}, nil, nil)
+	if err != nil || c.Model.DType == a.config.Model.DType {
+		return // an adapter needs no run directory that can be read
+	}
+	a.observer.Note(fmt.Sprintf("%s was trained in %s, and this run computes in %s: beside the appended task its logits are rounded otherwise",
+		strings.Join(saved.Config.Tasks, ", "), c.Model.DType, a.config.Model.DType))
+}
+
 // noteStart says what a saved adapter was trained for that this run is not: its classifier, and the update, mean
 // something else here. Ranks that have fallen do not fall again.
 func (a *assembly) noteStart(saved *adapter.Saved) {
 	c, task := saved.Config, a.tasks[0].task.Name
 	if len(c.Tasks) == 1 && c.Tasks[0] != task {
-		a.observer.Note(fmt.Sprintf("%s goes on with the classifier of %s, for which the adapter in %s was trained", task, c.Tasks[0], saved.Dir))
+		head := a.first().Head()
+		text := "%s goes on with the classifier of %s, for which the adapter in %s was trained"
+		if slices.ContainsFunc(head, func(p adapter.Parameter) bool { return !saved.BringsOfHead(c.Tasks[0], p) }) {
+			text = "%s begins with outputs of its own: the classifier of %s, for which the adapter in %s was trained, has another number of them"
+		}
+		a.observer.Note(fmt.Sprintf(text, task, c.Tasks[0], saved.Dir))
 	}
 	if same, _ := a.isBackbone(c.BaseModel); !same && c.BaseModel != "" {
 		a.observer.Note(fmt.Sprintf("the adapter in %s was trained on %s, the model of this run is %s", saved.Dir, c.BaseModel, a.config.Model.Path))

@@ -312,26 +312,34 @@ func TestPEFTsHeadOfAnotherWidth(t *testing.T) {
 // rewrite gives a tensor of a file another shape, and zeros.
 func rewrite(t *testing.T, path, changed string, shape []int64) {
 	t.Helper()
+	tensors := tensorsOf(t, path)
+	for i := range tensors {
+		if tensors[i].Name == changed {
+			tensors[i].Shape, tensors[i].Data = shape, make([]byte, 4*shape[0]*shape[1])
+		}
+	}
+	if err := safetensors.Write(path, tensors, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tensorsOf are those of a file, in its order.
+func tensorsOf(t *testing.T, path string) (tensors []safetensors.Tensor) {
+	t.Helper()
 	file, err := safetensors.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	var tensors []safetensors.Tensor
 	for _, name := range file.Names() {
 		info, _ := file.Info(name)
 		tensor := safetensors.Tensor{Name: name, DType: info.DType, Shape: info.Shape, Data: make([]byte, info.Size)}
 		if err := file.ReadInto(name, tensor.Data); err != nil {
 			t.Fatal(err)
 		}
-		if name == changed {
-			tensor.Shape, tensor.Data = shape, make([]byte, 4*shape[0]*shape[1])
-		}
 		tensors = append(tensors, tensor)
 	}
-	if err := safetensors.Write(path, tensors, nil); err != nil {
-		t.Fatal(err)
-	}
+	return tensors
 }
 
 // Of another class of model only the layers are used, whether PEFT recorded its

@@ -25,23 +25,9 @@ func withoutPooler(t *testing.T) string {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "model.safetensors")
-	file, err := safetensors.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	var tensors []safetensors.Tensor
-	for _, name := range file.Names() {
-		if !strings.HasPrefix(name, "bert.") || strings.Contains(name, "pooler") {
-			continue
-		}
-		info, _ := file.Info(name)
-		bytes := make([]byte, info.Size)
-		if err := file.ReadInto(name, bytes); err != nil {
-			t.Fatal(err)
-		}
-		tensors = append(tensors, safetensors.Tensor{Name: name, DType: info.DType, Shape: info.Shape, Data: bytes})
-	}
+	tensors := slices.DeleteFunc(tensorsOf(t, path), func(tensor safetensors.Tensor) bool {
+		return !strings.HasPrefix(tensor.Name, "bert.") || strings.Contains(tensor.Name, "pooler")
+	})
 	if err := safetensors.Write(path, tensors, nil); err != nil {
 		t.Fatal(err)
 	}

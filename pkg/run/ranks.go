@@ -32,6 +32,9 @@ func (a *assembly) noteSweeps() {
 	if truncates && !limited && c.Budget == 0 {
 		a.observer.Note("dmrg: none of maxdim, cutoff and budget says what sweeps cut: all ranks stay")
 	}
+	if a.config.Changed("dmrg.mindim") && c.Budget == 0 && !slices.ContainsFunc(c.Cutoff, func(share float64) bool { return share > 0 }) {
+		a.observer.Note("dmrg.mindim has no effect without dmrg.cutoff or dmrg.budget: nothing else cuts below dmrg.maxdim")
+	}
 	if plan.Moments == dmrg.Transport && a.config.Changed("dmrg.rewarm") {
 		a.observer.Note(fmt.Sprintf("dmrg.rewarm %d has no effect: it is for moments that begin anew, and these are taken along (dmrg.moments)", c.Rewarm))
 	}
@@ -124,8 +127,8 @@ func dims(list []int) []int64 {
 	return out
 }
 
-// zeroCore is the core that starts at zero: a first two-site sweep begins with the
-// pair of it and its right neighbour. Anywhere else it would begin with a pair that
+// zeroCore is the core that starts at zero: a first two-site sweep begins with a
+// pair that it is of. Anywhere else it would begin with a pair that
 // the zero has been moved into, and cores between that know nothing of their start.
 // 0 where the adapter is not one train.
 func (a *assembly) zeroCore() int {

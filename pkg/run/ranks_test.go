@@ -278,6 +278,8 @@ func TestWrongPlansAreErrors(t *testing.T) {
 		"a component without weight has no root to share":                        {"dmrg.mode=enrich", "dmrg.at=2,3", "dmrg.balance=sqrt"},
 		"the sweep after step 9 would end after step 9; the run has 8":           {"dmrg.mode=paper", "dmrg.at=9"},
 		"needs two sweeps or more":                                               {"dmrg.mode=enrich", "dmrg.at=2"},
+		"and there is nothing to truncate":                                       {"dmrg.mode=canonical", "adapter.method=tt-lora", "adapter.rank=2", "dmrg.at=0", "dmrg.maxdim=1"},
+		"budget 60: with all ranks 2 there are":                                  {"dmrg.mode=canonical", "dmrg.at=2", "dmrg.mindim=2", "dmrg.cutoff=0.1", "dmrg.budget=60"},
 		"budget 20: with all ranks 1 there are 29 parameters":                    {"dmrg.mode=canonical", "dmrg.at=2", "dmrg.budget=20"},
 		"budget 20: with all ranks 1 there are ":                                 {"dmrg.mode=paper", "adapter.method=tt-lora", "adapter.rank=2", "dmrg.at=2", "dmrg.budget=20"},
 		"dmrg.at: empty, and no epoch of ":                                       {"dmrg.mode=paper", "train.max_steps=1"},

@@ -141,15 +141,13 @@ func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoi
 	if ended := board.end(s); ended != nil {
 		return nil, ended
 	}
-	if parallel.Leads(a.group) {
-		if c.Run.Predictions && !interrupted {
-			if kept := a.keepPredictions(dir); kept != nil {
-				return nil, kept
-			}
+	if c.Run.Predictions && !interrupted {
+		if kept := a.keepPredictions(dir); kept != nil {
+			return nil, kept
 		}
-		if saved := writeJSON(filepath.Join(dir, SummaryFile), s); saved != nil {
-			return nil, saved
-		}
+	}
+	if saved := writeJSON(filepath.Join(dir, SummaryFile), s); saved != nil {
+		return nil, saved
 	}
 	return s, err
 }

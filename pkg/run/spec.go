@@ -37,11 +37,13 @@ func (a *assembly) spec(method adapter.Method) (adapter.Spec, error) {
 		return adapter.Spec{}, config.Invalid("adapter.targets", err)
 	}
 	alpha := method.Alpha()
-	if c.Alpha == nil && !slices.Contains(method.Settings.Idle, "alpha") {
-		c.Alpha = &alpha
+	scale := alpha
+	if !slices.Contains(method.Settings.Idle, "alpha") {
+		c.Alpha = cmp.Or(c.Alpha, &alpha)
+		scale = *c.Alpha
 	}
 	spec := adapter.Spec{
-		Architecture: a.first().Architecture(), Targets: targets, Rank: c.Rank, Alpha: *cmp.Or(c.Alpha, &alpha),
+		Architecture: a.first().Architecture(), Targets: targets, Rank: c.Rank, Alpha: scale,
 		Settings: c.Settings(method.Name), Seed: uint64(a.config.Train.Seed), Device: a.device,
 	}
 	if settings, ok := spec.Settings.(adapter.TaskSettings); ok && settings.TaskMode() {

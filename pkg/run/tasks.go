@@ -129,7 +129,7 @@ func (a *assembly) isBackbone(base string) (bool, error) {
 	}
 	here, err := filepath.EvalSymlinks(a.modelDir)
 	there, err2 := filepath.EvalSymlinks(dir)
-	return errors.Join(err, err2) != nil || here == there, nil
+	return here == there, errors.Join(err, err2)
 }
 
 // appendTask puts a saved adapter with the run's task as one more on the model,

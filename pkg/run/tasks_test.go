@@ -390,8 +390,4 @@ func TestTaskMode(t *testing.T) {
 	if names := saved.Names(); !slices.Contains(names, "heads.sample.classifier.weight") || slices.Contains(names, "heads.MRPC.classifier.weight") {
 		t.Errorf("tensors %v", names)
 	}
-	_, err = run.Train(t.Context(), tiny(t, "adapter.task_after=head"))
-	if err == nil || !strings.Contains(err.Error(), "stands behind one of in, layer, matrix") {
-		t.Errorf("behind the heads of 4D: %v", err)
-	}
 }

@@ -2,6 +2,8 @@ package run_test
 
 import (
 	"bytes"
+	"encoding/binary"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +13,7 @@ import (
 	"github.com/metatt/metatt/pkg/config"
 	"github.com/metatt/metatt/pkg/run"
 	"github.com/metatt/metatt/pkg/run/runtest"
+	"github.com/metatt/metatt/pkg/safetensors"
 )
 
 // saved are PEFT's keys of the last adapter of a run.
@@ -123,6 +126,7 @@ func TestStartOfAnotherRunIsSaid(t *testing.T) {
 	}{
 		{nil, nil},
 		{[]string{"task=sample"}, []string{"sample goes on with the classifier of MRPC"}},
+		{ownRun(reviews(t)), []string{"custom begins with outputs of its own: the classifier of MRPC", "newly initialised, in neither", "has shape [2 12] in the adapter"}},
 		{[]string{"model.path=" + elsewhere}, []string{"was trained on " + trainedOn + ", the model of this run is " + elsewhere}},
 	} {
 		var said []string
@@ -139,6 +143,93 @@ func TestStartOfAnotherRunIsSaid(t *testing.T) {
 		}
 		if c.want == nil && (strings.Contains(text, "goes on with") || strings.Contains(text, "was trained on")) {
 			t.Errorf("of the same task and model: %s", text)
+		}
+	}
+}
+
+// An adapter is trained further for a task with another number of outputs, as MNLI's for MRPC: updates stay, outputs are new.
+func TestStartForOtherOutputs(t *testing.T) {
+	first := tiny(t, "train.max_steps=3")
+	if _, err := run.Train(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	second := tiny(t, ownRun(reviews(t), "adapter.init_from="+first.Config.Run.Dir, "train.max_steps=1", "train.lr=1e-12")...)
+	summary, err := run.Train(t.Context(), second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func(dir string) []safetensors.Tensor {
+		return tensorsOf(t, filepath.Join(dir, "adapter", "last", adapter.WeightsFile))
+	}
+	after := open(summary.RunDir)
+	for i, before := range open(first.Config.Run.Dir) {
+		if strings.Contains(before.Name, "classifier") {
+			if got := after[i].Shape[0]; got != 3 || before.Shape[0] != 2 {
+				t.Errorf("%s has %d outputs", before.Name, got)
+			}
+			continue
+		}
+		for k := 0; k < len(before.Data); k += 4 {
+			of := func(data []byte) float64 {
+				return float64(math.Float32frombits(binary.LittleEndian.Uint32(data[k:])))
+			}
+			if math.Abs(of(after[i].Data)-of(before.Data)) > 1e-6 {
+				t.Fatalf("%s was not taken over", before.Name)
+			}
+		}
+	}
+}
+
+// A row of zeros, as pruning leaves it, has no direction that DoRA could scale: it is no NaN.
+func TestDoRAOfAPrunedRow(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "pruned")
+	if err := os.CopyFS(dir, os.DirFS(tinyBERT)); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "model.safetensors")
+	tensors := tensorsOf(t, path)
+	for _, tensor := range tensors {
+		if strings.HasSuffix(tensor.Name, "query.weight") {
+			clear(tensor.Data[:4*tensor.Shape[1]])
+		}
+	}
+	if err := safetensors.Write(path, tensors, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := run.Train(t.Context(), tiny(t, "adapter.method=dora", "model.path="+dir, "train.max_steps=3")); err != nil {
+		t.Error(err)
+	}
+}
+
+// VeRA's matrices are of the run's seed, which is read as it is written, however large.
+func TestLargeSeedOfVeRA(t *testing.T) {
+	const seed = "1764200000000000001"
+	first := tiny(t, "adapter.method=vera", "train.seed="+seed, "train.max_steps=1")
+	if _, err := run.Train(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	second := tiny(t, "adapter.init_from="+first.Config.Run.Dir, "train.max_steps=1")
+	if _, err := run.Train(t.Context(), second); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(second.Config.Run.Dir, "adapter", "last", adapter.ConfigFile))
+	if err != nil || !strings.Contains(string(text), `"projection_prng_key": `+seed) {
+		t.Errorf("%s, %v", text, err)
+	}
+}
+
+// A task that is appended in another format of numbers is so with a word: those before are judged in it too.
+func TestAppendedInAnotherFormat(t *testing.T) {
+	first := firstTask(t, "adapter.task_after=layer", "model.dtype=fp32")
+	for dtype, want := range map[string]bool{"fp32": false, "bf16": true} {
+		var said []string
+		o := tiny(t, appended(t, first, "model.dtype="+dtype)...)
+		o.Observer = notes{texts: &said}
+		if _, err := run.Describe(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		if text := strings.Join(said, "\n"); strings.Contains(text, "MRPC was trained in fp32, and this run computes in bf16") != want {
+			t.Errorf("%s: %s", dtype, text)
 		}
 	}
 }

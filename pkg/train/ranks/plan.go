@@ -3,6 +3,7 @@
 package ranks
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,22 +28,30 @@ func (r *Plan) Check(a adapter.Adapter, steps int) error {
 		return fmt.Errorf("mode %s: a sweep would change %s, which are frozen", r.Mode, strings.Join(frozen, ", "))
 	}
 	bonds, least := 1, int64(0)
+	tooEarly := slices.Equal(r.At, []int{0}) && (r.Mode == dmrg.Canonical || r.Mode == dmrg.Paper)
 	switch a := a.(type) {
 	case adapter.TensorTrain:
-		if slices.Equal(r.At, []int{0}) && (r.Mode == dmrg.Canonical || r.Mode == dmrg.Paper) && slices.ContainsFunc(a.Cores(), isZero) {
-			return fmt.Errorf("at: the only sweep is due before the first step, when the update is still zero and there is nothing to truncate")
+		if tooEarly && slices.ContainsFunc(a.Cores(), isZero) {
+			return errTooEarly
 		}
 		bonds = len(a.Cores()) - 1
-		for _, core := range a.Cores() {
-			least += core.Size(1)
+		var dims, ranks []int64
+		for k, core := range a.Cores() {
+			if dims = append(dims, core.Size(1)); k < bonds {
+				ranks = append(ranks, min(r.Floor(), core.Size(2)))
+			}
 		}
+		least = dmrg.Entries(dims, ranks)
 	case adapter.TensorTrains:
 		if r.Mode == dmrg.TwoSite || r.Mode == dmrg.Enrich || r.Moments == dmrg.Transport {
 			return fmt.Errorf("mode %s with moments %s: the trains of %s share one rank, which modes %s, %s and %s adapt, with moments %s",
 				r.Mode, r.Moments, method, dmrg.Canonical, dmrg.Paper, dmrg.Restart, dmrg.Reset)
 		}
 		for _, cores := range a.Stacks() {
-			least += dmrg.StackEntries([]dmrg.Stack{cores}, 1)
+			if tooEarly && slices.ContainsFunc(cores, isZero) {
+				return errTooEarly
+			}
+			least += dmrg.StackEntries([]dmrg.Stack{cores}, r.Floor())
 		}
 	default:
 		return fmt.Errorf("mode %s: %s has no tensor train whose ranks could be adapted", r.Mode, method)
@@ -52,6 +61,8 @@ func (r *Plan) Check(a adapter.Adapter, steps int) error {
 	}
 	return r.Plan.Check(bonds, least, steps)
 }
+
+var errTooEarly = errors.New("at: the only sweep is due before the first step, when the update is still zero and there is nothing to truncate")
 
 func isZero(t *torch.Tensor) bool {
 	var largest float64

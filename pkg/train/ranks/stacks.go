@@ -25,7 +25,9 @@ func (h *Hook) adaptStacks(e dmrg.Event, event *train.SweepEvent) (*replacement,
 		if stacks, report, err = dmrg.SweepStacks(stacks, o, h.probeStacks); err != nil {
 			return nil, err
 		}
-		event.Report = &report
+		if event.Report = &report; report.Skipped {
+			return nil, nil // nothing was changed
+		}
 	}
 	r := &replacement{rewarm: h.Rewarm}
 	for _, stack := range stacks {
