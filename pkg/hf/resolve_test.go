@@ -28,6 +28,7 @@ func TestResolve(t *testing.T) {
 		"folder":               "folder",
 		"./folder":             "./folder",
 		"minilm":               fetched,
+		HubName("minilm"):      fetched,
 		"some-org/tiny":        snapshot,
 		"some-org/tiny@main":   snapshot,
 		"some-org/tiny@pr/7":   snapshot,

@@ -8,6 +8,7 @@ import (
 
 	"github.com/metatt/metatt/pkg/adapter"
 	"github.com/metatt/metatt/pkg/config"
+	"github.com/metatt/metatt/pkg/hf"
 	"github.com/metatt/metatt/pkg/place"
 	"github.com/metatt/metatt/pkg/tuned"
 )
@@ -104,7 +105,7 @@ func (a *assembly) tune() error {
 // inside [torch.Do].
 func (a *assembly) saveAdapter(dir string) error {
 	config := a.others.describe(a.adapter.Config())
-	config.BaseModel = a.config.Model.Path
+	config.BaseModel = hf.HubName(a.config.Model.Path) // by which PEFT finds it, too
 	config.TaskType = "SEQ_CLS"
 	if len(config.Tasks) < 2 { // it may have been another one's
 		config.Tasks = namesOf(slices.SortedFunc(slices.Values(a.tasks), func(x, y *learned) int { return x.index - y.index }))
