@@ -88,6 +88,9 @@ def claims():
     if JOINT in joint:
         if tables.ALONE3 in alone:
             row("(e)", "one train with a task mode (6,848) − a train for each (7,128 in all)", names, student(by_seed(joint[JOINT], alone[tables.ALONE3], THREE)), True)
+        if tables.JOINT_LORA in joint:
+            row("(e)", "one train with a task mode (6,848) − one LoRA r8 for all (73,728)", names, student(by_seed(joint[JOINT], [joint[tables.JOINT_LORA]] * 3, THREE)))
+            row("(e)", "one LoRA r8 for all − a LoRA r8 for each", names, student(by_seed(joint[tables.JOINT_LORA], alone[tables.LORAS], THREE)))
         if SHARED in joint:
             row("(e)", "with the task mode − one update for all", names, student(by_seed(joint[JOINT], [joint[SHARED]] * 3, THREE)))
         if tables.ALONE8 in alone:

@@ -309,13 +309,15 @@ def alphas():
 
 
 JOINT, SHARED, ALONE3, ALONE8 = "at once, with the task mode, r8", "at once, one update for all, r8", "an adapter for each, r3", "an adapter for each, r8"
+JOINT_LORA, LORAS = "LoRA at once, one update for all, r8", "a LoRA for each, r8"
 THREE = ["stsb", "mrpc", "sst2"]
 
 
 def several():
     """The runs of (e): those of all tasks, and of those of one the sides by task."""
-    joint = groups([r for r in proper("tasks") if len(r.tasks) > 1], lambda r: JOINT if r["adapter.task_after"] else SHARED)
-    alone = {ALONE3: [proper("tasks", task=t) for t in THREE], ALONE8: [once(proper("usual", task=t, adapter__method="metatt4d")) for t in THREE]}
+    joint = groups([r for r in proper("tasks") if len(r.tasks) > 1], lambda r: JOINT_LORA if r["adapter.method"] == "lora" else JOINT if r["adapter.task_after"] else SHARED)
+    alone = {ALONE3: [proper("tasks", task=t) for t in THREE], ALONE8: [once(proper("usual", task=t, adapter__method="metatt4d")) for t in THREE],
+             LORAS: [once(proper("usual", task=t, adapter__method="lora")) for t in THREE]}
     return joint, {label: sides for label, sides in alone.items() if all(sides)}
 
 
@@ -325,11 +327,11 @@ def tasks():
     if not joint:
         return EMPTY
     rows = []
-    for label in JOINT, SHARED:
+    for label in JOINT, SHARED, JOINT_LORA:
         runs = joint.get(label, [])
         if not runs:
             continue
-        others = [alone.get(ALONE3), [joint.get(SHARED, [])] * 3 if label == JOINT else None, alone.get(ALONE8)]
+        others = [alone.get(ALONE3) if label != JOINT_LORA else None, [joint.get(SHARED, [])] * 3 if label == JOINT else None, alone.get(LORAS if label == JOINT_LORA else ALONE8)]
         rows.append([label, parameters(runs), rate(runs)] + [metric(runs, t) for t in THREE] + [student(by_seed(runs, other, THREE)) or NONE if other else NONE for other in others])
     for label, sides in alone.items():
         chosen = "/".join(rate(side) for side in sides)
