@@ -120,8 +120,8 @@ func TestTakeOfWhatWasInterrupted(t *testing.T) {
 	// What ended there, and was damaged since, is left out.
 	change(t, whole.Runs[0].Dir, train.TimingsFile, func(string) string { return "no event\n" })
 	archive := filepath.Join(t.TempDir(), "damaged.tar.gz")
-	packRecord(t, archive, whole.Runs[0].Dir)
-	if count, notes, err := (Plans{planned(t, text)}).Take(archive); err != nil || count != 0 || len(notes) != 1 || !strings.HasPrefix(notes[0], "seed1 is left out: seed1/timings.jsonl:1: ") {
+	packRecords(t, archive, whole.Runs[0].Dir)
+	if count, notes, err := (Plans{planned(t, text)}).Take(archive); err != nil || count != 0 || len(notes) != 1 || !strings.HasPrefix(notes[0], "0 is left out: 0/timings.jsonl:1: ") {
 		t.Error(count, notes, err)
 	}
 }

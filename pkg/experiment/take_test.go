@@ -199,20 +199,7 @@ func TestTakeRatherWhatHasEnded(t *testing.T) {
 	}
 	// As two programs wrote them.
 	for _, order := range [][]*Plan{{failed, there}, {there, failed}} {
-		out, err := os.Create(records)
-		if err != nil {
-			t.Fatal(err)
-		}
-		zip := gzip.NewWriter(out)
-		archive := tar.NewWriter(zip)
-		for i, p := range order {
-			err = errors.Join(err, eachRecordFile(p.Runs[0].Dir, func(name, from string) error {
-				return writeFile(archive, fmt.Sprintf("%d/%s", i, name), from, 0o644)
-			}))
-		}
-		if err := errors.Join(err, archive.Close(), zip.Close(), out.Close()); err != nil {
-			t.Fatal(err)
-		}
+		packRecords(t, records, order[0].Runs[0].Dir, order[1].Runs[0].Dir)
 		here := planned(t, text)
 		if count, notes, err := (Plans{here}).Take(records); err != nil || count != 1 {
 			t.Error(count, notes, err)
@@ -223,8 +210,8 @@ func TestTakeRatherWhatHasEnded(t *testing.T) {
 	}
 }
 
-// packRecord writes an archive of one record as it is.
-func packRecord(t *testing.T, file, dir string) {
+// packRecords writes an archive of records as they are, by their numbers.
+func packRecords(t *testing.T, file string, dirs ...string) {
 	t.Helper()
 	out, err := os.Create(file)
 	if err != nil {
@@ -232,9 +219,11 @@ func packRecord(t *testing.T, file, dir string) {
 	}
 	zip := gzip.NewWriter(out)
 	archive := tar.NewWriter(zip)
-	err = eachRecordFile(dir, func(name, from string) error {
-		return writeFile(archive, filepath.Base(dir)+"/"+name, from, 0o644)
-	})
+	for i, dir := range dirs {
+		err = errors.Join(err, eachRecordFile(dir, func(name, from string) error {
+			return writeFile(archive, fmt.Sprintf("%d/%s", i, name), from, 0o644)
+		}))
+	}
 	if err := errors.Join(err, archive.Close(), zip.Close(), out.Close()); err != nil {
 		t.Fatal(err)
 	}

@@ -227,21 +227,28 @@ func TestReadRowsHoldsOneRow(t *testing.T) {
 	reader := io.LimitReader(repeat(strings.Repeat("x", 998)+"\t\n"), rows*1000)
 	walk := ReadBareRows(reader, "standard input", TSV, 2)
 	n := 0
+	eachRow(t, walk, func(row Row) {
+		if n++; row.Line != n {
+			t.Fatalf("row %d is on line %d", n, row.Line)
+		}
+	})
+	if n != rows {
+		t.Errorf("%d rows, want %d", n, rows)
+	}
+}
+
+// eachRow walks to the end.
+func eachRow(t *testing.T, rows *Rows, take func(Row)) {
+	t.Helper()
 	for {
-		row, err := walk.Next()
+		row, err := rows.Next()
 		if errors.Is(err, io.EOF) {
-			break
+			return
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		n++
-		if row.Line != n {
-			t.Fatalf("row %d is on line %d", n, row.Line)
-		}
-	}
-	if n != rows {
-		t.Errorf("%d rows, want %d", n, rows)
+		take(row)
 	}
 }
 
@@ -252,19 +259,11 @@ func TestEmptyLinesOfOneColumn(t *testing.T) {
 		if format == CSV {
 			content = strings.Replace(content, `"b"`, "\"b\n\nb\"", 1)
 		}
-		walk := ReadBareRows(strings.NewReader(content), "f", format, 1)
 		var lines []int
 		var texts []string
-		for {
-			row, err := walk.Next()
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
+		eachRow(t, ReadBareRows(strings.NewReader(content), "f", format, 1), func(row Row) {
 			lines, texts = append(lines, row.Line), append(texts, row.Cells[0])
-		}
+		})
 		wantLines, wantTexts := []int{1, 2, 3, 4, 5, 6, 7}, []string{"", "a", "", "", `"b"`, "", "c"}
 		if format == CSV {
 			wantLines, wantTexts = []int{1, 2, 3, 4, 5, 8, 9}, []string{"", "a", "", "", "b\n\nb", "", "c"}
