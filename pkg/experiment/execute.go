@@ -210,6 +210,11 @@ func (w *worker) attempt(ctx context.Context, r *Run, lock *os.File) error {
 		return err
 	}
 	if before >= mostAttempts {
+		if !place.IsRun(r.Dir) {
+			if err := r.request(); err != nil { // else the folder of the failure is nobody's
+				return err
+			}
+		}
 		return w.over(r, Event{State: Failed, Text: fmt.Sprintf("the process that made it ended without a word, %d times: killed, for want of memory perhaps", before)})
 	}
 	if _, err := lock.WriteAt([]byte(strings.Repeat(from+"\n", before+1)), 0); err != nil {
