@@ -6,6 +6,8 @@ package run
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -16,6 +18,7 @@ import (
 	"github.com/metatt/metatt/pkg/parallel"
 	"github.com/metatt/metatt/pkg/place"
 	"github.com/metatt/metatt/pkg/task"
+	"github.com/metatt/metatt/pkg/torch"
 	"github.com/metatt/metatt/pkg/train"
 
 	_ "github.com/metatt/metatt/pkg/methods" // adapter.method names one
@@ -98,11 +101,15 @@ func (a *assembly) train(ctx context.Context, dir string, resume *train.Checkpoi
 	if err := a.agree(); err != nil {
 		return nil, err
 	}
+	dropout := a.first().Dropout(a.config.Model.Dropout)
+	if asked, met := dropout.Attention, torch.AttentionDrop(a.device, a.dtype, dropout.Attention); math.Abs(met-asked) > asked/10 {
+		a.observer.Note(fmt.Sprintf("dropout of attention is %.4g in place of %.4g: in bf16 on a CUDA device it is met in 256ths", met, asked))
+	}
 	hooks, board := a.hooks()
 	defer board.close()
 	result, err := train.Run(ctx, train.Setup{
 		Group: a.group, Adapter: a.adapter, Tasks: a.trained(), Dir: dir, Records: []string{place.ConfigFile, EnvironmentFile, SummaryFile, train.PredictionsFile, boardTemporary}, Resume: resume, DType: a.dtype, Device: a.device,
-		Dropout: a.first().Dropout(a.config.Model.Dropout), Options: a.options, Hooks: hooks, Observer: a.observer, SaveAdapter: a.saveAdapter,
+		Dropout: dropout, Options: a.options, Hooks: hooks, Observer: a.observer, SaveAdapter: a.saveAdapter,
 	})
 	interrupted := errors.Is(err, train.ErrInterrupted)
 	if err != nil && !interrupted {

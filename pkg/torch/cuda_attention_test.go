@@ -206,3 +206,15 @@ func TestCUDAAttentionRefuses(t *testing.T) {
 		}
 	})
 }
+
+// Flash attention decides in 256ths, and not at all where fewer than half of one is asked for.
+func TestMetIn256ths(t *testing.T) {
+	for p, want := range map[float64]float64{0: 0, 0.1: 26. / 256, 0.0015: 0, 0.5: 0.5} {
+		if got := metIn256ths(p); got != want {
+			t.Errorf("%g is met as %g, want %g", p, got, want)
+		}
+		if got := AttentionDrop(CPU, BFloat16, p); got != p {
+			t.Errorf("on the CPU %g is met as %g", p, got)
+		}
+	}
+}

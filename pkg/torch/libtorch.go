@@ -61,6 +61,8 @@ import (
 	"unsafe"
 
 	"github.com/sugarme/gotch/libtch"
+
+	"github.com/metatt/metatt/pkg/torch/native"
 )
 
 // oneDNN keeps what it compiles for each shape, by default 1024 entries, which
@@ -128,7 +130,16 @@ func useThreads() {
 // Seed starts libtorch's default generators, on every device, from seed. They are
 // the process's: what is drawn belongs into the [Do] of its seed, or another's
 // computation may draw in between.
-func Seed(seed uint64) { C.at_manual_seed(C.int64_t(seed)) }
+func Seed(seed uint64) {
+	if !native.Compiled() {
+		C.at_manual_seed(C.int64_t(seed))
+		return
+	}
+	nativeReady("seed")
+	if message := native.Seed(seed); message != nil { // gotch's lets an exception through, which ends the process
+		panic(failure("seed", message))
+	}
+}
 
 // GELU is the Gaussian error linear unit, exact or in its tanh approximation.
 func (t *Tensor) GELU(tanhApproximation bool) *Tensor {

@@ -1,6 +1,10 @@
 package torch
 
-import "github.com/metatt/metatt/pkg/torch/native"
+import (
+	"math"
+
+	"github.com/metatt/metatt/pkg/torch/native"
+)
 
 // Sequences tells where the sequences of a packed tensor (tokens, …) stand: end to
 // end, without padding.
@@ -25,6 +29,18 @@ func (d Drop) threshold() int64 { return dropThreshold(d.P) }
 
 // none: no element is dropped.
 func (d Drop) none() bool { return d.threshold() == 0 }
+
+// AttentionDrop is the probability with which [Attention] of that dtype on the device drops when p is asked for: flash
+// attention, on CUDA devices in half precision, decides in 256ths.
+func AttentionDrop(d Device, dtype DType, p float64) float64 {
+	if d == CPU || dtype != BFloat16 && dtype != Float16 || !d.helped() {
+		return p
+	}
+	return metIn256ths(p)
+}
+
+// metIn256ths is what the helper's met makes of a probability.
+func metIn256ths(p float64) float64 { return 1 - math.Round((1-p)*256)/256 }
 
 // PadsAttention: attention of (tokens, hidden) of that dtype on the device has no kernel
 // for packed sequences, and takes those of [Sequences.Padded] alone.

@@ -54,6 +54,7 @@ func (g *Graphs) Run(key any, f func() []*Tensor) []*Tensor {
 	if c.graph == nil {
 		if err := g.capture(c, f); err != nil {
 			g.captures, g.failed = false, err
+			g.Forget() // what graphs hold all that follows would lack
 			return f()
 		}
 	}

@@ -25,6 +25,8 @@ char *native_choose(const char *name);
 // native_name is that of what was chosen last, "" before.
 const char *native_name(void);
 
+// native_seed starts libtorch's default generators, on every device.
+char *native_seed(uint64_t seed);
 char *native_mask(void **out, int64_t rows, int64_t columns, int64_t head, native_drop drop);
 char *native_dropout(void **out, void *y, native_drop drop);
 char *native_dropout_add_norm(void **out, void *y, void *residual, void *weight, void *bias, double eps, native_drop drop);

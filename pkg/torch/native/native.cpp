@@ -37,6 +37,10 @@ std::vector<Set> sets() {
 
 extern "C" bool native_compiled(void) { return true; }
 
+extern "C" char *native_seed(uint64_t seed) {
+  return native::entry([&] { at::manual_seed(seed); });
+}
+
 extern "C" char *native_unbind(void **outs, void *t) {
   return native::entry([&] {
     for (at::Tensor &slice : native::tensor(t).unbind(0)) native::give(outs++, std::move(slice));
@@ -79,6 +83,7 @@ char *native_unbind(void **, void *) { return absent(); }
 char *native_linear(void **, void *, void *, void *) { return absent(); }
 char *native_matmul(void **, void *, void *) { return absent(); }
 char *native_add_matmul(void *, void *, void *) { return absent(); }
+char *native_seed(uint64_t) { return absent(); }
 const char *native_name(void) { return ""; }
 bool native_compiled(void) { return false; }
 }

@@ -77,6 +77,9 @@ func (d Drop) c() C.native_drop {
 	return C.native_drop{offsets: d.Offsets, keys: d.Keys, seed: d.Seed, site: C.int32_t(d.Site), p: C.double(d.P)}
 }
 
+// Seed starts libtorch's default generators. On a device that has failed before it fails.
+func Seed(seed uint64) Failure { return Failure(C.native_seed(C.uint64_t(seed))) }
+
 // Mask is (rows, columns) Uint8: 1 for what is kept.
 func Mask(out *Tensor, rows, columns, head int64, d Drop) Failure {
 	return Failure(C.native_mask(out, C.int64_t(rows), C.int64_t(columns), C.int64_t(head), d.c()))
