@@ -52,6 +52,12 @@ def of_budgets(within, method, other, at=None):
     return pooled(sides)
 
 
+def of_question(question, method, other, tasks):
+    """MetaTT-4D or another method less another one, of a question's own runs; None where a side is missing."""
+    sides = [[proper(question, task=task, adapter__method=m) for m in (method, other)] for task in tasks]
+    return pooled([paired(ours, theirs, value) for ours, theirs in sides]) if all(ours and theirs for ours, theirs in sides) else None
+
+
 def claims():
     done = tables.judged_tasks()
     where = ", ".join(tables.NAMES[t] for t in done)
@@ -68,6 +74,8 @@ def claims():
     row("(a)", "MetaTT-4D r8 (6,656) − LoRA r8 (73,728)", where, over_tasks(METATT, LORA, done), True)
     if has_steady:
         row("(a)", f"MetaTT-4D r8{at} − LoRA r8", where, over_tasks(steady, LORA, done))
+    row("(a)", "after ten epochs: MetaTT-4D r8 − LoRA r8", two, of_question("longer", "metatt4d", "lora", ("stsb", "mrpc")))
+    row("(a)", "of twelve layers: MetaTT-4D r8 (7,040) − LoRA r8 (147,456)", "STS-B", of_question("depth", "metatt4d", "lora", ("stsb",)))
     row("(a)", "MetaTT-4D (6,656) − LoRA r1 (9,216)", two, of_budgets(7000, "metatt4d", "lora", 10000))
     row("(a)", "MetaTT-4D − LoRA within 20,000", two, of_budgets(20000, "metatt4d", "lora"))
     row("(a)", "VeRA r256 (7,680) − LoRA r8", where, over_tasks("VeRA r256", LORA, done))
