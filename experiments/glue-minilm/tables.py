@@ -404,7 +404,8 @@ def depth(task):
     """Six layers and twelve; the last column is what depth changes of the difference to LoRA."""
     if not proper("depth", task=task):
         return EMPTY
-    six, twelve = methods(task), groups(proper("depth", task=task), name)
+    six, twelve = dict(methods(task)), groups(proper("depth", task=task), name)
+    six[METATT] = six.get(STEADY, six.get(METATT, []))  # at the rate that loses no seed
     rows = []
     for layers, by in (6, six), (12, twelve):
         for label, runs in sorted(by.items(), key=lambda item: order(item[1])):
