@@ -5,14 +5,12 @@ import (
 	"maps"
 	"slices"
 	"strings"
-
-	"github.com/metatt/metatt/pkg/run"
 )
 
 // noteMade says in what runs of the same tasks and model differ that is in no configuration, such as the program and
 // what the files hold: each is compared with the first of them.
 func (r *Report) noteMade(runs []member) {
-	first := map[string]run.Environment{}
+	first := map[string]member{}
 	differ := map[string]int{} // runs, by what it is
 	for _, m := range runs {
 		c, e := m.Config, m.Environment
@@ -22,11 +20,11 @@ func (r *Report) noteMade(runs []member) {
 		of := fmt.Sprint(c.Tasks, c.Model.Path, c.Data.Train, c.Data.Dev)
 		reference, known := first[of]
 		if !known {
-			first[of] = e
+			first[of] = m
 			continue
 		}
 		found := map[string]bool{}
-		for _, d := range e.AllDifferences(reference) {
+		for _, d := range e.AllDifferences(reference.Environment) {
 			if d.What == "threads" || d.What == "number of processes" || strings.HasPrefix(d.What, "start ") {
 				continue // numbers are nearly the same with these; starts are told apart by their keys
 			}
