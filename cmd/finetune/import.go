@@ -13,8 +13,8 @@ const importHelp = `Turn an adapter of microsoft/LoRA into an adapter folder.
 
 FILE.bin holds the LoRA matrices and the classifier under their bare names, as
 microsoft/LoRA publishes them. What it does not hold is to be said: the GLUE
-task, the model and alpha; what is not is assumed, and told. Eval, predict, adapter.init_from and PEFT read the
-folder DIR.`
+task, the model and alpha; what is not is assumed, and told. Eval, predict,
+adapter.init_from and PEFT read the folder DIR.`
 
 func (p *program) importCommand() *cobra.Command {
 	var o convert.ImportOptions

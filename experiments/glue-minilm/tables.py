@@ -188,7 +188,7 @@ def results():
     """The main figures at a glance, for the project's README.md: of MetaTT on STS-B at the rate that loses no seed."""
     by = {task: methods(task) for task in judged_tasks()}
     for of in by.values():
-        for own, steady in (METATT, STEADY), (f"{STARTED5}", STEADY5):
+        for own, steady in (METATT, STEADY), (STARTED5, STEADY5):
             if steady in of:
                 of[own] = of[steady]
     labels = {label: of[label] for of in by.values() for label in of if "," not in label and " at " not in label or label == STARTED5}
@@ -392,8 +392,8 @@ def longer():
     rows = []
     for (task, label), runs in by.items():
         of_three = [r for of in methods(task).values() for r in of if r.seed in {r.seed for r in runs}]
-        like = lambda label, lr: [r for r in of_three if (name(r), r.lr, r.init, r["dmrg.mode"]) == (label, lr, runs[0].init, "none")]
-        short_ones, lora = like(label, runs[0].lr), by.get((task, LORA), [])
+        short_ones = [r for r in of_three if (name(r), r.lr, r.init, r["dmrg.mode"]) == (label, runs[0].lr, runs[0].init, "none")]
+        lora = by.get((task, LORA), [])
         short_lora = [r for r in of_three if name(r) == LORA]
         best = mean(max(e["metrics"].get(MAIN[task]) or 0 for e in r.events("eval")) for r in runs)
         rows.append([NAMES[task], label, rate(runs), len(runs), metric(short_ones), metric(runs), best, NONE if label == LORA else student(paired(short_ones, short_lora, value)) or NONE, difference(runs, lora, value)])
