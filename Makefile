@@ -86,7 +86,7 @@ bench: build $(VENV)/ready glue ## compare with transformers + PEFT (BENCH="mini
 
 # Each question goes on where it was left; what was committed of it counts, and what has ended is kept for committing. A run that
 # failed (exit 1) stops nothing.
-QUESTIONS ?= usual seeds steady qnli start dmrg rates budgets longer tasks append-1 append-2 append-3 starts starts-4d alpha look depth cost
+QUESTIONS ?= usual seeds steady qnli start dmrg rates budgets longer tasks append-1 append-2 append-3 starts starts-4d alpha alpha-seeds alpha-tasks alpha-budgets look depth cost
 
 glue-minilm-runs: build $(VENV)/ready glue ## make the runs of experiments/glue-minilm that are left (QUESTIONS="usual dmrg")
 	@bin/finetune fetch minilm

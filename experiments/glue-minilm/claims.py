@@ -40,16 +40,15 @@ def of_sweeps(one, *others):
     return pooled([paired(of.get(one, []), next((of[other] for other in others if other in of), []), value) for of in by])
 
 
-def of_budgets(within, method, other, at=None):
-    """MetaTT-4D less another method within a budget; the other may have one of its own."""
-    sides = []
+def of_budgets(within, one, other, at=None):
+    """The tasks that have both methods within a budget, by name, and one less the other; the other may have a budget of its own."""
+    sides = {}
     for task in ("stsb", "mrpc"):
-        runs = proper("budgets", task=task)
-        ours = [r for r in runs if r["adapter.method"] == method and tables.budget(r) == within]
-        theirs = [r for r in runs if r["adapter.method"] == other and tables.budget(r) == (at or within)]
+        by = tables.by_budget(task)
+        ours, theirs = by.get((within, one)), by.get((at or within, other))
         if ours and theirs:
-            sides.append(paired(ours, theirs, value))
-    return pooled(sides)
+            sides[tables.NAMES[task]] = paired(ours, theirs, value)
+    return ", ".join(sides), pooled(sides.values())
 
 
 def of_question(question, method, other, tasks):
@@ -62,6 +61,7 @@ def claims():
     done = tables.judged_tasks()
     where = ", ".join(tables.NAMES[t] for t in done)
     two = "STS-B, MRPC"
+    plain, lora = tables.METHODS["metatt4d"], tables.METHODS["lora"]
     joint, alone = tables.several()
     rows = []
 
@@ -76,15 +76,23 @@ def claims():
         row("(a)", f"MetaTT-4D r8{at} − LoRA r8", where, over_tasks(steady, LORA, done))
     row("(a)", "after ten epochs: MetaTT-4D r8 − LoRA r8", two, of_question("longer", "metatt4d", "lora", ("stsb", "mrpc")))
     row("(a)", "of twelve layers: MetaTT-4D r8 (7,040) − LoRA r8 (147,456)", "STS-B", of_question("depth", "metatt4d", "lora", ("stsb",)))
-    row("(a)", "MetaTT-4D (6,656) − LoRA r1 (9,216)", two, of_budgets(7000, "metatt4d", "lora", 10000))
-    row("(a)", "MetaTT-4D − LoRA within 20,000", two, of_budgets(20000, "metatt4d", "lora"))
+    for label in plain, tables.GENTLY:
+        row("(a)", f"{label} (6,656) − LoRA r1 (9,216)", *of_budgets(7000, label, lora, 10000))
+        row("(a)", f"within 20,000: {label} − LoRA", *of_budgets(20000, label, lora))
     row("(a)", "VeRA r256 (7,680) − LoRA r8", where, over_tasks("VeRA r256", LORA, done))
     row("(b)", "MetaTT-4D r8 (6,656) − CP, LoRTA r16 (6,976)", where, over_tasks(METATT, "CP (LoRTA) r16", done), True)
     for other in "CP (LoRTA) r16", "CP of MetaTT-4D's modes r8", "TensLoRA r8", "FacT-TK r16", "LoTR r40", "LoRETTA-rep r8", "VeRA r256":
         have = [t for t in done if other in tables.methods(t)]
         row("(b)", f"MetaTT-4D r8{at if has_steady and 'stsb' in have else ''} − {other}", ", ".join(tables.NAMES[t] for t in have), over_tasks(steady, other, have) if have else None)
-    for within in 2000, 7000, 20000:
-        row("(b)", f"MetaTT-4D − CP, LoRTA within {within:,}", two, of_budgets(within, "metatt4d", "lorta"))
+    for within in 2000, 20000:  # within 7,000 these have their usual sizes
+        for label in plain, tables.GENTLY:
+            for other in "lorta", "fact-tk", "tenslora":
+                row("(b)", f"within {within:,}: {label} − {tables.METHODS[other]}", *of_budgets(within, label, tables.METHODS[other]))
+    gentle = tables.GENTLE[0.5]
+    for other in "CP (LoRTA) r16", "TensLoRA r8", "FacT-TK r16", "LoTR r40", "VeRA r256":
+        have = [t for t in done if other in tables.methods(t) and gentle in tables.methods(t)]
+        if have:
+            row("(b)", f"{gentle} − {other}", ", ".join(tables.NAMES[t] for t in have), over_tasks(gentle, other, have))
     row("(d)", "rank 16 to 8 by canonical sweep at 90 % − rank 8", two, of_sweeps(CUT, FIXED), True)
     for label in tables.swept("stsb"):
         if label not in (FIXED, tables.FIXED_STEADY):
@@ -92,6 +100,11 @@ def claims():
     row("(d)", "rank 16 to 8 by canonical sweep at 90 % − rank 16", two, of_sweeps(CUT, HIGH))
     row("start", f"MetaTT-4D r8 from or-id-id-ze − from ze-id-id-id{at if has_steady else ''}", two, over_tasks(tables.STARTED, steady, ["stsb", "mrpc"]))
     row("start", f"MetaTT-5D r16 from or-id-id-id-ze{at if has_steady else ''} − from ze-id-id-id-id", two, over_tasks((tables.STEADY5, tables.STARTED5), tables.METATT5, ["stsb", "mrpc"]))
+    for alpha, label in tables.GENTLE.items():
+        for have in ["stsb", "mrpc"], ["sst2", "qnli"], done:
+            names = ", ".join(tables.NAMES[t] for t in have)
+            row("α", f"{label} − α 4{at if has_steady and 'stsb' in have else ''}", names, over_tasks(label, steady, have))
+            row("α", f"{label} − LoRA r8", names, over_tasks(label, LORA, have))
     names = ", ".join(tables.NAMES[t] for t in THREE)
     if JOINT in joint:
         if tables.ALONE3 in alone:

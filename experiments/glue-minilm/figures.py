@@ -17,8 +17,11 @@ MARKS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "*", "h"]
 plt.rcParams.update({"svg.hashsalt": "glue-minilm", "svg.fonttype": "none", "font.size": 9, "font.family": "sans-serif", "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25})
 
 
-def look(method):
-    i = list(tables.METHODS).index(method)
+def look(label):
+    """Of a method's line; MetaTT-4D of the α that was found later is told from its own by its mark."""
+    i = list(tables.METHODS.values()).index(label.split(",")[0])
+    if label == tables.GENTLY:
+        return {"color": COLORS[0], "marker": "*", "ls": "--"}
     return {"color": COLORS[i % len(COLORS)], "marker": MARKS[i % len(MARKS)]}
 
 
@@ -46,35 +49,34 @@ def parameters(tasks):
     figure, axes = plt.subplots(1, len(tasks), figsize=(5 * len(tasks), 4), squeeze=False)
     for axis, task in zip(axes[0], tasks):
         points = {}
-        usual = [group for label, group in tables.methods(task).items() if label not in tables.LATER]
-        known = {records.key(r.files) for group in usual for r in group}
-        budgets = tables.groups(tables.proper("budgets", task=task), lambda r: (tables.budget(r), r["adapter.method"]))
-        for group in usual + list(budgets.values()):
-            if group in usual or not known.issuperset(records.key(r.files) for r in group):
-                values = [r.value() for r in group]
-                points.setdefault(group[0]["adapter.method"], []).append((np.mean([r.parameters for r in group]), np.mean(values), np.std(values, ddof=1) if len(values) > 1 else 0))
-        across = {method: points.pop(method)[0][1] for method in ("full", "head") if method in points}
+        usual = [(tables.METHODS[group[0]["adapter.method"]], group) for label, group in tables.methods(task).items() if label not in tables.LATER]
+        known = {records.key(r.files) for _, group in usual for r in group}
+        others = [(label, group) for (_, label), group in tables.by_budget(task).items() if not known.issuperset(records.key(r.files) for r in group)]
+        for label, group in usual + others:
+            values = [r.value() for r in group]
+            points.setdefault(label, []).append((np.mean([r.parameters for r in group]), np.mean(values), np.std(values, ddof=1) if len(values) > 1 else 0))
+        across = {label: points.pop(label)[0][1] for label in (tables.METHODS["full"], tables.METHODS["head"]) if label in points}
         every = [(x, y) for at in points.values() for x, y, _ in at]
         floor = max(y for _, y in every) - SHOWN
-        low = [f"{tables.METHODS[m]} {y:.3f}" for m, at in points.items() for _, y, _ in at if y < floor]
-        low += [f"{tables.METHODS[m]} {y:.3f}" for m, y in across.items() if y < floor]
-        for method, at in points.items():
-            x, y, spread = zip(*sorted(at))
-            spread = [s if level >= floor else 0 for level, s in zip(y, spread)]
-            axis.errorbar(x, y, yerr=spread, capsize=2, lw=1, elinewidth=0.7, ms=5, label=tables.METHODS[method], **look(method))
+        low = [f"{label} {y:.3f} of {x:,.0f}" for label, at in points.items() for x, y, _ in at if y < floor]
+        low += [f"{label} {y:.3f}" for label, y in across.items() if y < floor]
+        for label, at in points.items():
+            if shown := sorted(point for point in at if point[1] >= floor):
+                x, y, spread = zip(*shown)
+                axis.errorbar(x, y, yerr=spread, capsize=2, lw=1, elinewidth=0.7, ms=5, label=label, **look(label))
         x, y = zip(*front(every))
         axis.step([*x, max(x for x, _ in every)], [*y, y[-1]], where="post", color="#999999", lw=5, alpha=0.3, zorder=0, label="Pareto front")
-        for method, level in across.items():
+        for label, level in across.items():
             if level >= floor:
                 axis.axhline(level, color="#000000", lw=0.8, ls=":")
-                axis.annotate(tables.METHODS[method], (0.02, level), xycoords=("axes fraction", "data"), textcoords="offset points", xytext=(0, 2), fontsize=8)
+                axis.annotate(label, (0.02, level), xycoords=("axes fraction", "data"), textcoords="offset points", xytext=(0, 2), fontsize=8)
         top = max([*across.values(), *(y + s for at in points.values() for _, y, s in at if y >= floor)])
         axis.set(xscale="log", ylim=(floor - 0.005, top + 0.008), xlabel="trained parameters of the adapter", ylabel=f"dev {MAIN[task]}", title=NAMES[task])
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
         axis.xaxis.set_minor_formatter(NullFormatter())
         if low:
-            axis.annotate("lower: " + ", ".join(low), (0.02, 0.02), xycoords="axes fraction", fontsize=7)
+            axis.annotate("lower:\n" + ",\n".join(low), (0.3, 0.02), xycoords="axes fraction", fontsize=7)
     handles = {}
     for axis in axes[0]:
         handles.update({label: handle for handle, label in zip(*axis.get_legend_handles_labels())})
@@ -84,14 +86,17 @@ def parameters(tasks):
 
 def rates():
     """The main metric against the learning rate."""
-    table = tables.by_rate("rates", lambda r: tables.sweep(r) if r["adapter.method"] == "metatt4d" else tables.name(r))
+    table = tables.rate_bands()
     figure, axis = plt.subplots(figsize=(6, 3.6))
     for i, (label, at) in enumerate(table.items()):
         xs = sorted(at)
         values = [[r.value() for r in at[x]] for x in xs]
         axis.plot(xs, [np.mean(v) for v in values], marker=MARKS[i], color=COLORS[2 * i % len(COLORS)], lw=1.2, ms=5, label=label)
         axis.fill_between(xs, [min(v) for v in values], [max(v) for v in values], color=COLORS[2 * i % len(COLORS)], alpha=0.12, lw=0)
+    tried = sorted({x for at in table.values() for x in at})
     axis.set(xscale="log", xlabel="learning rate", ylabel="dev spearman", title="STS-B: mean and range of the seeds")
+    axis.set_xticks(tried, map(tables.short, tried))
+    axis.xaxis.set_minor_formatter(NullFormatter())
     axis.legend(frameon=False, fontsize=8)
     save(figure, "rates")
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from scipy import stats
 
 import records
-from estimates import by_seed, over_examples, paired, pooled, student, unpaired
+from estimates import CONFIDENCE, by_seed, over_examples, paired, pooled, student, unpaired
 from records import MAIN, NAMES
 
 METHODS = {
@@ -118,16 +119,19 @@ def order(runs):
 LORA, METATT, METATT5, SWEPT = "LoRA r8", "MetaTT-4D r8", "MetaTT-5D r16", "MetaTT-4D r16, cut to 8 at 90 %"
 STARTED, STARTED5 = f"{METATT}, or-id-id-ze", f"{METATT5}, or-id-id-id-ze"
 STEADY, STEADY5 = f"{METATT} at 3e-3", f"{STARTED5} at 3e-3"  # on STS-B, where the rates that were chosen lose seeds
-LATER = {STEADY: 1, SWEPT: 2, STARTED: 3, STARTED5: 3, STEADY5: 4}  # behind the method's own row
+GENTLE = {alpha: f"{METATT}, α {alpha:g}" for alpha in (0.5, 1)}
+LATER = {STEADY: 1, **dict.fromkeys(GENTLE.values(), 2), SWEPT: 3, STARTED: 4, STARTED5: 4, STEADY5: 5}  # behind the method's own row
 
 
 def methods(task):
     """The runs of every method at its usual size on one task, by their names; with them MetaTT with the start of
-    start.yaml, and with the sweep that is canonical, near the end, its moments taken along."""
+    start.yaml, with the α of alpha-seeds.yaml and alpha-tasks.yaml, and with the sweep that is canonical, near the end, its moments taken along."""
     runs = [r for question in ("usual", "qnli", "seeds", "start") for r in proper(question, task=task)] + proper("dmrg", task=task, dmrg__mode="canonical", dmrg__unit="step")
     by = groups(once(runs), lambda r: SWEPT if r["dmrg.mode"] != "none" else f"{name(r)}, {r.init}" if r.init.startswith("or") else name(r))
     for method, runs in groups(proper("steady", task=task), lambda r: r["adapter.method"]).items():
         by[STEADY if method == "metatt4d" else STEADY5] = runs
+    for alpha, runs in groups(proper("alpha-seeds", task=task) + proper("alpha-tasks", task=task), lambda r: r["adapter.alpha"]).items():
+        by[GENTLE[alpha]] = runs
     return dict(sorted(by.items(), key=lambda item: (order(item[1]), LATER.get(item[0], 0))))
 
 
@@ -142,19 +146,49 @@ def usual(task):
     if not by:
         return EMPTY
     reference, ours = by.get(LORA, []), by.get(METATT, [])
-    rows, estimates = [], []
-    for label, runs in by.items():
-        estimates.append(difference(runs, ours, value))
-        row = [label, parameters(runs), rate(runs), len(runs), metric(runs), mean(map(loss, runs)), difference(runs, reference, value), estimates[-1]]
-        rows.append(row + [NONE if runs is other else over_examples(runs, other, task) or NONE for other in (reference, ours)])
-    columns = ["", "parameters", "lr", "n", MAIN[task], "dev loss", "− LoRA", "− MetaTT-4D", "− LoRA, over examples", "− MetaTT-4D, over examples"]
-    return markdown(columns, rows) + middle(estimates)
+    rows, compared = [], {"− LoRA": reference, "− MetaTT-4D": ours}
+    estimates = {heading: [difference(runs, other, value) for runs in by.values()] for heading, other in compared.items()}
+    for i, (label, runs) in enumerate(by.items()):
+        row = [label, parameters(runs), rate(runs), len(runs), metric(runs), mean(map(loss, runs))] + [column[i] for column in estimates.values()]
+        rows.append(row + [NONE if runs is other else over_examples(runs, other, task) or NONE for other in compared.values()])
+    headings = ["", "parameters", "lr", "n", MAIN[task], "dev loss", *compared, *(f"{heading}, over examples" for heading in compared)]
+    return markdown(headings, rows) + middle(estimates)
 
 
-def middle(estimates):
-    """What a table can resolve."""
-    half = resolves(estimates)
-    return "" if np.isnan(half) else f"\nThe middle interval is ±{half:.4f}: this table does not tell apart what differs by less.\n"
+def middle(columns):
+    """What a table can resolve: the middle interval of each of its columns of differences, by their headings."""
+    halves = {heading: resolves(estimates) for heading, estimates in columns.items()}
+    known = [f"±{half:.4f} of “{heading}”" for heading, half in halves.items() if not np.isnan(half)]
+    return f"\nThe middle interval is {', '.join(known)}: what differs by less is not told apart.\n" if known else ""
+
+
+def columns(headings, rows):
+    """The last columns of rows, by their headings."""
+    return {heading: [row[i - len(headings)] for row in rows] for i, heading in enumerate(headings)}
+
+
+def apart(deviation, freedom, seeds):
+    """By what the means of two groups of so many seeds differ before Student's interval leaves zero out."""
+    return stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * deviation * np.sqrt(2 / seeds)
+
+
+def spread(cells):
+    """What a table of means can resolve, by the deviation within its cells; those with a collapsed run do not count."""
+    if not cells:
+        return ""
+    freedom = sum(len(runs) - 1 for runs in cells)
+    deviation = np.sqrt(sum(np.var([value(r) for r in runs], ddof=1) * (len(runs) - 1) for runs in cells) / freedom)
+    seeds = min(map(len, cells))
+    return f"\nBy the deviation over seeds, {deviation:.4f} where none collapsed, what differs by less than {apart(deviation, freedom, seeds):.3f} is not told apart.\n"
+
+
+def single(label):
+    """What a table of one run each can resolve, by the deviation over seeds of one row of STS-B's methods."""
+    runs = methods("stsb").get(label, [])
+    if len(runs) < 2:
+        return ""
+    deviation = np.std([value(r) for r in runs], ddof=1)
+    return f"\nOne seed each. By the deviation of {label} over {len(runs)} seeds, {deviation:.4f}, what differs by less than {apart(deviation, len(runs) - 1, 1):.3f} is not told apart.\n"
 
 
 def value(run):
@@ -181,7 +215,8 @@ def overall():
         for other in LORA, METATT:
             row.append(NONE if label == other or len(have) < len(by) else pooled([paired(by[t][label], by[t][other], value) for t in have]) or NONE)
         rows.append(row)
-    return markdown(["", "parameters"] + [f"{NAMES[t]} − LoRA" for t in by] + ["all − LoRA", "all − MetaTT-4D"], rows) if rows else EMPTY
+    headings = [f"{NAMES[t]} − LoRA" for t in by] + ["all − LoRA", "all − MetaTT-4D"]
+    return markdown(["", "parameters", *headings], rows) + middle(columns(headings, rows)) if rows else EMPTY
 
 
 def results():
@@ -191,10 +226,10 @@ def results():
         for own, steady in (METATT, STEADY), (STARTED5, STEADY5):
             if steady in of:
                 of[own] = of[steady]
-    labels = {label: of[label] for of in by.values() for label in of if "," not in label and " at " not in label or label == STARTED5}
+    labels = {label: of[label] for of in by.values() for label in of if "," not in label and " at " not in label or label in (STARTED5, GENTLE[0.5])}
     labels.pop(METATT5, None)  # from the paper's start
     rows = []
-    for label in sorted(labels, key=lambda label: order(labels[label])):
+    for label in sorted(labels, key=lambda label: (order(labels[label]), LATER.get(label, 0))):
         cells = [mean(r.value() for r in by[t][label]) if label in by[t] else NONE for t in by]
         both = all(label in by[t] for t in by) and label != LORA
         rows.append([label, parameters(labels[label])] + cells + [pooled([paired(by[t][label], by[t][LORA], value) for t in by]) if both else NONE])
@@ -208,19 +243,29 @@ def budget(run):
     return next(b for b in BUDGETS if run.parameters <= b)
 
 
+GENTLY = f"{METHODS['metatt4d']}, α 0.5"
+
+
+def by_budget(task):
+    """The runs at equal budgets on one task by budget and method; with them MetaTT-4D of the α that was found later."""
+    gentle = [r for question in ("alpha-budgets", "alpha-seeds") for r in proper(question, task=task, adapter__alpha=0.5)]
+    by = groups(proper("budgets", task=task), lambda r: (budget(r), METHODS[r["adapter.method"]])) | groups(gentle, lambda r: (budget(r), GENTLY))
+    return dict(sorted(by.items(), key=lambda item: (item[0][0], order(item[1]), item[0][1])))
+
+
 def budgets(task):
     """Methods at equal budgets on one task, beside the largest MetaTT-4D within each."""
-    by = groups(proper("budgets", task=task), lambda r: (budget(r), r["adapter.method"]))
-    rows, estimates = [], []
-    for (within, method), runs in sorted(by.items(), key=lambda item: (item[0][0], order(item[1]))):
-        at = max((b for b, m in by if m == "metatt4d" and b <= within), default=None)
-        ours = by.get((at, "metatt4d"), [])
-        estimates.append(difference(runs, ours, value))
-        rows.append([f"≤{within:,}", METHODS[method], parameters(runs), rate(runs), len(runs), metric(runs), mean(map(loss, runs)),
-                     estimates[-1], NONE if runs is ours else over_examples(runs, ours, task) or NONE])
-    if not rows:
+    by = by_budget(task)
+    sizes = [within for within, label in by if label == METHODS["metatt4d"]]
+    if not sizes:
         return EMPTY
-    return markdown(["budget", "method", "parameters", "lr", "n", MAIN[task], "dev loss", "− MetaTT-4D", "over examples"], rows) + middle(estimates)
+    rows, estimates = [], []
+    for (within, label), runs in by.items():
+        ours = by[max(size for size in sizes if size <= within), METHODS["metatt4d"]]
+        estimates.append(difference(runs, ours, value))
+        rows.append([f"≤{within:,}", label, parameters(runs), rate(runs), len(runs), metric(runs), mean(map(loss, runs)),
+                     estimates[-1], NONE if runs is ours else over_examples(runs, ours, task) or NONE])
+    return markdown(["budget", "method", "parameters", "lr", "n", MAIN[task], "dev loss", "− MetaTT-4D", "over examples"], rows) + middle({"− MetaTT-4D": estimates})
 
 
 def sweep(run):
@@ -258,23 +303,28 @@ def sweeps(task):
         rows.append([label, parameters(runs), rate(runs), len(runs), metric(runs), mean(map(loss, runs)), difference(runs, fixed, value)]
                     + ([estimates[-1]] if steady is not fixed else []) +
                     [difference(runs, by.get(HIGH, []), value), NONE if runs is steady else over_examples(runs, steady, task) or NONE, f"{np.mean(seconds):.2f} s" if any(seconds) else NONE])
-    return markdown(["", "parameters at the end", "lr", "n", MAIN[task], "dev loss", "− rank 8"] + ["− rank 8 at 3e-3"] * (steady is not fixed) + ["− rank 16", f"− rank 8{' at 3e-3' * (steady is not fixed)}, over examples", "sweeps take"], rows) + middle(estimates)
+    against = "− rank 8 at 3e-3" if steady is not fixed else "− rank 8"
+    headings = ["", "parameters at the end", "lr", "n", MAIN[task], "dev loss", "− rank 8"] + [against] * (steady is not fixed) + ["− rank 16", f"{against}, over examples", "sweeps take"]
+    return markdown(headings, rows) + middle({against: estimates})
 
 
-def by_rate(question, key):
-    """For each label the values at each rate, over seeds."""
-    return {label: groups(runs, lambda r: r.lr) for label, runs in groups(proper(question), key).items()}
+def rate_bands():
+    """The runs of rates.yaml by method or sweep, and by rate; LoRA last."""
+    by = groups(proper("rates"), lambda r: sweep(r) if r["adapter.method"] == "metatt4d" else name(r))
+    first = [FIXED, HIGH]
+    return {label: groups(by[label], lambda r: r.lr) for label in sorted(by, key=lambda label: (label == LORA, first.index(label) if label in first else len(first), label))}
 
 
 def rates():
-    table = by_rate("rates", lambda r: sweep(r) if r["adapter.method"] == "metatt4d" else name(r))
+    table = rate_bands()
     if not table:
         return EMPTY
     all_rates = sorted({lr for at in table.values() for lr in at})
     rows = []
     for label, at in table.items():
         rows.append([label] + [metric(at[lr]) if lr in at else NONE for lr in all_rates] + [band({lr: np.mean([value(r) for r in runs]) for lr, runs in at.items()})])
-    return markdown([""] + [short(lr) for lr in all_rates] + [f"within {WITHIN} of its best"], rows)
+    cells = [runs for at in table.values() for runs in at.values() if len(runs) > 1 and not any(r.collapsed for r in runs)]
+    return markdown([""] + [short(lr) for lr in all_rates] + [f"within {WITHIN} of its best"], rows) + spread(cells)
 
 
 WITHIN = 0.02
@@ -313,7 +363,7 @@ def starts(question):
     if not by:
         return EMPTY
     rows = [[f"`{init}`"] + [NONE if np.isnan(x) else f"{x:.3f}" for x in at] + [f"{np.nanmax(at):.3f}"] for init, at in zip(by.rows, by.values)]
-    return markdown(["start"] + [f"r{rank}, {short(lr)}" for rank, lr in by.columns] + ["best"], rows)
+    return markdown(["start"] + [f"r{rank}, {short(lr)}" for rank, lr in by.columns] + ["best"], rows) + single(STEADY if question == "starts-4d" else STEADY5)
 
 
 def alphas():
@@ -322,7 +372,7 @@ def alphas():
         return EMPTY
     all_rates = sorted({r.lr for runs in by.values() for r in runs})
     rows = [[f"{alpha:g}"] + [f"{at[lr]:.3f}" if lr in at else NONE for lr in all_rates] for alpha, runs in by.items() for at in [{r.lr: value(r) for r in runs}]]
-    return markdown(["α"] + [short(lr) for lr in all_rates], rows)
+    return markdown(["α"] + [short(lr) for lr in all_rates], rows) + single(STEADY)
 
 
 JOINT, SHARED, ALONE3, ALONE8 = "at once, with the task mode, r8", "at once, one update for all, r8", "an adapter for each, r3", "an adapter for each, r8"
@@ -353,7 +403,8 @@ def tasks():
     for label, sides in alone.items():
         chosen = "/".join(rate(side) for side in sides)
         rows.append([label, f"{sum(runs[0].parameters for runs in sides):,}", chosen] + [metric(side) for side in sides] + [NONE] * 3)
-    return markdown(["", "parameters in all", "lr"] + [f"{NAMES[t]} {MAIN[t]}" for t in THREE] + ["mean − each its own, r3", "− one update for all", "− each its own, r8"], rows)
+    headings = ["mean − each its own, r3", "− one update for all", "− each its own, r8"]
+    return markdown(["", "parameters in all", "lr"] + [f"{NAMES[t]} {MAIN[t]}" for t in THREE] + headings, rows) + middle(columns(headings, rows))
 
 
 def look():
@@ -381,7 +432,8 @@ def appended():
     for label, task, runs in sides:
         own = [r for r in methods(task).get(METATT, [])]
         rows.append([label, parameters(runs), len(runs), MAIN[task], metric(runs), difference(runs, own, value)])
-    return markdown(["", "trained parameters", "n", "metric", "value", "− an adapter of its own, r8"], rows)
+    headings = ["− an adapter of its own, r8"]
+    return markdown(["", "trained parameters", "n", "metric", "value", *headings], rows) + middle(columns(headings, rows))
 
 
 def longer():
@@ -397,7 +449,8 @@ def longer():
         short_lora = [r for r in of_three if name(r) == LORA]
         best = mean(max(e["metrics"].get(MAIN[task]) or 0 for e in r.events("eval")) for r in runs)
         rows.append([NAMES[task], label, rate(runs), len(runs), metric(short_ones), metric(runs), best, NONE if label == LORA else student(paired(short_ones, short_lora, value)) or NONE, difference(runs, lora, value)])
-    return markdown(["", "", "lr", "n", "after 3 epochs", "after 10", "best of 10", "− LoRA, 3", "− LoRA, 10"], rows)
+    headings = ["− LoRA, 3", "− LoRA, 10"]
+    return markdown(["", "", "lr", "n", "after 3 epochs", "after 10", "best of 10", *headings], rows) + middle(columns(headings, rows))
 
 
 def depth(task):
@@ -416,7 +469,8 @@ def depth(task):
                 gain = unpaired(paired(runs, by.get(LORA, []), value), paired(six[label], six.get(LORA, []), value)) or NONE
             rows.append([layers, label, parameters(runs), f"{runs[0].summary['head_parameters']:,}", rate(runs), len(runs), metric(runs), mean(map(loss, runs)),
                          difference(runs, by.get(LORA, []), value), gain])
-    return markdown(["layers", "method", "parameters", "head", "lr", "n", MAIN[task], "dev loss", "− LoRA", "less that of six layers"], rows)
+    headings = ["− LoRA", "less that of six layers"]
+    return markdown(["layers", "method", "parameters", "head", "lr", "n", MAIN[task], "dev loss", *headings], rows) + middle(columns(headings, rows))
 
 
 def cost():
