@@ -66,6 +66,28 @@ func Do(f func() error) (err error) {
 	return f()
 }
 
+// Finally cleans up at the end of a function that [Do] runs, and is deferred itself:
+//
+//	defer torch.Finally(&err, model.close)
+//
+// A device that failed often fails in the cleanup again. What went wrong first stays
+// the error, in *err or as a panic that goes on, and an *Error of the cleanup is
+// dropped beside it; where nothing had gone wrong it is the function's own.
+func Finally(err *error, cleanup func()) {
+	first := recover()
+	defer func() {
+		second := recover()
+		_, ofTensors := second.(*Error)
+		switch {
+		case second != nil && (!ofTensors || first == nil && *err == nil):
+			panic(second)
+		case first != nil:
+			panic(first)
+		}
+	}()
+	cleanup()
+}
+
 // Scoped runs f in a scope of its own: what f makes is freed when it returns,
 // but for tensors that were kept ([Tensor.Keep]) or moved out
 // ([Tensor.Escape]). Panics pass through to the boundary, which frees as well.

@@ -177,6 +177,46 @@ func TestOtherPanicsPassThrough(t *testing.T) {
 	compute(t, func() {}) // the engine is free again
 }
 
+func TestCleanupHidesNothing(t *testing.T) {
+	first, second := torch.Errorf("first", "of the work"), torch.Errorf("second", "of the cleanup")
+	plain := errors.New("of the work")
+	for name, test := range map[string]struct {
+		work func() error
+		want error
+	}{
+		"panic":   {func() error { panic(first) }, first},
+		"error":   {func() error { return plain }, plain},
+		"success": {func() error { return nil }, second},
+	} {
+		err := torch.Do(func() (err error) {
+			defer torch.Finally(&err, func() { panic(second) })
+			return test.work()
+		})
+		if !errors.Is(err, test.want) {
+			t.Errorf("%s: %v in the place of %v", name, err, test.want)
+		}
+	}
+	cleaned := 0
+	for _, work := range []func() error{func() error { panic(first) }, func() error { return plain }, func() error { return nil }} {
+		_ = torch.Do(func() (err error) {
+			defer torch.Finally(&err, func() { cleaned++ })
+			return work()
+		})
+	}
+	if cleaned != 3 {
+		t.Errorf("cleaned up after %d of 3", cleaned)
+	}
+	defer func() {
+		if p := recover(); p != "a programming error" {
+			t.Errorf("panic %v", p)
+		}
+	}()
+	_ = torch.Do(func() (err error) {
+		defer torch.Finally(&err, func() { panic("a programming error") })
+		return plain
+	})
+}
+
 func TestOperationOutsideDoIsNamed(t *testing.T) {
 	defer func() {
 		e, ok := recover().(*torch.Error)

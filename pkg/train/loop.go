@@ -13,16 +13,16 @@ import (
 // is cancelled; then the state is saved and the error is [ErrInterrupted].
 func Run(ctx context.Context, setup Setup) (Result, error) {
 	var result Result
-	err := torch.Do(func() error {
+	err := torch.Do(func() (err error) {
 		if torch.CanCapture(setup.Device) {
-			defer torch.EnterStream(setup.Device).Leave()
+			defer torch.Finally(&err, torch.EnterStream(setup.Device).Leave)
 		}
 		setup.Device.ResetPeakMemory()
 		t, err := newTrainer(setup)
 		if err != nil {
 			return err
 		}
-		defer t.close()
+		defer torch.Finally(&err, t.close)
 		err = t.loop(ctx)
 		result = t.result()
 		return err

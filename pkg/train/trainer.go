@@ -141,14 +141,15 @@ func (t *Trainer) publish() {
 	}
 }
 
+// close frees everything, also where a device that failed has it panic.
 func (t *Trainer) close() {
+	if t.journal != nil {
+		defer t.journal.close()
+	}
+	defer t.objective.free()
+	defer t.optimizer.Free()
 	t.source.take() // packing reads the tasks, which are the caller's again
 	t.graphs.Forget()
-	t.optimizer.Free()
-	t.objective.free()
-	if t.journal != nil {
-		t.journal.close()
-	}
 }
 
 func (t *Trainer) begin() {
