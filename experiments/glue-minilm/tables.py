@@ -156,10 +156,10 @@ def usual(task):
 
 
 def middle(columns):
-    """What a table can resolve: the middle interval of each of its columns of differences, by their headings."""
+    """What a table can resolve: the median half-width of the intervals of each of its columns of differences, by their headings."""
     halves = {heading: resolves(estimates) for heading, estimates in columns.items()}
     known = [f"±{half:.4f} of “{heading}”" for heading, half in halves.items() if not np.isnan(half)]
-    return f"\nThe middle interval is {', '.join(known)}: what differs by less is not told apart.\n" if known else ""
+    return f"\nHalf of the intervals are narrower than {', '.join(known)}; most of what differs by less is not told apart.\n" if known else ""
 
 
 def columns(headings, rows):
@@ -188,7 +188,7 @@ def single(label):
     if len(runs) < 2:
         return ""
     deviation = np.std([value(r) for r in runs], ddof=1)
-    return f"\nOne seed each. By the deviation of {label} over {len(runs)} seeds, {deviation:.4f}, what differs by less than {apart(deviation, len(runs) - 1, 1):.3f} is not told apart.\n"
+    return f"\nOne seed each. By the deviation of {label} over {len(runs)} seeds, {deviation:.4f}, of which other starts and rates may have more, what differs by less than {apart(deviation, len(runs) - 1, 1):.3f} is not told apart.\n"
 
 
 def value(run):

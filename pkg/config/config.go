@@ -68,7 +68,7 @@ type Adapter struct {
 	Method   string   `yaml:"method" default:"metatt4d" aka:"peft_type,type" doc:"how the backbone is adapted; head trains the classifier alone"`
 	Rank     int      `yaml:"rank" default:"8" range:"[1,)" aka:"r,lora_r" doc:"rank of every bond, or what the method has in its place"`
 	Budget   int      `yaml:"budget" default:"0" range:"[0,)" aka:"max_parameters,param_budget" doc:"parameters of the adapter at most: the largest rank within them takes the place of adapter.rank; 0: no budget"`
-	Alpha    *float64 `yaml:"alpha" default:"null" range:"(0,)" aka:"lora_alpha,scale,scaling" doc:"scale of the update, α of the method's equation (finetune list methods); null: the method's own. The smaller, the higher the learning rate that works: of MetaTT-4D on MiniLM 3e-3 is safe with 0.5 to 8, and 1e-2 better with 0.5, but some seeds are lost"`
+	Alpha    *float64 `yaml:"alpha" default:"null" range:"(0,)" aka:"lora_alpha,scale,scaling" doc:"scale of the update, α of the method's equation (finetune list methods); null: the method's own. The smaller, the higher the learning rate that works: MetaTT-4D on MiniLM trains at 3e-3 with any of 0.5 to 16, with 0.5 at 1e-2 better on some tasks, and some seeds are lost"`
 	Targets  []string `yaml:"targets,flow" default:"query,value" enum:"query,key,value,output,ffn_up,ffn_down" aka:"target_modules,modules" doc:"adapted matrices, in the order of the matrix mode; all: every one; loretta-adp, full, bitfit and head have places of their own"`
 	InitFrom string   `yaml:"init_from" default:"" place:"true" doc:"saved adapter folder to start from; it decides method, ranks, alpha, targets and head, and what the run does not set of adapter.dropout and of the schedule in adapter.adalora"`
 
@@ -112,7 +112,7 @@ type Train struct {
 // DMRG is how the ranks of a tensor train are adapted between epochs.
 type DMRG struct {
 	Mode            string    `yaml:"mode" default:"none" enum:"none,paper,canonical,two-site,enrich,restart" aka:"sweep_mode" doc:"none: ranks stay; paper and canonical truncate every bond, enrich then adds directions, two-site trains pairs of cores as one; restart only resets the optimizer, to compare with"`
-	At              []int     `yaml:"at,flow" default:"" modes:"paper,canonical,two-site,enrich,restart" range:"[0,)" aka:"epochs,sweeps" doc:"epochs (or steps) after which a sweep begins; 0: before the first; empty: every epoch of the first 60 %. A cut after the last epoch is as good as an earlier one (experiments/glue-minilm)"`
+	At              []int     `yaml:"at,flow" default:"" modes:"paper,canonical,two-site,enrich,restart" range:"[0,)" aka:"epochs,sweeps" doc:"epochs (or steps) after which a sweep begins; 0: before the first; empty: every epoch of the first 60 %. Early and late cuts are compared in experiments/glue-minilm"`
 	Unit            string    `yaml:"unit" default:"epoch" enum:"epoch,step" doc:"what dmrg.at counts"`
 	MaxDim          []int     `yaml:"maxdim,flow" default:"" modes:"paper,canonical,two-site,enrich" range:"[0,)" aka:"max_rank,chi_max,ranks" doc:"largest rank of a bond after each cut (tol may keep more, enrich adds to it), the last value for all further sweeps; 0 or empty: no limit"`
 	MinDim          []int     `yaml:"mindim,flow" default:"" modes:"paper,canonical,two-site,enrich" range:"[0,)" aka:"min_rank" doc:"rank that each sweep keeps whatever the cutoff and the budget"`
