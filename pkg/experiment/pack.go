@@ -32,8 +32,8 @@ var runScript []byte
 
 // Pack writes one archive, a tar with gzip, that makes the runs that are left on a machine
 // with a PyTorch and nothing else: program, weights, rows, configurations, the CUDA
-// helper's source and run.sh. Runs that have ended go along as records, so that they are
-// not made again. Weights are rounded to bf16 where every run is to compute in it.
+// helper's source and run.sh. Runs that have ended go along as records without
+// predictions, so that they are not made again. Weights are rounded to bf16 where every run is to compute in it.
 func (ps Plans) Pack(ctx context.Context, file, program string, o Options) (notes []string, err error) {
 	if err := ps.Refresh(); err != nil {
 		return nil, err
@@ -111,6 +111,9 @@ func (k *packer) pack(ctx context.Context, program string) (err error) {
 	}
 	for _, e := range k.plans.entries(false) {
 		err := eachRecordFile(e.Dir, func(name, from string) error {
+			if name == train.PredictionsFile { // the largest of them, which stays here: the run is not made there
+				return nil
+			}
 			return k.file(path.Join("runs", e.name, name), from, 0o644)
 		})
 		if err != nil {

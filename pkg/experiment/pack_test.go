@@ -177,6 +177,51 @@ choose: {values: {train.lr: [1e-3, 5e-3]}, on: {train.seed: [9]}}
 	}
 }
 
+// Runs that have ended count where they are packed to, without their predictions, which are
+// the most of a record and are of no use there.
+func TestPackedRunsHaveEnded(t *testing.T) {
+	e, err := Read(written(t, "set: {train.epochs: 1, run.predictions: true}\ngrid: {train.seed: [1, 2]}"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	here, err := e.Plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := here.Execute(t.Context(), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(here.Runs[0].Dir, train.PredictionsFile)); err != nil {
+		t.Fatal(err)
+	}
+	program, archive := filepath.Join(t.TempDir(), "program"), filepath.Join(t.TempDir(), "packed.tar.gz")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (Plans{here}).Pack(t.Context(), archive, program, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	folder := unpacked(t, archive)
+	plans, _ := packedPlans(t, folder)
+	if err := plans.Refresh(); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range plans[0].Runs {
+		if r.State != Ended {
+			t.Errorf("%s is %v there", r.Name, r.State)
+		}
+	}
+	err = filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
+		if filepath.Base(path) == train.PredictionsFile {
+			t.Errorf("%s goes along", path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // What is taken is records alone: nothing else, and nowhere else.
 func TestTakeRefuses(t *testing.T) {
 	p := planned(t, "grid: {train.seed: [1]}")
