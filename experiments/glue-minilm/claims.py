@@ -5,9 +5,10 @@ import numpy as np
 
 import tables
 from estimates import by_seed, paired, pooled, student
-from tables import CUT, FIXED, HIGH, JOINT, LORA, METATT, NONE, SHARED, THREE, markdown, proper, value
+from tables import CUT, FIXED, HIGH, JOINT, LORA, METATT, NONE, SHARED, THREE, markdown, named, proper, value
 
 MARGIN = 0.01  # of the main metric: two methods that differ by less are alike
+BOTH = ("stsb", "mrpc")  # the tasks of the questions that are asked of two
 
 
 def reading(estimate):
@@ -36,19 +37,19 @@ def over_tasks(one, other, tasks):
 
 def of_sweeps(one, *others):
     """Likewise of two rows of the sweeps, on STS-B and MRPC."""
-    by = [tables.swept(task) for task in ("stsb", "mrpc")]
+    by = [tables.swept(task) for task in BOTH]
     return pooled([paired(of.get(one, []), next((of[other] for other in others if other in of), []), value) for of in by])
 
 
 def of_budgets(within, one, other, at=None):
     """The tasks that have both methods within a budget, by name, and one less the other; the other may have a budget of its own."""
     sides = {}
-    for task in ("stsb", "mrpc"):
+    for task in BOTH:
         by = tables.by_budget(task)
         ours, theirs = by.get((within, one)), by.get((at or within, other))
         if ours and theirs:
-            sides[tables.NAMES[task]] = paired(ours, theirs, value)
-    return ", ".join(sides), pooled(sides.values())
+            sides[task] = paired(ours, theirs, value)
+    return named(sides), pooled(sides.values())
 
 
 def of_question(question, method, other, tasks):
@@ -59,8 +60,7 @@ def of_question(question, method, other, tasks):
 
 def claims():
     done = tables.judged_tasks()
-    where = ", ".join(tables.NAMES[t] for t in done)
-    two = "STS-B, MRPC"
+    where, two = named(done), named(BOTH)
     plain, lora = tables.METHODS["metatt4d"], tables.METHODS["lora"]
     joint, alone = tables.several()
     rows = []
@@ -75,7 +75,7 @@ def claims():
     row("(a)", "MetaTT-4D r8 (6,656) − LoRA r8 (73,728)", where, over_tasks(METATT, LORA, done), True)
     if has_steady:
         row("(a)", f"MetaTT-4D r8{at} − LoRA r8", where, over_tasks(steady, LORA, done), instead=True)
-    row("(a)", "after ten epochs: MetaTT-4D r8 − LoRA r8", two, of_question("longer", "metatt4d", "lora", ("stsb", "mrpc")))
+    row("(a)", "after ten epochs: MetaTT-4D r8 − LoRA r8", two, of_question("longer", "metatt4d", "lora", BOTH))
     row("(a)", "of twelve layers: MetaTT-4D r8 (7,040) − LoRA r8 (147,456)", "STS-B", of_question("depth", "metatt4d", "lora", ("stsb",)))
     for label in plain, tables.GENTLY:
         row("(a)", f"{label} (6,656) − LoRA r1 (9,216)", *of_budgets(7000, label, lora, 10000))
@@ -84,16 +84,16 @@ def claims():
     row("(b)", "MetaTT-4D r8 (6,656) − CP, LoRTA r16 (6,976)", where, over_tasks(METATT, "CP (LoRTA) r16", done), True)
     for other in "CP (LoRTA) r16", "CP of MetaTT-4D's modes r8", "TensLoRA r8", "FacT-TK r16", "LoTR r40", "LoRETTA-rep r8", "VeRA r256":
         have = [t for t in done if other in tables.methods(t)]
-        row("(b)", f"MetaTT-4D r8{at if has_steady and 'stsb' in have else ''} − {other}", ", ".join(tables.NAMES[t] for t in have), over_tasks(steady, other, have) if have else None, instead=has_steady and other == "CP (LoRTA) r16")
+        row("(b)", f"MetaTT-4D r8{at if has_steady and 'stsb' in have else ''} − {other}", named(have), over_tasks(steady, other, have) if have else None, instead=has_steady and other == "CP (LoRTA) r16")
     for within in 2000, 20000:  # within 7,000 these have their usual sizes
         for label in plain, tables.GENTLY:
             for other in "lorta", "fact-tk", "tenslora":
                 row("(b)", f"within {within:,}: {label} − {tables.METHODS[other]}", *of_budgets(within, label, tables.METHODS[other]))
-    gentle = tables.GENTLE[0.5]
+    gentle = tables.GENTLE[tables.FOUND]
     for other in "CP (LoRTA) r16", "TensLoRA r8", "FacT-TK r16", "LoTR r40", "VeRA r256":
         have = [t for t in done if other in tables.methods(t) and gentle in tables.methods(t)]
         if have:
-            row("(b)", f"{gentle} − {other}", ", ".join(tables.NAMES[t] for t in have), over_tasks(gentle, other, have))
+            row("(b)", f"{gentle} − {other}", named(have), over_tasks(gentle, other, have))
     least, most = (6, 2, 1), (24, 4, 8)
     growth = [count(*most) / count(*least) for _, count in (tables.COUNTS[f"{METATT}, a task mode"], tables.COUNTS[f"{LORA}, an adapter for each task"])]
     rows.append(["(c)", "**parameters of 24 layers × 4 matrices × 8 tasks / of 6 × 2 × 1: MetaTT-4D r8 with a task mode; LoRA r8, an adapter for each task**", "by count", f"{growth[0]:.2f}; {growth[1]:.0f}", NONE])
@@ -102,14 +102,14 @@ def claims():
         if label not in (FIXED, tables.FIXED_STEADY):
             row("(d)", f"{label} − rank 8{at if has_steady else ''}", two, of_sweeps(label, tables.FIXED_STEADY, FIXED), instead=has_steady and label == CUT)
     row("(d)", "rank 16 to 8 by canonical sweep at 90 % − rank 16", two, of_sweeps(CUT, HIGH))
-    row("start", f"MetaTT-4D r8 from or-id-id-ze − from ze-id-id-id{at if has_steady else ''}", two, over_tasks(tables.STARTED, steady, ["stsb", "mrpc"]))
-    row("start", f"MetaTT-5D r16 from or-id-id-id-ze{at if has_steady else ''} − from ze-id-id-id-id", two, over_tasks((tables.STEADY5, tables.STARTED5), tables.METATT5, ["stsb", "mrpc"]))
+    row("start", f"MetaTT-4D r8 from or-id-id-ze − from ze-id-id-id{at if has_steady else ''}", two, over_tasks(tables.STARTED, steady, BOTH))
+    row("start", f"MetaTT-5D r16 from or-id-id-id-ze{at if has_steady else ''} − from ze-id-id-id-id", two, over_tasks((tables.STEADY5, tables.STARTED5), tables.METATT5, BOTH))
     for alpha, label in tables.GENTLE.items():
-        for have in ["stsb", "mrpc"], ["sst2", "qnli"], done:
-            names = ", ".join(tables.NAMES[t] for t in have)
+        for have in BOTH, ("sst2", "qnli"), done:
+            names = named(have)
             row("α", f"{label} − α 4{at if has_steady and 'stsb' in have else ''}", names, over_tasks(label, steady, have))
             row("α", f"{label} − LoRA r8", names, over_tasks(label, LORA, have))
-    names = ", ".join(tables.NAMES[t] for t in THREE)
+    names = named(THREE)
     if JOINT in joint:
         if tables.ALONE3 in alone:
             row("(e)", "one train with a task mode (6,848) − a train for each (7,128 in all)", names, student(by_seed(joint[JOINT], alone[tables.ALONE3], THREE)), True)

@@ -28,6 +28,16 @@ class Estimate:
         return f"**{text}**" if self.clear else text
 
 
+def quantile(freedom):
+    """Student's, of the interval's upper end."""
+    return stats.t.ppf((1 + CONFIDENCE) / 2, freedom)
+
+
+def apart(deviation, freedom, seeds):
+    """By what the means of two groups of so many seeds differ before Student's interval leaves zero out."""
+    return quantile(freedom) * deviation * np.sqrt(2 / seeds)
+
+
 def student(values):
     """Mean and half of Student's interval of paired differences."""
     values = np.asarray(values, dtype=float)
@@ -36,7 +46,7 @@ def student(values):
         return None
     if n == 1:
         return Estimate(values[0], np.nan, 1)
-    return Estimate(values.mean(), stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n), n)
+    return Estimate(values.mean(), quantile(n - 1) * values.std(ddof=1) / np.sqrt(n), n)
 
 
 def pooled(groups):
@@ -48,7 +58,7 @@ def pooled(groups):
     variances = np.array([g.var(ddof=1) / len(g) for g in groups]) / len(groups) ** 2
     total = variances.sum()
     freedom = total**2 / sum(v**2 / (len(g) - 1) for v, g in zip(variances, groups)) if total > 0 else np.inf
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(total)
+    half = quantile(freedom) * np.sqrt(total)
     return Estimate(float(np.mean([g.mean() for g in groups])), float(half), sum(len(g) for g in groups))
 
 

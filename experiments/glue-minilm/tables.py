@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy import stats
 
 import records
-from estimates import CONFIDENCE, by_seed, over_examples, paired, pooled, student, unpaired
+from estimates import apart, by_seed, over_examples, paired, pooled, student, unpaired
 from records import MAIN, NAMES
 
 METHODS = {
@@ -119,19 +118,26 @@ def order(runs):
 LORA, METATT, METATT5, SWEPT = "LoRA r8", "MetaTT-4D r8", "MetaTT-5D r16", "MetaTT-4D r16, cut to 8 at 90 %"
 STARTED, STARTED5 = f"{METATT}, or-id-id-ze", f"{METATT5}, or-id-id-id-ze"
 STEADY, STEADY5 = f"{METATT} at 3e-3", f"{STARTED5} at 3e-3"  # on STS-B, where the rates that were chosen lose seeds
-GENTLE = {alpha: f"{METATT}, α {alpha:g}" for alpha in (0.5, 1)}
+FOUND = 0.5  # the α that was found later
+GENTLE = {alpha: f"{METATT}, α {alpha:g}" for alpha in (FOUND, 1)}
 LATER = {STEADY: 1, **dict.fromkeys(GENTLE.values(), 2), SWEPT: 3, STARTED: 4, STARTED5: 4, STEADY5: 5}  # behind the method's own row
 
 
 def methods(task):
     """The runs of every method at its usual size on one task, by their names; with them MetaTT with the start of
-    start.yaml, with the α of alpha-seeds.yaml and alpha-tasks.yaml, and with the sweep that is canonical, near the end, its moments taken along."""
+    start.yaml, with the α of alpha-seeds.yaml and alpha-tasks.yaml, and with the sweep that is canonical, near the end, its
+    moments taken along."""
     runs = [r for question in ("usual", "qnli", "seeds", "start") for r in proper(question, task=task)] + proper("dmrg", task=task, dmrg__mode="canonical", dmrg__unit="step")
     by = groups(once(runs), lambda r: SWEPT if r["dmrg.mode"] != "none" else f"{name(r)}, {r.init}" if r.init.startswith("or") else name(r))
     for method, runs in groups(proper("steady", task=task), lambda r: r["adapter.method"]).items():
         by[STEADY if method == "metatt4d" else STEADY5] = runs
     for alpha, runs in groups(proper("alpha-seeds", task=task) + proper("alpha-tasks", task=task), lambda r: r["adapter.alpha"]).items():
         by[GENTLE[alpha]] = runs
+    return ranked(by)
+
+
+def ranked(by):
+    """Rows of methods in the order of their tables."""
     return dict(sorted(by.items(), key=lambda item: (order(item[1]), LATER.get(item[0], 0))))
 
 
@@ -155,21 +161,16 @@ def usual(task):
     return markdown(headings, rows) + middle(estimates)
 
 
-def middle(columns):
-    """What a table can resolve: the median half-width of the intervals of each of its columns of differences, by their headings."""
-    halves = {heading: resolves(estimates) for heading, estimates in columns.items()}
+def middle(differences):
+    """What a table can resolve: the median half-width of the intervals of each of its columns of differences."""
+    halves = {heading: resolves(estimates) for heading, estimates in differences.items()}
     known = [f"±{half:.4f} of “{heading}”" for heading, half in halves.items() if not np.isnan(half)]
     return f"\nHalf of the intervals are narrower than {', '.join(known)}; most of what differs by less is not told apart.\n" if known else ""
 
 
-def columns(headings, rows):
+def last(headings, rows):
     """The last columns of rows, by their headings."""
     return {heading: [row[i - len(headings)] for row in rows] for i, heading in enumerate(headings)}
-
-
-def apart(deviation, freedom, seeds):
-    """By what the means of two groups of so many seeds differ before Student's interval leaves zero out."""
-    return stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * deviation * np.sqrt(2 / seeds)
 
 
 def spread(cells):
@@ -199,6 +200,10 @@ def loss(run):
     return run.loss
 
 
+def named(tasks):
+    return ", ".join(NAMES[t] for t in tasks)
+
+
 def judged_tasks():
     """The tasks on which MetaTT-4D and LoRA have two seeds in common, of which there is an interval."""
     return [t for t in ("stsb", "mrpc", "sst2", "qnli") if len(paired(methods(t).get(METATT, []), methods(t).get(LORA, []), value)) > 1]
@@ -207,16 +212,15 @@ def judged_tasks():
 def overall():
     """Each method beside LoRA, task by task, and over the tasks, which count alike."""
     by = {task: methods(task) for task in judged_tasks()}
-    labels = {label: of[label] for of in by.values() for label in of}
     rows = []
-    for label in sorted(labels, key=lambda label: (order(labels[label]), LATER.get(label, 0))):
+    for label, runs in ranked({label: of[label] for of in by.values() for label in of}).items():
         have = [t for t in by if label in by[t]]
-        row = [label, parameters(labels[label])] + [difference(by[t].get(label, []), by[t][LORA], value) for t in by]
+        row = [label, parameters(runs)] + [difference(by[t].get(label, []), by[t][LORA], value) for t in by]
         for other in LORA, METATT:
             row.append(NONE if label == other or len(have) < len(by) else pooled([paired(by[t][label], by[t][other], value) for t in have]) or NONE)
         rows.append(row)
     headings = [f"{NAMES[t]} − LoRA" for t in by] + ["all − LoRA", "all − MetaTT-4D"]
-    return markdown(["", "parameters", *headings], rows) + middle(columns(headings, rows)) if rows else EMPTY
+    return markdown(["", "parameters", *headings], rows) + middle(last(headings, rows)) if rows else EMPTY
 
 
 def results():
@@ -226,13 +230,13 @@ def results():
         for own, steady in (METATT, STEADY), (STARTED5, STEADY5):
             if steady in of:
                 of[own] = of[steady]
-    labels = {label: of[label] for of in by.values() for label in of if "," not in label and " at " not in label or label in (STARTED5, GENTLE[0.5])}
+    labels = {label: of[label] for of in by.values() for label in of if "," not in label and " at " not in label or label in (STARTED5, GENTLE[FOUND])}
     labels.pop(METATT5, None)  # from the paper's start
     rows = []
-    for label in sorted(labels, key=lambda label: (order(labels[label]), LATER.get(label, 0))):
+    for label, runs in ranked(labels).items():
         cells = [mean(r.value() for r in by[t][label]) if label in by[t] else NONE for t in by]
         both = all(label in by[t] for t in by) and label != LORA
-        rows.append([label, parameters(labels[label])] + cells + [pooled([paired(by[t][label], by[t][LORA], value) for t in by]) if both else NONE])
+        rows.append([label, parameters(runs)] + cells + [pooled([paired(by[t][label], by[t][LORA], value) for t in by]) if both else NONE])
     return markdown(["", "parameters"] + [f"{NAMES[t]} {MAIN[t]}" for t in by] + ["mean − LoRA"], rows) if rows else EMPTY
 
 
@@ -243,12 +247,12 @@ def budget(run):
     return next(b for b in BUDGETS if run.parameters <= b)
 
 
-GENTLY = f"{METHODS['metatt4d']}, α 0.5"
+GENTLY = f"{METHODS['metatt4d']}, α {FOUND:g}"
 
 
 def by_budget(task):
     """The runs at equal budgets on one task by budget and method; with them MetaTT-4D of the α that was found later."""
-    gentle = [r for question in ("alpha-budgets", "alpha-seeds") for r in proper(question, task=task, adapter__alpha=0.5)]
+    gentle = [r for question in ("alpha-budgets", "alpha-seeds") for r in proper(question, task=task, adapter__alpha=FOUND)]
     by = groups(proper("budgets", task=task), lambda r: (budget(r), METHODS[r["adapter.method"]])) | groups(gentle, lambda r: (budget(r), GENTLY))
     return dict(sorted(by.items(), key=lambda item: (item[0][0], order(item[1]), item[0][1])))
 
@@ -404,7 +408,7 @@ def tasks():
         chosen = "/".join(rate(side) for side in sides)
         rows.append([label, f"{sum(runs[0].parameters for runs in sides):,}", chosen] + [metric(side) for side in sides] + [NONE] * 3)
     headings = ["mean − each its own, r3", "− one update for all", "− each its own, r8"]
-    return markdown(["", "parameters in all", "lr"] + [f"{NAMES[t]} {MAIN[t]}" for t in THREE] + headings, rows) + middle(columns(headings, rows))
+    return markdown(["", "parameters in all", "lr"] + [f"{NAMES[t]} {MAIN[t]}" for t in THREE] + headings, rows) + middle(last(headings, rows))
 
 
 def look():
@@ -433,7 +437,7 @@ def appended():
         own = [r for r in methods(task).get(METATT, [])]
         rows.append([label, parameters(runs), len(runs), MAIN[task], metric(runs), difference(runs, own, value)])
     headings = ["− an adapter of its own, r8"]
-    return markdown(["", "trained parameters", "n", "metric", "value", *headings], rows) + middle(columns(headings, rows))
+    return markdown(["", "trained parameters", "n", "metric", "value", *headings], rows) + middle(last(headings, rows))
 
 
 def longer():
@@ -450,7 +454,7 @@ def longer():
         best = mean(max(e["metrics"].get(MAIN[task]) or 0 for e in r.events("eval")) for r in runs)
         rows.append([NAMES[task], label, rate(runs), len(runs), metric(short_ones), metric(runs), best, NONE if label == LORA else student(paired(short_ones, short_lora, value)) or NONE, difference(runs, lora, value)])
     headings = ["− LoRA, 3", "− LoRA, 10"]
-    return markdown(["", "", "lr", "n", "after 3 epochs", "after 10", "best of 10", *headings], rows) + middle(columns(headings, rows))
+    return markdown(["", "", "lr", "n", "after 3 epochs", "after 10", "best of 10", *headings], rows) + middle(last(headings, rows))
 
 
 def depth(task):
@@ -470,7 +474,7 @@ def depth(task):
             rows.append([layers, label, parameters(runs), f"{runs[0].summary['head_parameters']:,}", rate(runs), len(runs), metric(runs), mean(map(loss, runs)),
                          difference(runs, by.get(LORA, []), value), gain])
     headings = ["− LoRA", "less that of six layers"]
-    return markdown(["layers", "method", "parameters", "head", "lr", "n", MAIN[task], "dev loss", *headings], rows) + middle(columns(headings, rows))
+    return markdown(["layers", "method", "parameters", "head", "lr", "n", MAIN[task], "dev loss", *headings], rows) + middle(last(headings, rows))
 
 
 def cost():

@@ -33,7 +33,8 @@ var runScript []byte
 // Pack writes one archive, a tar with gzip, that makes the runs that are left on a machine
 // with a PyTorch and nothing else: program, weights, rows, configurations, the CUDA
 // helper's source and run.sh. Runs that have ended go along as records without
-// predictions, so that they are not made again. Weights are rounded to bf16 where every run is to compute in it.
+// predictions, so that they are not made again. Weights are rounded to bf16 where every
+// run is to compute in it.
 func (ps Plans) Pack(ctx context.Context, file, program string, o Options) (notes []string, err error) {
 	if err := ps.Refresh(); err != nil {
 		return nil, err
