@@ -7,7 +7,7 @@ import tables
 from estimates import by_seed, paired, pooled, student
 from tables import CUT, FIXED, HIGH, JOINT, LORA, METATT, NONE, SHARED, THREE, markdown, named, proper, value
 
-MARGIN = 0.01  # of the main metric: two methods that differ by less are alike
+MARGIN = 0.01  # of the main metric: two methods are alike whose interval lies within it on either side
 BOTH = ("stsb", "mrpc")  # the tasks of the questions that are asked of two
 
 
